@@ -1,0 +1,50 @@
+"""`fisher_discriminant` by BLAS and LAPACK on one triangle, in place.
+
+The upper triangle of a C-ordered matrix is the lower one of its Fortran-ordered transpose, so the
+routines work on ``A.T`` with ``lower=1`` and copy nothing.
+"""
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from . import POWER_ROUNDS, SingularScatter
+
+
+def within_scatter(gram, left, right, n_samples):
+    """See the contract in the package's docstring."""
+    within = np.array(gram, dtype=np.float64, order="C", copy=True)
+    # Row-major (m, d) is column-major (d, m): left.T enters without a copy.
+    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
+    blas.dsyr2k(
+        0.5 / n_samples, left.T, right.T, beta=1.0 / n_samples, c=within.T, lower=1, overwrite_c=1
+    )
+    return within
+
+
+def dominant_eigenvalue(within, ones):
+    """See the contract in the package's docstring."""
+
+    def times(vector):
+        return blas.dsymv(1.0, within.T, vector, lower=1)
+
+    x = times(np.asarray(ones, dtype=np.float64))
+    if not x.any():
+        return 0.0
+    for _ in range(POWER_ROUNDS):
+        y = times(x)
+        y /= np.linalg.norm(y)
+        x = times(y)
+        x /= np.linalg.norm(x)
+    return float(x @ times(y))
+
+
+def fisher_discriminant(within, means, shrinkage, n_features):
+    """See the contract in the package's docstring."""
+    ridge = shrinkage * within.trace() / n_features
+    within *= 1.0 - shrinkage
+    np.einsum("ii->i", within)[:] += ridge
+    factor, info = lapack.dpotrf(within.T, lower=1, clean=0, overwrite_a=1)
+    if info != 0:
+        raise SingularScatter("the shrunk within-class scatter is singular")
+    coef = lapack.dpotrs(factor, means.T, lower=1)[0].T
+    return coef, 0.5 * np.einsum("cd,cd->c", coef, means)

@@ -1,0 +1,78 @@
+"""Contract of `logme_evidence`: log evidence of Bayesian linear regression, many targets at once.
+
+    logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False) -> Evidence
+
+For the features F (n, d) and target columns y of Y (n, K), float64:
+
+    primal (n >= d):  gram = F^T F (d, d),  moments = F^T Y (d, K)
+    dual   (n <  d):  gram = F F^T (n, n),  moments = Y     (n, K)
+
+and ``squares`` = y.y (K,). Of ``gram`` only the upper triangle is read; nothing is changed. For each
+target the fixed point of the noise and weight precisions beta and alpha is sought (You et al., ICML
+2021; JMLR 2022): from alpha = beta = 1, with t = alpha / beta, the weights m = (F^T F + t I)^-1 F^T y,
+the eigenvalues s of F^T F and gamma = sum of s / (s + t),
+
+    alpha <- gamma / (m.m + epsilon)      beta <- (n - gamma) / (|y - F m|^2 + epsilon)
+
+until t changes by no more than ``tolerance`` relative, at most ``max_rounds`` times. Then, with the
+last alpha and beta and the m and residual before them,
+
+    evidence = (d ln alpha + n ln beta - sum of ln(alpha + beta s) - beta |y - F m|^2 - alpha m.m
+                - n ln 2 pi) / (2 n)
+
+with the sum over all d eigenvalues, zeros included. `EvidenceRule` holds these settings; published
+implementations differ in them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EvidenceRule:
+    """Settings of the evidence iteration.
+
+    Parameters
+    ----------
+    epsilon : float
+        Added to both denominators.
+    tolerance : float
+        Relative change of t = alpha / beta at which the iteration stops.
+    max_rounds : int
+        Most updates of alpha and beta.
+    epsilon_in_evidence : bool
+        Whether epsilon is added to residual and weight norm in the evidence too.
+    full_spectrum : bool
+        Whether the sum of logarithms takes all d eigenvalues, as the evidence has it, or only
+        min(n, d) of them.
+    warm_start : bool
+        Whether a target starts from its predecessor's alpha and beta, in the order of the columns.
+    """
+
+    epsilon: float = 1e-5
+    tolerance: float = 1e-3
+    max_rounds: int = 11
+    epsilon_in_evidence: bool = False
+    full_spectrum: bool = True
+    warm_start: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the iteration found for each of K targets.
+
+    Parameters
+    ----------
+    evidences : (K,) array
+        Log evidence per sample.
+    alphas, betas : (K,) arrays
+        Precisions of the weights and of the noise after the last update.
+    ratios : (K,) array
+        The t at which the last m was taken: the weights are m = (F^T F + t I)^-1 F^T y.
+    """
+
+    evidences: np.ndarray
+    alphas: np.ndarray
+    betas: np.ndarray
+    ratios: np.ndarray

@@ -1,0 +1,52 @@
+"""Definition of `logme_evidence` in NumPy float64, by an eigendecomposition."""
+
+import numpy as np
+
+from . import Evidence
+
+
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+    """See the contract in the package's docstring."""
+    eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
+    s = np.maximum(eigenvalues, 0.0)
+    projections = (vectors.T @ moments) ** 2  # (r, K)
+    zeros = n_features - len(s) if rule.full_spectrum else 0
+
+    columns = []
+    alpha = beta = 1.0
+    for p, square in zip(projections.T, squares, strict=True):
+        if not rule.warm_start:
+            alpha = beta = 1.0
+        columns.append(_fixed_point(s, p, square, n_samples, n_features, zeros, rule, dual, alpha, beta))
+        _, alpha, beta, _ = columns[-1]
+    return Evidence(*np.array(columns).reshape(-1, 4).T)
+
+
+def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta):
+    """Evidence, alpha, beta and t of one target with squared projections p."""
+    for _ in range(rule.max_rounds):
+        t = alpha / beta
+        gamma = np.sum(s / (s + t))
+        if dual:  # p are projections of y itself
+            weight_norm = np.sum(s * p / (s + t) ** 2)
+            residual = np.sum(p * (t / (s + t)) ** 2)
+        else:  # p are projections of F^T y
+            weight_norm = np.sum(p / (s + t) ** 2)
+            residual = square - np.sum(p / (s + t)) - t * weight_norm
+        alpha = gamma / (weight_norm + rule.epsilon)
+        beta = (n - gamma) / (residual + rule.epsilon)
+        if abs(alpha / beta - t) <= rule.tolerance * t:
+            break
+    if rule.epsilon_in_evidence:
+        weight_norm += rule.epsilon
+        residual += rule.epsilon
+    log_determinant = np.sum(np.log(alpha + beta * s)) + zeros * np.log(alpha)
+    evidence = 0.5 * (
+        d * np.log(alpha)
+        + n * np.log(beta)
+        - log_determinant
+        - beta * residual
+        - alpha * weight_norm
+        - n * np.log(2.0 * np.pi)
+    )
+    return evidence / n, alpha, beta, t

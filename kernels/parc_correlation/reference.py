@@ -1,0 +1,50 @@
+"""Definition of `parc_correlation` in NumPy float64: all pairs at once, O(n^2) memory."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+from . import RESOLUTION
+
+
+def _pair_distances(rows):
+    """1 - Pearson correlation of all pairs of rows i < j, rounded to the resolution."""
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    # A constant row leaves rounding noise of its centring, not variance.
+    constant = norms <= 1e-14 * np.sqrt(rows.shape[1]) * np.abs(rows).max(initial=0.0)
+    rows = np.where(constant[:, None], 0.0, rows / np.where(norms > 0, norms, 1.0)[:, None])
+    upper = np.triu_indices(len(rows), 1)
+    return np.rint((1.0 - (rows @ rows.T)[upper]) / RESOLUTION)
+
+
+def _standardised(X):
+    X = np.asarray(X, dtype=np.float64)
+    Z = X - X.mean(axis=0)
+    deviations = Z.std(axis=0)
+    # As scikit-learn's StandardScaler: a spread that is rounding noise of the mean is none.
+    epsilon = np.finfo(np.float64).eps
+    noise = len(X) * epsilon * (X.var(axis=0) + len(X) * epsilon * X.mean(axis=0) ** 2)
+    varies = deviations**2 > noise
+    return np.where(varies, Z / np.where(varies, deviations, 1.0), 0.0)
+
+
+def _spearman(first, second):
+    first = rankdata(first)
+    second = rankdata(second)
+    first -= first.mean()
+    second -= second.mean()
+    scale = np.sqrt((first @ first) * (second @ second))
+    return float(first @ second / scale) if scale > 0 else float("nan")
+
+
+def parc_correlation(X, codes):
+    """See the contract in the package's docstring."""
+    codes = np.asarray(codes)
+    i, j = np.triu_indices(len(codes), 1)
+    return _spearman(_pair_distances(_standardised(X)), codes[i] != codes[j])
+
+
+def parc_correlation_vectors(X, Y):
+    """See the contract in the package's docstring."""
+    Y = np.asarray(Y, dtype=np.float64)
+    return _spearman(_pair_distances(_standardised(X)), _pair_distances(Y))
