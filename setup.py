@@ -20,14 +20,16 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-COMMON_SOURCES = ["bindings.cpp", "buffer.cpp", "isa.cpp", "parallel.cpp"]
-KERNEL_SOURCES = [
-    "first_nonfinite.cpp",
-    "fisher_scatter.cpp",
-    "logme_evidence.cpp",
-    "parc_correlation.cpp",
-    "self_challenging.cpp",
+OPS = [
+    "first_nonfinite",
+    "fisher_scatter",
+    "logme_evidence",
+    "parc_correlation",
+    "self_challenging",
 ]
+KERNEL_SOURCES = [f"csrc/{op}.cpp" for op in OPS]
+COMMON_SOURCES = [f"csrc/bind_{op}.cpp" for op in OPS]
+COMMON_SOURCES += [f"csrc/{name}.cpp" for name in ("bindings", "buffer", "isa", "parallel")]
 IS_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
 AVX512_FLAGS = AVX2_FLAGS + ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
@@ -65,7 +67,7 @@ class BuildNative(build_ext):
         build_dir.mkdir(parents=True, exist_ok=True)
         for name, lanes, flags in instruction_sets():
             objects = self.compiler.compile(
-                [f"csrc/{source}" for source in KERNEL_SOURCES],
+                KERNEL_SOURCES,
                 output_dir=str(build_dir / name),
                 macros=[("TK_ISA", name), ("TK_LANES", str(lanes)), *ext.define_macros],
                 include_dirs=["csrc"],
@@ -94,7 +96,7 @@ def native_extension():
         macros += [("TK_POISON", "1"), ("TK_EMULATE_AVX512", "1")]
     return Extension(
         "transfer_kernels._native",
-        sources=[f"csrc/{source}" for source in COMMON_SOURCES],
+        sources=COMMON_SOURCES,
         include_dirs=["csrc", pybind11.get_include()],
         define_macros=macros,
         extra_compile_args=flags,

@@ -1,0 +1,92 @@
+// The Python module `_native`: one bind_<op>.cpp for each op, and what they share.
+#include "bindings.h"
+
+namespace tk {
+
+MatrixView matrix_view(const py::array& array) {
+    if (array.ndim() != 2) throw py::value_error("expected a two-dimensional array");
+    MatrixView view{};
+    const char kind = array.dtype().kind();
+    const py::ssize_t size = array.itemsize();
+    const bool native_order = array.dtype().byteorder() == '=' || array.dtype().byteorder() == '|';
+    if (kind != 'f' || !native_order || (size != 2 && size != 4 && size != 8))
+        throw py::type_error("expected float16, float32 or float64 in native byte order");
+    for (int axis = 0; axis < 2; ++axis)
+        if (array.shape(axis) > 1 && array.strides(axis) % size != 0)
+            throw py::value_error("strides must be multiples of the item size");
+    view.data = array.data();
+    view.dtype = size == 2 ? Dtype::float16 : size == 4 ? Dtype::float32 : Dtype::float64;
+    view.rows = array.shape(0);
+    view.cols = array.shape(1);
+    view.row_stride = array.strides(0) / size;
+    view.col_stride = array.strides(1) / size;
+    return view;
+}
+
+Isa parse_isa(const std::string& name) {
+    for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+        if (name == isa_name(isa) && isa_available(isa)) return isa;
+    throw py::value_error("instruction set '" + name + "' is not available here");
+}
+
+void require_shape(const char* name, const py::array& array,
+                   std::initializer_list<py::ssize_t> shape) {
+    bool fits = array.ndim() == static_cast<py::ssize_t>(shape.size());
+    py::ssize_t axis = 0;
+    for (py::ssize_t extent : shape) {
+        fits = fits && (extent < 0 || array.shape(axis) == extent);
+        ++axis;
+    }
+    if (!fits) throw py::value_error(std::string(name) + " has the wrong shape");
+}
+
+void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes) {
+    require_shape("codes", codes, {n_samples});
+    const int64_t* values = codes.data();
+    for (int64_t i = 0; i < n_samples; ++i)
+        if (values[i] < 0 || values[i] >= n_classes)
+            throw py::value_error("codes must lie in [0, n_classes)");
+}
+
+namespace {
+
+template <class Function>
+void borrow(const py::dict& capsules, const char* name, Function& pointer) {
+    py::capsule capsule = capsules[name];
+    pointer = reinterpret_cast<Function>(capsule.get_pointer<void>());
+}
+
+}  // namespace
+
+const Lapack& scipy_lapack() {
+    static const Lapack routines = [] {
+        Lapack found{};
+        const py::dict blas = py::module_::import("scipy.linalg.cython_blas").attr("__pyx_capi__");
+        const py::dict lapack =
+            py::module_::import("scipy.linalg.cython_lapack").attr("__pyx_capi__");
+        borrow(blas, "dgemm", found.dgemm);
+        borrow(lapack, "dsytrd", found.dsytrd);
+        borrow(lapack, "dsterf", found.dsterf);
+        borrow(lapack, "dormtr", found.dormtr);
+        return found;
+    }();
+    return routines;
+}
+
+}  // namespace tk
+
+PYBIND11_MODULE(_native, module) {
+    module.doc() = "Compiled CPU kernels of transfer_kernels; use them through transfer_kernels.ops.";
+    module.def("available_isas", [] {
+        pybind11::list names;
+        for (tk::Isa isa : {tk::Isa::baseline, tk::Isa::avx2, tk::Isa::avx512})
+            if (tk::isa_available(isa)) names.append(tk::isa_name(isa));
+        return names;
+    });
+    module.attr("__compiler__") = __VERSION__;
+    tk::bind_first_nonfinite(module);
+    tk::bind_fisher_scatter(module);
+    tk::bind_logme_evidence(module);
+    tk::bind_parc_correlation(module);
+    tk::bind_self_challenging(module);
+}

@@ -1,0 +1,43 @@
+// What the Python bindings share: views of NumPy arrays, the run-time arguments, SciPy's LAPACK.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "array_view.h"
+#include "isa.h"
+#include "lapack.h"
+
+namespace tk {
+
+namespace py = pybind11;
+
+// Contiguous arrays that the Python side has made so; pybind11 checks and never converts silently.
+using DoubleArray = py::array_t<double, py::array::c_style>;
+using CodeArray = py::array_t<int64_t, py::array::c_style>;
+
+// View of a two-dimensional float16, float32 or float64 array; throws py::type_error otherwise.
+MatrixView matrix_view(const py::array& array);
+
+// The instruction set of that name; throws py::value_error when it is not available here.
+Isa parse_isa(const std::string& name);
+
+// Throws py::value_error unless the array has this shape; -1 matches any extent.
+void require_shape(const char* name, const py::array& array, std::initializer_list<py::ssize_t> shape);
+
+// Throws py::value_error unless all codes are in [0, n_classes).
+void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes);
+
+// SciPy's LAPACK, looked up on first use. Needs the GIL.
+const Lapack& scipy_lapack();
+
+// Each adds one op to the module.
+void bind_first_nonfinite(py::module_& module);
+void bind_fisher_scatter(py::module_& module);
+void bind_logme_evidence(py::module_& module);
+void bind_parc_correlation(py::module_& module);
+void bind_self_challenging(py::module_& module);
+
+}  // namespace tk
