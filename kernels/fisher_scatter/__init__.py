@@ -1,6 +1,6 @@
 """Contract of `fisher_scatter`: class sums and second moment of the features in one pass.
 
-    fisher_scatter(X, codes, n_classes, weights=None) -> FisherScatter
+    fisher_scatter(X, codes, n_classes, weights=None, shift=None) -> FisherScatter
 
 ``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers in [0, n_classes);
 ``weights`` (n,) float64, not negative, all one when absent. With w the weights and c the classes,
@@ -8,8 +8,8 @@
     counts[c] = sum of w[i] over class c            sums[c] = sum of w[i] x[i] over class c
     gram      = sum over i of w[i] x[i] x[i]^T
 
-accumulated in float64 around a ``shift`` near the mean of the features, so that a large offset costs
-no digits. Also the class sums with the square roots of the weights, which Self-challenging Fisher
+accumulated in float64 around a ``shift`` (d,) near the mean of the features, so that a large offset
+costs no digits: `default_shift` where the caller knows none better. Also the class sums with the square roots of the weights, which Self-challenging Fisher
 Discriminant Analysis (Shao et al., ECCV 2022) needs of its mixed features.
 
 Work n d (d + 1) flops; memory beyond X is O(d^2 + n_classes d). Results over disjoint samples add.
@@ -23,6 +23,13 @@ import numpy as np
 
 #: Rows whose mean serves as the shift.
 SHIFT_ROWS = 64
+
+
+def default_shift(X) -> np.ndarray:
+    """(d,) float64 mean of some rows of X, spread evenly because samples often come sorted by class."""
+    n_rows = min(SHIFT_ROWS, len(X))
+    rows = np.arange(n_rows) * len(X) // n_rows
+    return X[rows].astype(np.float64).mean(axis=0)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from . import SHIFT_ROWS, FisherScatter
+from . import FisherScatter, default_shift
 
 
-def fisher_scatter(X, codes, n_classes, weights=None):
+def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     codes = np.asarray(codes)
     weights = np.ones(len(X)) if weights is None else np.asarray(weights, dtype=np.float64)
-    shift = X[:SHIFT_ROWS].mean(axis=0)
+    shift = default_shift(X) if shift is None else shift
     Z = X - shift
     members = np.zeros((n_classes, len(X)))
     members[codes, np.arange(len(X))] = 1.0

@@ -1,0 +1,177 @@
+"""Which backends there are, which one serves an op, forcing one, and the report of all that."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to run the ops.
+
+    Parameters
+    ----------
+    name : str
+        As users force it.
+    modules : tuple of str
+        Modules of an op's folder that may hold this backend's version, first match wins.
+    devices : tuple of str
+        Kinds of device whose arrays it takes.
+    obstacle : callable
+        Returns why the backend cannot be used here, or None when it can.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    devices: tuple[str, ...]
+    obstacle: Callable[[], str | None]
+
+
+def _native_obstacle() -> str | None:
+    try:
+        importlib.import_module("transfer_kernels._native")
+    except ImportError as error:
+        return f"the compiled module is not installed or does not load ({error})"
+    return None
+
+
+def _numba_obstacle() -> str | None:
+    if importlib.util.find_spec("numba") is None:
+        return "the package numba is not installed"
+    return None
+
+
+#: In the order in which they are chosen.
+BACKENDS = (
+    Backend("native", ("native_cpu", "lapack_cpu"), ("cpu",), _native_obstacle),
+    Backend("numba", ("numba_cpu", "lapack_cpu"), ("cpu",), _numba_obstacle),
+    Backend("reference", ("reference",), ("cpu",), lambda: None),
+)
+
+
+def choose_backend(name: str | None = None, device: str = "cpu") -> Backend:
+    """The backend for arrays on a device.
+
+    Parameters
+    ----------
+    name : str, optional
+        Force this one; else ``TRANSFER_KERNELS_BACKEND``, else the first that is available.
+    device : str
+        Kind of device that holds the arrays.
+
+    Raises
+    ------
+    ValueError
+        If the named backend is unknown, not available here, or does not serve the device. There is
+        no fallback from a backend that was named.
+    """
+    wanted, source = name, "backend="
+    if wanted is None:
+        wanted, source = os.environ.get(BACKEND_VARIABLE) or None, f"{BACKEND_VARIABLE}="
+    if wanted is None:
+        for backend in BACKENDS:
+            if device in backend.devices and backend.obstacle() is None:
+                return backend
+        raise ValueError(f"no backend serves arrays on {device!r}\n{describe_backends()}")
+    for backend in BACKENDS:
+        if backend.name == wanted:
+            reason = backend.obstacle()
+            if reason is None and device not in backend.devices:
+                reason = f"it takes arrays on {', '.join(backend.devices)}, not on {device}"
+            if reason is None:
+                return backend
+            raise ValueError(
+                f"{source}{wanted!r} cannot be used: {reason}. Available: {_available_names()}"
+            )
+    raise ValueError(f"{source}{wanted!r} is unknown. Available: {_available_names()}")
+
+
+def implementation(op: str, backend: str | None = None, device: str = "cpu") -> ModuleType:
+    """The module that holds an op's version for the chosen backend.
+
+    Parameters
+    ----------
+    op : str
+        Name of the op's folder in ``transfer_kernels.kernels``.
+    backend, device
+        See `choose_backend`.
+    """
+    chosen = choose_backend(backend, device)
+    package = f"transfer_kernels.kernels.{op}"
+    for module in chosen.modules:
+        if importlib.util.find_spec(f"{package}.{module}") is not None:
+            return importlib.import_module(f"{package}.{module}")
+    raise ValueError(f"the op {op} has no version for the backend {chosen.name!r}")
+
+
+def _available_names() -> str:
+    return ", ".join(backend.name for backend in BACKENDS if backend.obstacle() is None)
+
+
+def describe_backends() -> str:
+    """Report of every backend, available or why not, and of what the machine offers."""
+    from transfer_kernels import __version__
+
+    lines = [f"transfer_kernels {__version__}", "", "backends, in order of choice"]
+    for backend in BACKENDS:
+        reason = backend.obstacle()
+        state = "available" if reason is None else f"not available: {reason}"
+        lines.append(f"  {backend.name:<10} {'/'.join(backend.devices):<5} {state}")
+    try:
+        lines.append(f"  chosen     cpu   {choose_backend().name}")
+    except ValueError as error:
+        lines.append(f"  chosen     cpu   none: {error}")
+    lines += ["", "machine"]
+    lines += [f"  {key:<16} {value}" for key, value in _machine_facts().items()]
+    lines += ["", "versions"]
+    lines += [f"  {key:<16} {value}" for key, value in _versions().items()]
+    return "\n".join(lines)
+
+
+def show_backends() -> None:
+    """Print `describe_backends`: what is available here, or why not."""
+    print(describe_backends())
+
+
+def _machine_facts() -> dict[str, str]:
+    from transfer_kernels.kernels.threads import thread_count
+
+    facts = {"platform": f"{platform.system()} {platform.machine()}"}
+    if _native_obstacle() is None:
+        from transfer_kernels.kernels.native_runtime import instruction_set, native_module
+
+        native = native_module()
+        facts["instruction set"] = (
+            f"{instruction_set()} (of {', '.join(native.available_isas())})"
+        )
+        facts["compiler"] = native.__compiler__
+    facts["threads"] = str(thread_count())
+    facts["BLAS"] = _blas()
+    return facts
+
+
+def _blas() -> str:
+    import scipy
+
+    blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')} (SciPy's)"
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("numpy", "scipy", "numba", "torch", "triton", "matplotlib", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,173 @@
+"""The hot operations as plain functions: each picks the backend and hands over, no mathematics.
+
+The contracts (shapes, units, formulas, sources) are the docstrings of the packages
+``transfer_kernels.kernels.<op>``. Arrays must be as the contracts say: the metrics bring a user's
+arrays into that form, and `transfer_kernels.arrays` helps who calls the ops directly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .backends import implementation
+from .kernels.fisher_scatter import FisherScatter
+from .kernels.logme_evidence import Evidence, EvidenceRule
+
+__all__ = [
+    "Evidence",
+    "EvidenceRule",
+    "FisherScatter",
+    "dominant_eigenvalue",
+    "first_nonfinite",
+    "fisher_discriminant",
+    "fisher_scatter",
+    "logme_evidence",
+    "parc_correlation",
+    "parc_correlation_vectors",
+    "randomized_pca",
+    "self_challenging",
+    "target_moments",
+    "within_scatter",
+]
+
+
+def first_nonfinite(X, *, backend: str | None = None) -> tuple[int, int] | None:
+    """Row and column of the first NaN or infinity of X (n, d), or None.
+
+    The contract is that of `transfer_kernels.kernels.first_nonfinite`.
+    """
+    return implementation("first_nonfinite", backend).first_nonfinite(X)
+
+
+def fisher_scatter(
+    X, codes, n_classes: int, weights=None, *, shift=None, backend: str | None = None
+) -> FisherScatter:
+    """Class sums and Gram matrix of the features in one pass over them.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    codes : (n,) integer array
+        Classes in [0, n_classes).
+    n_classes : int
+        Number of classes, C.
+    weights : (n,) array, optional
+        Weights, not negative; one each by default.
+    shift : (d,) array, optional
+        Point around which to accumulate; by default near the mean.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    FisherScatter
+        ``.counts`` (C,), ``.sums`` (C, d), ``.gram`` (d, d), float64. Scatters of disjoint samples add
+        with ``+``; ``.save(path)`` and ``FisherScatter.load(path)`` keep them.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a code is outside [0, n_classes), a weight is negative or not
+        finite, or the backend is not available.
+    """
+    return implementation("fisher_scatter", backend).fisher_scatter(
+        X, codes, n_classes, weights, shift
+    )
+
+
+def within_scatter(gram, left, right, n_samples: int, *, backend: str | None = None):
+    """(gram + (left^T right + right^T left) / 2) / n_samples, upper triangle.
+
+    The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
+    """
+    return implementation("fisher_discriminant", backend).within_scatter(
+        gram, left, right, n_samples
+    )
+
+
+def dominant_eigenvalue(within, ones, *, backend: str | None = None) -> float:
+    """SFDA's power-iteration estimate of the largest eigenvalue.
+
+    The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
+    """
+    return implementation("fisher_discriminant", backend).dominant_eigenvalue(within, ones)
+
+
+def fisher_discriminant(
+    within, means, shrinkage: float, n_features: int, *, backend: str | None = None
+):
+    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant; consumes `within`.
+
+    The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
+    """
+    return implementation("fisher_discriminant", backend).fisher_discriminant(
+        within, means, shrinkage, n_features
+    )
+
+
+def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | None = None):
+    """Posterior of every sample's own class, and its second softmax.
+
+    The contract is that of `transfer_kernels.kernels.self_challenging`.
+
+    Returns
+    -------
+    posterior, challenge : (n,) arrays
+    """
+    return implementation("self_challenging", backend).self_challenging(
+        X, codes, coef, intercept, mixing
+    )
+
+
+def parc_correlation(X, codes, *, backend: str | None = None) -> float:
+    """Spearman correlation of feature distance and "different class" over all pairs of samples.
+
+    The contract is that of `transfer_kernels.kernels.parc_correlation`.
+    """
+    return implementation("parc_correlation", backend).parc_correlation(X, codes)
+
+
+def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
+    """Spearman correlation of feature distance and label-vector distance over all pairs.
+
+    The contract is that of `transfer_kernels.kernels.parc_correlation`.
+    """
+    return implementation("parc_correlation", backend).parc_correlation_vectors(X, Y)
+
+
+def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.ndarray:
+    """(n, n_components) projection on the leading principal components, as PARC takes it.
+
+    The contract is that of `transfer_kernels.kernels.randomized_pca`.
+    """
+    return implementation("randomized_pca", backend).randomized_pca(X, n_components)
+
+
+def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
+    """(d, K) cross moments X^T Y.
+
+    The contract is that of `transfer_kernels.kernels.target_moments`.
+    """
+    return implementation("target_moments", backend).target_moments(X, Y)
+
+
+def logme_evidence(
+    gram,
+    moments,
+    squares,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | None = None,
+    dual: bool = False,
+    *,
+    backend: str | None = None,
+) -> Evidence:
+    """Log evidence of Bayesian linear regression at its fixed point, for many targets at once.
+
+    The contract is that of `transfer_kernels.kernels.logme_evidence`; ``rule`` defaults to
+    ``EvidenceRule()``.
+    """
+    return implementation("logme_evidence", backend).logme_evidence(
+        gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual
+    )
