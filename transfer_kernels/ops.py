@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import arrays
 from .backends import implementation
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule
@@ -71,6 +72,10 @@ def fisher_scatter(
         If the shapes do not fit, a code is outside [0, n_classes), a weight is negative or not
         finite, or the backend is not available.
     """
+    X = arrays.as_features(X, "X")
+    codes = arrays.as_codes(codes, len(X), n_classes)
+    if weights is not None:
+        weights = arrays.as_weights(weights, len(X))
     return implementation("fisher_scatter", backend).fisher_scatter(
         X, codes, n_classes, weights, shift
     )
@@ -115,6 +120,8 @@ def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | N
     -------
     posterior, challenge : (n,) arrays
     """
+    X = arrays.as_features(X, "X")
+    codes = arrays.as_codes(codes, len(X), len(coef))
     return implementation("self_challenging", backend).self_challenging(
         X, codes, coef, intercept, mixing
     )
@@ -125,6 +132,8 @@ def parc_correlation(X, codes, *, backend: str | None = None) -> float:
 
     The contract is that of `transfer_kernels.kernels.parc_correlation`.
     """
+    X = arrays.as_features(X, "X")
+    codes = arrays.as_codes(codes, len(X))
     return implementation("parc_correlation", backend).parc_correlation(X, codes)
 
 
@@ -133,6 +142,9 @@ def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
 
     The contract is that of `transfer_kernels.kernels.parc_correlation`.
     """
+    X = arrays.as_features(X, "X")
+    Y = arrays.as_targets(arrays.as_array(Y, "Y"), "Y")
+    arrays.require_length(Y, len(X), "Y")
     return implementation("parc_correlation", backend).parc_correlation_vectors(X, Y)
 
 
@@ -141,6 +153,8 @@ def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.nd
 
     The contract is that of `transfer_kernels.kernels.randomized_pca`.
     """
+    X = arrays.as_features(X, "X")
+    arrays.require_components(n_components, X.shape)
     return implementation("randomized_pca", backend).randomized_pca(X, n_components)
 
 

@@ -1,0 +1,270 @@
+"""The door: NumPy arrays and PyTorch tensors in, checks, labels to codes; all input errors' words.
+
+Nothing here copies features that the kernels can read as they are, and nothing writes to them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+#: Integers up to this many bytes are exact in float32.
+_FLOAT32_INTEGER_BYTES = 2
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    """NumPy view of an array, tensor or nested sequence.
+
+    Tensors are detached and must be on the CPU; bfloat16 widens to float32, which is exact.
+
+    Raises
+    ------
+    TypeError
+        If ``values`` is a sparse or masked array, or a tensor on another device.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        return _tensor_as_array(values, name, torch)
+    if hasattr(values, "toarray") and not isinstance(values, np.ndarray):
+        raise TypeError(
+            f"{name} is a sparse {type(values).__name__}; pass {name}.toarray() instead"
+        )
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(f"{name} is a masked array with masked entries; fill or drop them first")
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is no rectangular array: {error}") from None
+
+
+def _tensor_as_array(tensor, name, torch) -> np.ndarray:
+    if tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} is a tensor on {tensor.device}, and no backend here serves that device; "
+            f"pass {name}.cpu() to compute on the CPU"
+        )
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} is a sparse tensor; pass {name}.to_dense() instead")
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+def as_features(features: Any, name: str = "features") -> np.ndarray:
+    """Two-dimensional float16, float32 or float64 array, a view wherever that is possible.
+
+    Integers and booleans become float32 where that is exact, float64 otherwise.
+
+    Raises
+    ------
+    TypeError
+        If the dtype holds no real numbers.
+    ValueError
+        If the array is not two-dimensional or has no rows or no columns.
+    """
+    array = as_array(features, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, but real numbers are needed; "
+            "convert it to float32 or float64"
+        )
+    if array.ndim != 2:
+        remedy = ""
+        if array.ndim == 1:
+            remedy = f"; a single feature needs {name}[:, None]"
+        elif array.ndim > 2:
+            remedy = f"; pool or flatten it to two axes, {name}.reshape(len({name}), -1)"
+        raise ValueError(
+            f"{name} must be two-dimensional (samples, features), not of shape {array.shape}"
+            f"{remedy}"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}")
+    if array.dtype.kind != "f":
+        small = array.dtype.itemsize <= _FLOAT32_INTEGER_BYTES
+        return array.astype(np.float32 if small else np.float64)
+    if array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    if any(stride % array.dtype.itemsize for stride in array.strides):
+        return array.copy()  # fields of a packed record: no kernel reads unaligned numbers
+    return array
+
+
+def refuse_nonfinite(position: tuple[int, int] | None, array: np.ndarray, name: str) -> None:
+    """Raise ValueError where a NaN or infinity was found at ``position``."""
+    if position is not None:
+        row, column = position
+        raise ValueError(
+            f"{name} of shape {array.shape} contains {array[row, column]} first at row {row}, "
+            f"column {column}; drop or impute such samples"
+        )
+
+
+def require_length(values: np.ndarray, n_samples: int, name: str) -> None:
+    """Raise ValueError unless ``values`` has one entry for each sample."""
+    if values.ndim == 0 or len(values) != n_samples:
+        given = "a scalar" if values.ndim == 0 else f"{len(values)} (shape {values.shape})"
+        raise ValueError(
+            f"features and {name} must have the same length: {n_samples} samples, but {name} "
+            f"has {given}"
+        )
+
+
+def as_labels(labels: Any, n_samples: int, name: str = "labels") -> np.ndarray:
+    """Labels as an array with one entry, or one row, for each sample.
+
+    A list of objects of mixed kinds, as tuples or None, stays a list of objects.
+    """
+    if isinstance(labels, (list, tuple)) and any(isinstance(label, tuple) for label in labels):
+        array = np.empty(len(labels), dtype=object)
+        array[:] = labels
+    else:
+        array = as_array(labels, name)
+    require_length(array, n_samples, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return array
+
+
+def encode_classes(labels: np.ndarray, name: str = "labels") -> tuple[np.ndarray, np.ndarray]:
+    """Classes that occur, and each sample's index among them.
+
+    Parameters
+    ----------
+    labels : (n,) array
+        Labels of any hashable kind.
+
+    Returns
+    -------
+    classes : (C,) array
+        Distinct labels, sorted where they have an order, else as they first occur.
+    codes : (n,) int64 array
+        ``classes[codes]`` are the labels.
+
+    Raises
+    ------
+    ValueError
+        If labels are not one-dimensional, contain NaN, or are all the same.
+    TypeError
+        If a label is not hashable.
+    """
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{name} must be one-dimensional class labels here, not of shape {labels.shape}; "
+            "for one-hot rows pass their argmax"
+        )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row = int(np.argmin(np.isfinite(labels)))
+        raise ValueError(f"{name} contains {labels[row]} first at index {row}")
+    if labels.dtype.kind == "O":
+        classes, codes = _encode_objects(labels, name)
+    else:
+        classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} must hold at least two classes, but all {len(labels)} are {classes[0]!r}"
+        )
+    return classes, codes.astype(np.int64, copy=False)
+
+
+def _encode_objects(labels, name):
+    index: dict = {}
+    try:
+        codes = np.array([index.setdefault(label, len(index)) for label in labels])
+    except TypeError:
+        raise TypeError(f"{name} must be hashable, as strings or integers are") from None
+    distinct = list(index)
+    order = list(range(len(distinct)))
+    try:
+        order.sort(key=lambda code: distinct[code])
+    except TypeError:
+        pass
+    classes = np.empty(len(distinct), dtype=object)
+    classes[:] = [distinct[code] for code in order]
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return classes, rank[codes]
+
+
+def as_targets(targets: np.ndarray, name: str = "labels") -> np.ndarray:
+    """Real targets or label vectors as a finite (n, k) float64 array.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers.
+    ValueError
+        If they have more than two axes, no column, or contain NaN or infinity.
+    """
+    if targets.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers here, not of dtype {targets.dtype}")
+    if targets.ndim > 2 or targets.size == 0:
+        raise ValueError(f"{name} must be of shape (n,) or (n, k), not {targets.shape}")
+    columns = np.array(targets.reshape(len(targets), -1), dtype=np.float64, order="C")
+    if not np.isfinite(columns).all():
+        row, column = np.argwhere(~np.isfinite(columns))[0]
+        raise ValueError(
+            f"{name} contains {columns[row, column]} first at row {row}, column {column}"
+        )
+    return columns
+
+
+def as_codes(codes: Any, n_samples: int, n_classes: int | None = None) -> np.ndarray:
+    """Class codes for an op: (n,) int64 in [0, n_classes), or any that are not negative.
+
+    Raises
+    ------
+    TypeError
+        If they are no integers.
+    ValueError
+        If their number or range does not fit.
+    """
+    array = as_array(codes, "codes")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"codes must be integers in [0, n_classes), not of dtype {array.dtype}")
+    require_length(array, n_samples, "codes")
+    if array.ndim != 1:
+        raise ValueError(f"codes must be one-dimensional, not of shape {array.shape}")
+    limit = "n_classes" if n_classes is None else n_classes
+    if array.min() < 0 or (n_classes is not None and array.max() >= n_classes):
+        raise ValueError(
+            f"codes must lie in [0, {limit}), but range from {array.min()} to {array.max()}"
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def as_weights(weights: Any, n_samples: int) -> np.ndarray:
+    """Sample weights for an op: (n,) float64, finite, not negative.
+
+    Raises
+    ------
+    ValueError
+        If their number does not fit, or one is negative, NaN or infinite.
+    """
+    array = as_array(weights, "weights")
+    require_length(array, n_samples, "weights")
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"weights must be one-dimensional, not of shape {array.shape}")
+    if not (np.isfinite(array) & (array >= 0)).all():
+        row = int(np.argmin(np.isfinite(array) & (array >= 0)))
+        raise ValueError(
+            f"weights must be finite and not negative, but weights[{row}] is {array[row]}"
+        )
+    return array
+
+
+def require_components(n_components: Any, shape: tuple[int, int]) -> None:
+    """Raise unless ``n_components`` is an integer in [1, min(n, d)]."""
+    if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
+        raise TypeError(f"n_components must be an integer or None, not {n_components!r}")
+    if not 1 <= n_components <= min(shape):
+        raise ValueError(
+            f"n_components={n_components} is out of range for features of shape {shape}: "
+            f"it must lie between 1 and {min(shape)}"
+        )

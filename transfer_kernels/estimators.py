@@ -1,0 +1,226 @@
+"""The metrics as estimators in scikit-learn's manner: `fit` keeps what the score was made from."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from . import arrays
+from .metrics import logme as _logme
+from .metrics import parc as _parc
+from .metrics import sfda as _sfda
+from .metrics.problem import Problem
+
+
+class NotFittedError(ValueError, AttributeError):
+    """An estimator was used before `fit`."""
+
+
+class _Estimator:
+    """Parameters by name, as scikit-learn's tools expect; scikit-learn itself is not needed."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params):
+        """Change arguments of the constructor; returns self."""
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value is not defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _features(self, features) -> np.ndarray:
+        """Features of further samples in float64, checked against those of `fit`."""
+        if not hasattr(self, "n_features_in_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        X = arrays.as_features(features).astype(np.float64, copy=False)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"features have {X.shape[1]} columns, but {type(self).__name__} was fitted with "
+                f"{self.n_features_in_}"
+            )
+        return X
+
+
+class SFDA(_Estimator):
+    """Self-challenging Fisher discriminant analysis; `transfer_kernels.sfda` is its score.
+
+    Parameters
+    ----------
+    backend : str, optional
+        Force a backend.
+
+    Attributes
+    ----------
+    score_ : float
+        The SFDA score of the data of `fit`.
+    shrinkage_ : float
+        Regularisation of the within-class scatter, in [1e-10, 1].
+    classes_ : (C,) array
+    priors_ : (C,) array
+        Class frequencies.
+    means_ : (C, d) array
+        Class means.
+    coef_, intercept_ : (C, d) and (C,) arrays
+        Discriminants x.coef_[c] + intercept_[c] of the first, not yet self-challenged classifier.
+    scalings_ : (d, m) array
+        Axes of the Fisher space, best first, m = min(C - 1, d); the within-class scatter, shrunk, is
+        the identity along them.
+    """
+
+    score_: float
+    n_features_in_: int
+
+    def __init__(self, backend: str | None = None):
+        self.backend = backend
+
+    def fit(self, X, y) -> SFDA:
+        """Fit to features X (n, d) and class labels y (n,); raises as `transfer_kernels.sfda`."""
+        problem = Problem(X, y, self.backend)
+        result = _sfda.fit(problem)
+        _sfda.warn_if_saturated(problem, result)
+        first = result.first
+        self.score_ = result.score
+        self.n_features_in_ = problem.n_features
+        self.classes_ = problem.classes
+        self.priors_ = np.bincount(problem.codes) / problem.n_samples
+        self.shrinkage_ = result.shrinkage
+        self.coef_ = first.coef
+        self.intercept_ = first.intercept
+        self.means_ = first.means + first.center
+        self.center_ = first.center
+        self.scalings_ = _sfda.fisher_axes(first, self.priors_)
+        return self
+
+    def decision_function(self, X) -> np.ndarray:
+        """(n, C) discriminants."""
+        return self._features(X) @ self.coef_.T + self.intercept_
+
+    def predict_proba(self, X) -> np.ndarray:
+        """(n, C) posteriors of the first, not yet self-challenged classifier."""
+        X = self._features(X)
+        logits = X @ self.coef_.T + self.intercept_
+        logits -= logits.max(axis=1, keepdims=True)
+        posterior = np.exp(logits)
+        return posterior / posterior.sum(axis=1, keepdims=True)
+
+    def predict(self, X) -> np.ndarray:
+        """(n,) most probable classes."""
+        return self.classes_[np.argmax(self.decision_function(X), axis=1)]
+
+    def transform(self, X) -> np.ndarray:
+        """(n, m) coordinates in the Fisher space, centred on the data of `fit`."""
+        return (self._features(X) - self.center_) @ self.scalings_
+
+    def fit_transform(self, X, y) -> np.ndarray:
+        """`fit`, then `transform` of the same features."""
+        return self.fit(X, y).transform(X)
+
+
+class LogME(_Estimator):
+    """Bayesian linear model at its maximum evidence; `transfer_kernels.logme` is its score.
+
+    Parameters
+    ----------
+    regression : bool
+        Whether the labels are real targets.
+    variant : str
+        As in `transfer_kernels.logme`.
+    backend : str, optional
+        Force a backend.
+
+    Attributes
+    ----------
+    score_ : float
+        Mean of ``evidences_``.
+    evidences_ : (K,) array
+        Log evidence per sample of each class or target, in nats.
+    alphas_, betas_ : (K,) arrays
+        Precision of the weights and of the noise of each class or target.
+    weights_ : (K, d) array
+        Posterior means of the linear models.
+    classes_ : (C,) array
+        Only without ``regression``. Variants that count absent classes have K > C in
+        ``evidences_``, ``alphas_`` and ``betas_``; ``weights_`` has those that occur.
+    """
+
+    score_: float
+    n_features_in_: int
+
+    def __init__(
+        self, regression: bool = False, variant: str = "evidence", backend: str | None = None
+    ):
+        self.regression = regression
+        self.variant = variant
+        self.backend = backend
+
+    def fit(self, X, y) -> LogME:
+        """Fit to features X (n, d) and labels or targets y; raises as `transfer_kernels.logme`."""
+        problem = Problem(X, y, self.backend)
+        evidence = _logme.fit(problem, self.regression, self.variant)
+        self.n_features_in_ = problem.n_features
+        self.score_ = float(np.mean(evidence.evidences))
+        self.evidences_ = evidence.evidences
+        self.alphas_ = evidence.alphas
+        self.betas_ = evidence.betas
+        ratios = evidence.ratios
+        if not self.regression:
+            self.classes_ = problem.classes
+            ratios = ratios[_logme.present_targets(problem, self.variant)]
+        self.weights_ = _logme.weights(problem, ratios, self.regression)
+        self._single_target = self.regression and problem.labels.ndim == 1
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Most probable classes (n,), or targets of the shape given to `fit`."""
+        values = self._features(X) @ self.weights_.T
+        if self.regression:
+            return values[:, 0] if self._single_target else values
+        return self.classes_[np.argmax(values, axis=1)]
+
+
+class PARC(_Estimator):
+    """Pairwise annotation representation comparison; `transfer_kernels.parc` is its score.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Principal components to project on first; 32 in the paper.
+    backend : str, optional
+        Force a backend.
+
+    Attributes
+    ----------
+    score_ : float
+        100 x Spearman's coefficient of the data of `fit`.
+    """
+
+    score_: float
+    n_features_in_: int
+
+    def __init__(self, n_components: int | None = None, backend: str | None = None):
+        self.n_components = n_components
+        self.backend = backend
+
+    def fit(self, X, y) -> PARC:
+        """Score features X (n, d) with labels y; raises as `transfer_kernels.parc`."""
+        problem = Problem(X, y, self.backend)
+        self.n_features_in_ = problem.n_features
+        self.score_ = _parc.compute(problem, self.n_components)
+        return self

@@ -1,0 +1,91 @@
+"""One model's features with the target's labels: what the metrics of that model share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .. import arrays, ops
+from ..ops import FisherScatter
+
+
+class Problem:
+    """Validated features and labels, and the quantities that more than one metric needs.
+
+    Every quantity is made when a metric first asks for it, once.
+
+    Parameters
+    ----------
+    features : (n, d) array or CPU tensor
+        Features that a pre-trained model extracts from the target data set.
+    labels : (n,) or (n, k) array, tensor or list
+        Class labels of any hashable kind, regression targets or label vectors.
+    backend : str, optional
+        Force a backend for every op.
+
+    Raises
+    ------
+    TypeError
+        If the features are no real numbers, or a tensor is on a device without a backend.
+    ValueError
+        If the features are not two-dimensional, are empty or contain NaN or infinity, if the lengths
+        differ, or if the backend is not available.
+    """
+
+    def __init__(self, features: Any, labels: Any, backend: str | None = None):
+        self.backend = backend
+        self.features = arrays.as_features(features)
+        self.labels = arrays.as_labels(labels, len(self.features))
+        bad = ops.first_nonfinite(self.features, backend=backend)
+        arrays.refuse_nonfinite(bad, self.features, "features")
+
+    @property
+    def n_samples(self) -> int:
+        return self.features.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.features.shape[1]
+
+    @cached_property
+    def _encoded(self) -> tuple[np.ndarray, np.ndarray]:
+        return arrays.encode_classes(self.labels)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(C,) classes that occur."""
+        return self._encoded[0]
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(n,) index of each sample's class."""
+        return self._encoded[1]
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """(n, k) labels as real numbers."""
+        return arrays.as_targets(self.labels)
+
+    @cached_property
+    def scatter(self) -> FisherScatter:
+        """Class sums and Gram matrix of the features."""
+        return ops.fisher_scatter(
+            self.features, self.codes, len(self.classes), backend=self.backend
+        )
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """X^T X (d, d) where n >= d, else X X^T (n, n); upper triangle, features not centred."""
+        if self.n_samples < self.n_features:
+            scatter = self._unlabelled_scatter(self.features.T)
+        else:
+            # Classes do not enter the Gram matrix: where a scatter is at hand, it serves.
+            at_hand = self.__dict__.get("scatter")
+            scatter = at_hand or self._unlabelled_scatter(self.features)
+        return scatter.moved_to(np.zeros_like(scatter.shift)).shifted_gram
+
+    def _unlabelled_scatter(self, rows: np.ndarray) -> FisherScatter:
+        codes = np.zeros(len(rows), dtype=np.int64)
+        return ops.fisher_scatter(rows, codes, 1, backend=self.backend)

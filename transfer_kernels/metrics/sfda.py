@@ -1,0 +1,215 @@
+"""SFDA: self-challenging Fisher discriminant analysis (Shao et al., ECCV 2022).
+
+    W. Shao, X. Zhao, Y. Ge, Z. Zhang, L. Yang, X. Wang, Y. Shan, P. Luo: "Not All Models Are Equal:
+    Predicting Model Transferability in a Self-challenging Fisher Space", ECCV 2022.
+
+With Sw the within-class scatter, mu the class means, pi the class frequencies:
+
+1. s = max(exp(-5 lambda), 1e-10), lambda an estimate of Sw's largest eigenvalue;
+2. discriminants z_c = x.S^-1 mu_c - mu_c.S^-1 mu_c / 2 + ln pi_c, S = (1 - s) Sw + s tr(Sw)/d I;
+3. p = softmax(z), q = softmax(p) at the sample's own class: how sure the classifier is;
+4. ConfMix: x' = q x + (1 - q) m, m the mean of the other classes' means: sure samples stay put;
+5. steps 2 and 3 on x', with the same s. The score is the mean of p over the samples' own classes.
+
+The published code solves the generalised eigenproblem of step 2, but its eigenvectors enter only by
+their product V V^T = S^-1. The mixed samples x' are never made: their class sums and scatter follow
+from sums of x weighted by q and q^2, their discriminants from those of x.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from .problem import Problem
+from .registry import Metric
+from .uninformative import UninformativeScoreWarning
+
+SHRINKAGE_FLOOR = 1e-10
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """A linear discriminant z = x coef^T + intercept and what it was made from.
+
+    Parameters
+    ----------
+    coef : (C, d) array
+    intercept : (C,) array
+    means : (C, d) array
+        Class means around their weighted mean ``center`` (d,).
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    means: np.ndarray
+    center: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Result of SFDA on one problem: the first discriminant, its shrinkage, the score."""
+
+    first: Discriminant
+    shrinkage: float
+    score: float
+
+
+def sfda(features: Any, labels: Any, *, backend: str | None = None) -> float:
+    """Transferability by SFDA: higher is better.
+
+    Parameters
+    ----------
+    features : (n, d) array or CPU tensor
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    labels : (n,) array, tensor or list
+        Class labels of any hashable kind.
+    backend : str, optional
+        Force a backend: "native", "numba" or "reference".
+
+    Returns
+    -------
+    float
+        Mean posterior of the true class after self-challenging, in (0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `Problem`; also if fewer than two classes occur, or no class varies within itself.
+
+    Warns
+    -----
+    UninformativeScoreWarning
+        If n <= d or the shrinkage is at its floor, where the score saturates near 1.
+
+    References
+    ----------
+    Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging
+    Fisher Space", ECCV 2022.
+    """
+    return compute(Problem(features, labels, backend))
+
+
+def compute(problem: Problem) -> float:
+    """The score of a problem; see `sfda`."""
+    result = fit(problem)
+    warn_if_saturated(problem, result)
+    return result.score
+
+
+def fit(problem: Problem) -> Fit:
+    """First discriminant, shrinkage and score of a problem."""
+    X, scatter, ones, rotation = _discriminant_space(problem)
+    codes, backend = problem.codes, problem.backend
+    n, d = problem.n_samples, problem.n_features
+    counts = scatter.counts
+    log_priors = np.log(counts / n)
+
+    means = scatter.shifted_means
+    within = ops.within_scatter(
+        scatter.shifted_gram, -scatter.shifted_sums, means, n, backend=backend
+    )
+    largest = ops.dominant_eigenvalue(within, ones, backend=backend)
+    shrinkage = max(float(np.exp(-5.0 * largest)), SHRINKAGE_FLOOR)
+
+    def discriminant(within, means, shift):
+        center = counts @ means / n
+        means = means - center
+        coef, offset = ops.fisher_discriminant(within, means, shrinkage, d, backend=backend)
+        center = center + shift
+        return Discriminant(coef, log_priors - offset - coef @ center, means, center)
+
+    first = discriminant(within, means, scatter.shift)
+    _, q = ops.self_challenging(X, codes, first.coef, first.intercept, backend=backend)
+
+    # ConfMix, around the mean of all samples, where the anchors are small.
+    anchors = (first.means.sum(axis=0) - first.means) / (len(counts) - 1)
+    mixed = ops.fisher_scatter(
+        X, codes, len(counts), q * q, shift=first.center, backend=backend
+    )
+    q_sums, q2_sums = mixed.shifted_root_sums, mixed.shifted_sums
+    rest = (counts - mixed.root_counts)[:, None]
+    rest2 = (counts - 2.0 * mixed.root_counts + mixed.counts)[:, None]
+    sums = q_sums + rest * anchors
+    means = sums / counts[:, None]
+    left = np.concatenate([2.0 * (q_sums - q2_sums) + rest2 * anchors, -sums])
+    right = np.concatenate([anchors, means])
+    within = ops.within_scatter(mixed.shifted_gram, left, right, n, backend=backend)
+
+    second = discriminant(within, means, first.center)
+    posterior, _ = ops.self_challenging(
+        X,
+        codes,
+        second.coef,
+        second.intercept,
+        mixing=(q, anchors + first.center),
+        backend=backend,
+    )
+    if rotation is not None:
+        basis, origin = rotation
+        first = Discriminant(
+            first.coef @ basis,
+            first.intercept - first.coef @ (basis @ origin),
+            first.means @ basis,
+            first.center @ basis + origin,
+        )
+    return Fit(first, shrinkage, float(posterior.mean()))
+
+
+def _discriminant_space(problem):
+    """Features to fit in, their scatter, the image of the vector of ones, and the way back.
+
+    With n < d the centred features are rotated into their own row space, n dimensions instead of d:
+    a rotation changes nothing in SFDA but the start of its power iteration, which is carried along.
+    """
+    if problem.n_samples >= problem.n_features:
+        return problem.features, problem.scatter, np.ones(problem.n_features), None
+    from scipy.linalg import qr
+
+    X = problem.features.astype(np.float64)
+    origin = X.mean(axis=0)
+    X -= origin
+    basis, upper = qr(X.T, mode="economic", overwrite_a=True, check_finite=False)
+    Z = np.ascontiguousarray(upper.T)
+    scatter = ops.fisher_scatter(
+        Z, problem.codes, len(problem.classes), backend=problem.backend
+    )
+    return Z, scatter, basis.sum(axis=0), (basis.T, origin)
+
+
+def fisher_axes(first: Discriminant, priors: np.ndarray) -> np.ndarray:
+    """(d, min(C - 1, d)) axes W of the Fisher space, best first, with W^T S W = I.
+
+    The between-class scatter is B^T B with B = sqrt(priors) means, so that the generalised
+    eigenvectors are S^-1 B^T U / sqrt(e), for the eigenpairs (e, U) of the C x C matrix B S^-1 B^T.
+    """
+    roots = np.sqrt(priors)[:, None]
+    solved = roots * first.coef
+    eigenvalues, vectors = np.linalg.eigh(solved @ (roots * first.means).T)
+    n_axes = min(len(priors) - 1, first.coef.shape[1])
+    largest = np.argsort(eigenvalues)[::-1][:n_axes]
+    scale = np.sqrt(np.maximum(eigenvalues[largest], np.finfo(float).tiny))
+    return solved.T @ (vectors[:, largest] / scale)
+
+
+def warn_if_saturated(problem: Problem, result: Fit) -> None:
+    """Warn where scores saturate."""
+    if problem.n_samples <= problem.n_features:
+        reason = "there are no more samples than features"
+    elif result.shrinkage <= SHRINKAGE_FLOOR:
+        reason = "the shrinkage is at its floor"
+    else:
+        return
+    warnings.warn(
+        f"SFDA cannot discriminate well here: {reason}, so that scores saturate near 1; use more "
+        "samples, or reduce the features, e.g. PCA to 32 components or a smaller scale",
+        UninformativeScoreWarning,
+        stacklevel=4,
+    )
+
+
+METRIC = Metric("sfda", compute)
