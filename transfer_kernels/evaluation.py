@@ -1,0 +1,318 @@
+"""How well scores predict the true accuracies of the models: rank correlations, recall, regret.
+
+Every function takes ``scores`` first and ``accuracies`` second, either two mappings by model name
+or two sequences in the same order; higher is better in both.
+
+Degenerate input has one rule. *Constant scores* order nothing: every correlation is 0.
+*Constant accuracies* leave nothing to predict: every correlation is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .text_table import MISSING, text_table
+
+Values = Mapping[str, float] | Sequence[float] | NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Evaluation(Mapping[str, float]):
+    """Figures of one score on one zoo; also a mapping from a figure's name to its value.
+
+    Attributes
+    ----------
+    weighted_kendall : float
+        Weighted Kendall tau, the published weighting of the SFDA benchmark (see
+        `weighted_kendall`).
+    weighted_kendall_by_accuracy : float
+        The same with the weights of Model Spider, which follow the true accuracy alone.
+    kendall, pearson, spearman : float
+        Kendall's tau-b, Pearson's and Spearman's correlation.
+    recall, rel : dict of int to float
+        ``recall[k]`` and ``rel[k]``, see `recall_at_k` and `rel_at_k`.
+    n_models : int
+        Models that were compared.
+    excluded : tuple of str
+        Models left out because their score is not finite (a failed model), by name or, for
+        sequences, by position.
+    """
+
+    weighted_kendall: float
+    weighted_kendall_by_accuracy: float
+    kendall: float
+    pearson: float
+    spearman: float
+    recall: Mapping[int, float]
+    rel: Mapping[int, float]
+    n_models: int
+    excluded: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures as a flat dictionary, ``recall@k`` and ``rel@k`` included."""
+        return {
+            "weighted_kendall": self.weighted_kendall,
+            "weighted_kendall_by_accuracy": self.weighted_kendall_by_accuracy,
+            "kendall": self.kendall,
+            "pearson": self.pearson,
+            "spearman": self.spearman,
+            **{f"recall@{k}": value for k, value in self.recall.items()},
+            **{f"rel@{k}": value for k, value in self.rel.items()},
+        }
+
+    def __getitem__(self, figure: str) -> float:
+        return self.to_dict()[figure]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+    def __str__(self) -> str:
+        lines = [f"{name:<28}  {value: .4f}" for name, value in self.to_dict().items()]
+        lines.append(f"{'models':<28}  {self.n_models:>2}")
+        if self.excluded:
+            lines.append(f"{'excluded (no finite score)':<28}   {', '.join(self.excluded)}")
+        return "\n".join(lines)
+
+
+def evaluate(scores: Values, accuracies: Values, ks: Sequence[int] = (1, 3)) -> Evaluation:
+    """Compare scores with true accuracies.
+
+    Parameters
+    ----------
+    scores : mapping of str to float, or sequence of float
+        One score per model, higher is better. A score that is not finite stands for a model that
+        failed: it is left out and listed in ``excluded``.
+    accuracies : mapping of str to float, or sequence of float
+        True accuracies of the same models, finite.
+    ks : sequence of int, default (1, 3)
+        The ``k`` of recall@k and rel@k.
+
+    Raises
+    ------
+    ValueError
+        If the names or lengths of the two differ, an accuracy is not finite, fewer than two
+        models have a finite score, or a ``k`` is less than 1.
+    """
+    names, score, accuracy = _paired(scores, accuracies)
+    scored = np.isfinite(score)
+    excluded = tuple(name for name, finite in zip(names, scored, strict=True) if not finite)
+    score, accuracy = score[scored], accuracy[scored]
+    if score.size < 2:
+        raise ValueError(
+            f"scores: {score.size} of {len(names)} models have a finite score; at least two are "
+            "needed to compare an order"
+        )
+    return Evaluation(
+        weighted_kendall=weighted_kendall(score, accuracy),
+        weighted_kendall_by_accuracy=weighted_kendall(score, accuracy, weighting="accuracy"),
+        kendall=kendall(score, accuracy),
+        pearson=pearson(score, accuracy),
+        spearman=spearman(score, accuracy),
+        recall={k: recall_at_k(score, accuracy, k) for k in ks},
+        rel={k: rel_at_k(score, accuracy, k) for k in ks},
+        n_models=int(score.size),
+        excluded=excluded,
+    )
+
+
+def evaluation_table(evaluations: Mapping[str, Evaluation]) -> str:
+    """Return several evaluations as one text table, a row each in the given order."""
+    ks = sorted({k for evaluation in evaluations.values() for k in evaluation.recall})
+    header = ["score", "weighted τ", "by accuracy", "τ", "Pearson", "Spearman"]
+    header += [f"{figure}@{k}" for k in ks for figure in ("recall", "rel")]
+    rows = []
+    for name, one in evaluations.items():
+        values = [
+            one.weighted_kendall,
+            one.weighted_kendall_by_accuracy,
+            one.kendall,
+            one.pearson,
+            one.spearman,
+        ]
+        for k in ks:
+            values += [one.recall.get(k, math.nan), one.rel.get(k, math.nan)]
+        rows.append([name, *(MISSING if math.isnan(v) else f"{v:.3f}" for v in values)])
+    return text_table(header, rows, "l" + "r" * (len(header) - 1))
+
+
+def kendall(scores: Values, accuracies: Values) -> float:
+    """Kendall's tau-b: concordant minus discordant pairs, corrected for ties."""
+    x, y = _finite_pair(scores, accuracies)
+    return _tau(x, y, np.ones(x.size))
+
+
+def weighted_kendall(scores: Values, accuracies: Values, weighting: str = "both") -> float:
+    """Kendall's tau with hyperbolic weights: errors among the best models cost more.
+
+    The pair of the models of rank r and s (0 for the best) weighs ``1/(r+1) + 1/(s+1)``
+    (Vigna 2015, "A Weighted Correlation Index for Rankings with Ties").
+
+    Parameters
+    ----------
+    scores, accuracies : mapping of str to float, or sequence of float
+    weighting : {"both", "accuracy"}
+        What the ranks are taken from. ``"both"``: the mean of the coefficient with the ranks of
+        the scores and that with the ranks of the accuracies; ``scipy.stats.weightedtau(scores,
+        accuracies)``, used by the SFDA benchmark (Shao et al. 2022). ``"accuracy"``: the ranks of
+        the accuracies alone; ``scipy.stats.weightedtau(accuracies, scores, rank=None)``, used by
+        Model Spider (Zhang et al. 2023). Ties in one are broken by the other.
+    """
+    x, y = _finite_pair(scores, accuracies)
+    by_accuracy = _tau(x, y, 1.0 / (1.0 + _order_rank(y, x)))
+    if weighting == "accuracy":
+        return by_accuracy
+    if weighting == "both":
+        return (by_accuracy + _tau(x, y, 1.0 / (1.0 + _order_rank(x, y)))) / 2.0
+    raise ValueError(f"weighting: {weighting!r} given; it is 'both' or 'accuracy'")
+
+
+def pearson(scores: Values, accuracies: Values) -> float:
+    """Pearson's linear correlation."""
+    return _correlation(*_finite_pair(scores, accuracies))
+
+
+def spearman(scores: Values, accuracies: Values) -> float:
+    """Spearman's rank correlation; ties share their mean rank."""
+    x, y = _finite_pair(scores, accuracies)
+    return _correlation(mean_ranks(x), mean_ranks(y))
+
+
+def recall_at_k(scores: Values, accuracies: Values, k: int) -> float:
+    """1 if the model with the highest score is among the k most accurate, else 0.
+
+    Among equal values the one listed first counts as the better, in both orders.
+    """
+    x, y = _finite_pair(scores, accuracies)
+    return float(_best_first(x)[0] in _best_first(y)[: _checked_k(k)])
+
+
+def rel_at_k(scores: Values, accuracies: Values, k: int) -> float:
+    """Best accuracy among the k highest scores, as a part of the best accuracy of all.
+
+    Among equal scores the one listed first counts as the higher. NaN where the best accuracy is
+    not positive, since a part of it then says nothing.
+    """
+    x, y = _finite_pair(scores, accuracies)
+    best = y.max()
+    return float(y[_best_first(x)[: _checked_k(k)]].max() / best) if best > 0 else math.nan
+
+
+def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ascending ranks from 1; equal values share the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+
+
+def _tau(x: NDArray, y: NDArray, weights: NDArray) -> float:
+    """Tau-b in which the pair (i, j) weighs ``weights[i] + weights[j]``."""
+    if _is_constant(y):
+        return math.nan
+    if _is_constant(x):
+        return 0.0
+    pair = weights[:, None] + weights[None, :]
+    sign_x, sign_y = _pair_signs(x), _pair_signs(y)
+    together = np.sum(pair * sign_x * sign_y)
+    alone = np.sum(pair * sign_x**2) * np.sum(pair * sign_y**2)
+    return float(np.clip(together / math.sqrt(alone), -1.0, 1.0))
+
+
+def _pair_signs(x: NDArray) -> NDArray[np.float64]:
+    return np.greater.outer(x, x).astype(float) - np.less.outer(x, x)
+
+
+def _order_rank(first: NDArray, second: NDArray) -> NDArray[np.int64]:
+    """Rank of every element, 0 for the greatest, by ``first`` and, among its ties, ``second``."""
+    rank = np.empty(first.size, dtype=np.int64)
+    rank[np.lexsort((second, first))[::-1]] = np.arange(first.size)
+    return rank
+
+
+def _correlation(x: NDArray, y: NDArray) -> float:
+    if _is_constant(y):
+        return math.nan
+    if _is_constant(x):
+        return 0.0
+    # Scaled to 1 first, so that the squares neither overflow nor vanish.
+    x, y = x / np.abs(x).max(), y / np.abs(y).max()
+    x, y = x - x.mean(), y - y.mean()
+    return float(np.clip(x @ y / math.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+
+
+def _is_constant(x: NDArray) -> bool:
+    return bool(x.min() == x.max())
+
+
+def _best_first(x: NDArray) -> NDArray[np.int64]:
+    return np.argsort(-x, kind="stable")
+
+
+def _checked_k(k: int) -> int:
+    if k < 1:
+        raise ValueError(f"k: {k} given; it is at least 1")
+    return k
+
+
+def _finite_pair(scores: Values, accuracies: Values) -> tuple[NDArray, NDArray]:
+    _, score, accuracy = _paired(scores, accuracies)
+    if not np.isfinite(score).all():
+        raise ValueError(
+            "scores: holds NaN or infinite values; drop those models, or use `evaluate`, which "
+            "leaves them out and lists them"
+        )
+    if score.size < 2:
+        raise ValueError(f"scores: {score.size} given; at least two models are needed")
+    return score, accuracy
+
+
+def _paired(scores: Values, accuracies: Values) -> tuple[list[str], NDArray, NDArray]:
+    """Return the names and the two aligned float64 vectors."""
+    if isinstance(scores, Mapping) != isinstance(accuracies, Mapping):
+        raise TypeError(
+            "scores and accuracies: one is a mapping by model name and the other is not; give "
+            "both as mappings, or both as sequences in the same order"
+        )
+    if isinstance(scores, Mapping) and isinstance(accuracies, Mapping):
+        missing = [
+            f"{what} has no {', '.join(map(repr, names))}"
+            for what, names in (
+                ("accuracies", [name for name in scores if name not in accuracies]),
+                ("scores", [name for name in accuracies if name not in scores]),
+            )
+            if names
+        ]
+        if missing:
+            raise ValueError(f"scores and accuracies name different models: {'; '.join(missing)}")
+        names = list(scores)
+        score = _vector("scores", [scores[name] for name in names])
+        accuracy = _vector("accuracies", [accuracies[name] for name in names])
+    else:
+        score, accuracy = _vector("scores", scores), _vector("accuracies", accuracies)
+        if score.size != accuracy.size:
+            raise ValueError(
+                f"scores and accuracies: {score.size} scores but {accuracy.size} accuracies; "
+                "one of each per model is needed"
+            )
+        names = [str(i) for i in range(score.size)]
+    if not np.isfinite(accuracy).all():
+        worst = names[int(np.argmin(np.isfinite(accuracy)))]
+        raise ValueError(f"accuracies: the value of model {worst} is not finite")
+    return names, score, accuracy
+
+
+def _vector(argument: str, values: Any) -> NDArray[np.float64]:
+    try:
+        vector = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{argument}: real numbers are needed, one per model ({error})") from None
+    if vector.ndim != 1:
+        raise ValueError(f"{argument}: shape {vector.shape} given; one number per model is needed")
+    return vector

@@ -1,0 +1,194 @@
+"""Pictures of rankings, as matplotlib figures; nothing is shown and no global state is touched."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .evaluation import evaluate
+from .score_files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
+
+FORMATS = (".png", ".pdf", ".svg")
+_INK, _ACCENT, _FAINT = "#333333", "#0b6e99", "#cccccc"
+
+
+def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
+    """Draw the scores of a zoo as a dot chart, best model on top.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        Model name to score; models without a finite score are left out.
+    title : str
+        What the scores are.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If no score is finite.
+    """
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    if not finite:
+        raise ValueError("scores: none is finite, so there is nothing to draw")
+    names = sorted(finite, key=finite.__getitem__)
+    figure = _figure(6.4, 0.9 + 0.24 * len(names))
+    axes = figure.subplots()
+    axes.plot([finite[name] for name in names], range(len(names)), "o", color=_ACCENT)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.set_xlabel(title)
+    _strip(axes)
+    return figure
+
+
+def plot_against_truth(
+    columns: Mapping[str, Mapping[str, float]], accuracies: Mapping[str, float]
+) -> Figure:
+    """Draw scores against true accuracies, one panel per score, with the model's names.
+
+    Parameters
+    ----------
+    columns : mapping of str to mapping of str to float
+        Name of a score to its values by model; models without a finite score are left out.
+    accuracies : mapping of str to float
+        True accuracies by model name; models without one are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The title of a panel gives the weighted Kendall tau (of `evaluation.weighted_kendall`).
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If a score has fewer than two models in common with ``accuracies``.
+    """
+    n_columns = min(len(columns), 2)
+    n_rows = math.ceil(len(columns) / n_columns)
+    figure = _figure(5.6 * n_columns, 4.4 * n_rows)
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, (title, scores) in zip(panels, columns.items(), strict=False):
+        shared = {n: s for n, s in scores.items() if math.isfinite(s) and n in accuracies}
+        truth = {name: accuracies[name] for name in shared}
+        tau = evaluate(shared, truth).weighted_kendall
+        axes.plot(list(shared.values()), list(truth.values()), "o", color=_ACCENT, markersize=5)
+        axes.margins(0.12)
+        axes.set_title(f"{title}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
+        axes.set_xlabel(title)
+        axes.set_ylabel("true accuracy")
+        _strip(axes)
+        _name_points(axes, shared, truth)
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as .png, .pdf or .svg, all at once.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path}: pictures are written as {', '.join(FORMATS)}")
+    picture = io.BytesIO()
+    figure.savefig(picture, format=suffix[1:])
+    write_atomically(path, picture.getvalue())
+
+
+def require_matplotlib() -> None:
+    """Raise an ImportError that names the remedy if matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            'plotting needs matplotlib: pip install "transfer_kernels[plot]"'
+        ) from None
+
+
+def _figure(width: float, height: float) -> Figure:
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _strip(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=_FAINT, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+
+
+def _name_points(axes: Axes, x: Mapping[str, float], y: Mapping[str, float]) -> None:
+    """Write every name beside its point, where it covers the fewest names and points so far."""
+    figure = axes.figure
+    figure.draw_without_rendering()
+    points = {name: axes.transData.transform((x[name], y[name])) for name in x}
+    frame = axes.get_window_extent()
+    taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in points.values()]
+    for name, (px, py) in points.items():
+        text = axes.annotate(
+            name,
+            (x[name], y[name]),
+            (0, 0),
+            textcoords="offset points",
+            verticalalignment="bottom",
+            fontsize=7,
+            color=_INK,
+        )
+        extent = text.get_window_extent()
+        width, height = extent.width, extent.height
+        boxes = [
+            (px + dx, py + dy, px + dx + width, py + dy + height)
+            for dx, dy in _offsets(width, height)
+        ]
+        box = min(boxes, key=lambda box: _clutter(box, frame.extents, taken))
+        text.set_position((72.0 / figure.dpi * (box[0] - px), 72.0 / figure.dpi * (box[1] - py)))
+        taken.append(box)
+
+
+def _offsets(width: float, height: float) -> list[tuple[float, float]]:
+    """Places of a name's lower left corner around its point, in pixels, the best liked first."""
+    gap = 9.0
+    return [
+        (gap, -height / 2),
+        (-width - gap, -height / 2),
+        (-width / 2, gap),
+        (-width / 2, -height - gap),
+        (gap, gap),
+        (gap, -height - gap),
+        (-width - gap, gap),
+        (-width - gap, -height - gap),
+    ]
+
+
+def _clutter(box: Box, frame: Box, taken: Sequence[Box]) -> float:
+    """Area of a box that is taken or outside the frame, in pixels."""
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return sum(_overlap(box, other) for other in taken) + area - _overlap(box, frame)
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Area that two boxes share."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)
