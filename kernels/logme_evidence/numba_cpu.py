@@ -1,0 +1,165 @@
+"""`logme_evidence` by LAPACK and Numba: one tridiagonal reduction, then O(r) work per target and round.
+
+With gram = Q T Q^T and c = Q^T moments, every u = (gram + t I)^-1 moments is Q times the solution of a
+tridiagonal system, so that norms and products of u need neither Q nor eigenvectors.
+"""
+
+import numpy as np
+from scipy.linalg import eigh, lapack
+
+from ..numba_runtime import as_vector, kernel
+from ..threads import run_in_threads
+from . import Evidence
+
+
+@kernel
+def _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
+    """u = (T + t I)^-1 rhs by L D L^T; False if T + t I is not positive definite."""
+    r = len(diagonal)
+    for i in range(r):
+        pivot = diagonal[i] + t
+        u[i] = rhs[i]
+        if i > 0:
+            factor = off_diagonal[i - 1] * inverse_pivots[i - 1]
+            pivot -= factor * off_diagonal[i - 1]
+            u[i] -= factor * u[i - 1]
+        if not pivot > 0.0:
+            return False
+        inverse_pivots[i] = 1.0 / pivot
+    u[r - 1] *= inverse_pivots[r - 1]
+    for i in range(r - 2, -1, -1):
+        u[i] = (u[i] - off_diagonal[i] * u[i + 1]) * inverse_pivots[i]
+    return True
+
+
+@kernel
+def _norm_and_residual(diagonal, off_diagonal, t, rhs, u, square, dual):
+    """m.m and |y - F m|^2 from the solution u."""
+    r = len(u)
+    u_u = 0.0
+    for i in range(r):
+        u_u += u[i] * u[i]
+    if dual:
+        u_t_u = 0.0
+        for i in range(r):
+            u_t_u += diagonal[i] * u[i] * u[i]
+        for i in range(r - 1):
+            u_t_u += 2.0 * off_diagonal[i] * u[i] * u[i + 1]
+        return u_t_u, t * t * u_u
+    rhs_u = 0.0
+    for i in range(r):
+        rhs_u += rhs[i] * u[i]
+    return u_u, square - rhs_u - t * u_u
+
+
+@kernel
+def _norm_and_residual_projected(s, t, p, square, dual):
+    """m.m and |y - F m|^2 from the squared projections p on the eigenvectors."""
+    norm, residual, p_u = 0.0, 0.0, 0.0
+    for i in range(len(s)):
+        inverse = 1.0 / (s[i] + t)
+        if dual:
+            norm += s[i] * p[i] * inverse * inverse
+            residual += p[i] * (t * inverse) * (t * inverse)
+        else:
+            norm += p[i] * inverse * inverse
+            p_u += p[i] * inverse
+    if not dual:
+        residual = square - p_u - t * norm
+    return norm, residual
+
+
+@kernel
+def _fixed_point(
+    s, diagonal, off_diagonal, rhs, projected, square, n, d, zeros, dual,
+    epsilon, tolerance, max_rounds, epsilon_in_evidence, alpha, beta,
+):  # fmt: skip
+    """Evidence, alpha, beta and t of one target; all NaN, False when the tridiagonal solve fails."""
+    r = len(s)
+    inverse_pivots, u = np.empty(r), np.empty(r)
+    t, norm, residual = np.nan, np.nan, np.nan
+    for _ in range(max_rounds):
+        t = alpha / beta
+        gamma = 0.0
+        for i in range(r):
+            gamma += s[i] / (s[i] + t)
+        if projected:
+            norm, residual = _norm_and_residual_projected(s, t, rhs, square, dual)
+        elif _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
+            norm, residual = _norm_and_residual(diagonal, off_diagonal, t, rhs, u, square, dual)
+        else:
+            return np.nan, np.nan, np.nan, np.nan, False
+        alpha = gamma / (norm + epsilon)
+        beta = (n - gamma) / (residual + epsilon)
+        if abs(alpha / beta - t) <= tolerance * t:
+            break
+    if epsilon_in_evidence:
+        norm += epsilon
+        residual += epsilon
+    log_determinant = zeros * np.log(alpha)
+    for i in range(r):
+        log_determinant += np.log(alpha + beta * s[i])
+    evidence = d * np.log(alpha) + n * np.log(beta) - log_determinant - beta * residual
+    evidence = 0.5 * (evidence - alpha * norm - n * np.log(2.0 * np.pi))
+    return evidence / n, alpha, beta, t, True
+
+
+def _tridiagonal(gram, moments):
+    """Diagonal and off-diagonal of T = Q^T gram Q, and (Q^T moments)^T, (K, r)."""
+    rotated = np.array(moments, dtype=np.float64, order="F", copy=True)
+    r = len(gram)
+    if r == 1:
+        return np.array(gram[0], dtype=np.float64), np.empty(0), rotated.T
+    # The upper triangle of a C-ordered matrix is the lower one of its Fortran-ordered transpose.
+    work = np.array(gram, dtype=np.float64, order="C", copy=True).T
+    lwork = int(lapack.dsytrd_lwork(r, lower=1)[0])
+    work, diagonal, off_diagonal, tau, _ = lapack.dsytrd(work, lower=1, lwork=lwork, overwrite_a=1)
+    # Q leaves the first coordinate alone; its reflectors stand below the first subdiagonal.
+    reflectors, rest = np.asfortranarray(work[1:, :-1]), np.asfortranarray(rotated[1:])
+    lwork = 64 * max(1, rest.shape[1]) + 65 * 64
+    rotated[1:] = lapack.dormqr("L", "T", reflectors, tau, rest, lwork, overwrite_c=1)[0]
+    return diagonal, off_diagonal, rotated.T
+
+
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+    """See the contract in the package's docstring."""
+    diagonal, off_diagonal, rotated = _tridiagonal(gram, moments)
+    if len(diagonal) > 1:
+        s, _ = lapack.dsterf(diagonal, off_diagonal)
+    else:
+        s = diagonal
+    s = np.maximum(s, 0.0)
+    zeros = n_features - len(s) if rule.full_spectrum else 0
+
+    def fixed_point(s, rhs, projected, square, alpha, beta):
+        return _fixed_point(
+            as_vector(s), as_vector(diagonal), as_vector(off_diagonal), as_vector(rhs), projected,
+            float(square), n_samples, n_features, zeros, dual, rule.epsilon, rule.tolerance,
+            rule.max_rounds, rule.epsilon_in_evidence, alpha, beta,
+        )  # fmt: skip
+
+    def tridiagonal(k, alpha=1.0, beta=1.0):
+        return fixed_point(s, rotated[k], False, squares[k], alpha, beta)
+
+    spectrum = []
+
+    def projected(k, alpha=1.0, beta=1.0):
+        if not spectrum:
+            eigenvalues, vectors = eigh(gram, lower=False)
+            spectrum.extend([np.maximum(eigenvalues, 0.0), vectors])
+        p = (spectrum[1].T @ moments[:, k]) ** 2
+        return fixed_point(spectrum[0], p, True, squares[k], alpha, beta)
+
+    targets = range(moments.shape[1])
+    if rule.warm_start:
+        found = []
+        alpha = beta = 1.0
+        for k in targets:
+            found.append(tridiagonal(k, alpha, beta))
+            if not found[-1][-1]:
+                found[-1] = projected(k, alpha, beta)
+            alpha, beta = found[-1][1:3]
+    else:
+        found = run_in_threads(tridiagonal, targets)
+        found = [one if one[-1] else projected(k) for k, one in enumerate(found)]
+    return Evidence(*np.array(found).reshape(-1, 5).T[:4])

@@ -1,0 +1,60 @@
+"""What the Numba kernels share: compiler options, a cache that may be missing, and row blocks."""
+
+import numpy as np
+from numba import njit
+
+#: Sums may be reordered and products fused, but NaN and infinity keep their meaning.
+FAST_MATH = {"arcp", "contract", "nsz", "reassoc"}
+
+
+def kernel(function):
+    """Compile ``function`` at its first call: sequential, GIL released, cached on disk if possible.
+
+    Threads are Python's (`threads.run_in_threads`): Numba's own thread layers survive neither a fork
+    nor calls from several threads. Where neither the package's folder nor the user's cache folder
+    (or ``NUMBA_CACHE_DIR``) can be written, each process compiles anew.
+    """
+    options = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:
+        return njit(**options)(function)
+
+
+def read_only(array):
+    """A view that cannot be written: one compiled version serves writable and read-only arrays."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def as_codes(codes):
+    """Class codes as the kernels read them: contiguous int64."""
+    return read_only(np.ascontiguousarray(codes, dtype=np.int64))
+
+
+def as_vector(values):
+    """A float64 vector as the kernels read it: contiguous."""
+    return read_only(np.ascontiguousarray(values, dtype=np.float64))
+
+
+def row_block(X, rows):
+    """``X[rows]`` contiguous, float32 or float64; a view where X is so already.
+
+    Numba has no fast float16 on CPUs, so half precision is widened here.
+    """
+    block = X[rows]
+    if block.dtype == np.float16:
+        block = block.astype(np.float32)
+    return read_only(np.ascontiguousarray(block))
+
+
+def ranges(length, step):
+    """Slices of ``step`` that cover 0 ... length - 1."""
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def even_ranges(length, parts, multiple=1):
+    """At most ``parts`` slices of nearly equal size, a multiple of ``multiple`` but for the last."""
+    step = -(-length // (parts * multiple)) * multiple
+    return ranges(length, step)
