@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
@@ -104,12 +105,16 @@ def implementation(op: str, backend: str | None = None, device: str = "cpu") -> 
     backend, device
         See `choose_backend`.
     """
-    chosen = choose_backend(backend, device)
+    return _version_for(op, choose_backend(backend, device))
+
+
+@cache
+def _version_for(op: str, backend: Backend) -> ModuleType:
     package = f"transfer_kernels.kernels.{op}"
-    for module in chosen.modules:
+    for module in backend.modules:
         if importlib.util.find_spec(f"{package}.{module}") is not None:
             return importlib.import_module(f"{package}.{module}")
-    raise ValueError(f"the op {op} has no version for the backend {chosen.name!r}")
+    raise ValueError(f"the op {op} has no version for the backend {backend.name!r}")
 
 
 def _available_names() -> str:

@@ -1,8 +1,9 @@
 """Choosing several complementary models for an ensemble by SFDA (Shao et al., ECCV 2022).
 
 Each model's features are projected on its own Fisher space, C - 1 dimensions whatever their width, and
-the set grows greedily by the SFDA score of the concatenated projections: a model that repeats what the
-set already tells does not raise it, however high its own score.
+the set grows greedily by the SFDA score of the concatenated projections. These are whitened within
+the classes first: the scale of the features sets SFDA's shrinkage, and so every set is shrunk alike and
+a model that repeats what the set already tells does not raise the score, however high its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .metrics.problem import Problem
 
 #: A model is taken only if it raises the score of the set by more than this.
 LEAST_GAIN = 1e-4
+
+#: Variance, relative to the largest, below which a direction of the joint space repeats others.
+RANK_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def sfda_ensemble(
 
     def set_score(names):
         joined = np.concatenate([spaces[name] for name in names], axis=1)
-        return _sfda.fit(Problem(joined, labels, backend)).score
+        return _sfda.fit(Problem(_whitened(joined, labels, backend), labels, backend)).score
 
     single = {name: set_score([name]) for name in spaces}
     chosen: list[str] = []
@@ -95,6 +99,14 @@ def sfda_ensemble(
         chosen.append(best)
         scores.append(gains[best])
     return Ensemble(tuple(chosen), tuple(scores), single)
+
+
+def _whitened(projections, labels, backend):
+    """Projections with the identity as within-class scatter, directions without variance dropped."""
+    within = Problem(projections, labels, backend).scatter.within()
+    eigenvalues, vectors = np.linalg.eigh(within)
+    kept = eigenvalues > RANK_TOLERANCE * eigenvalues[-1]
+    return projections @ (vectors[:, kept] / np.sqrt(eigenvalues[kept]))
 
 
 def _fisher_space(name, features, labels, backend):

@@ -114,15 +114,15 @@ class SFDA(_Estimator):
 
     def predict_proba(self, X) -> np.ndarray:
         """(n, C) posteriors of the first, not yet self-challenged classifier."""
-        X = self._features(X)
-        logits = X @ self.coef_.T + self.intercept_
+        logits = self.decision_function(X)
         logits -= logits.max(axis=1, keepdims=True)
         posterior = np.exp(logits)
         return posterior / posterior.sum(axis=1, keepdims=True)
 
     def predict(self, X) -> np.ndarray:
         """(n,) most probable classes."""
-        return self.classes_[np.argmax(self.decision_function(X), axis=1)]
+        discriminants = self.decision_function(X)
+        return self.classes_[np.argmax(discriminants, axis=1)]
 
     def transform(self, X) -> np.ndarray:
         """(n, m) coordinates in the Fisher space, centred on the data of `fit`."""

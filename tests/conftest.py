@@ -1,0 +1,101 @@
+"""Fixtures: every available backend and instruction set, poisoned scratch memory, goldens."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transfer_kernels.backends import BACKENDS
+
+GOLDENS = Path(__file__).resolve().parents[2] / "shared" / "goldens"
+
+ISA_VARIABLE = "TRANSFER_KERNELS_ISA"
+
+
+def backend_variants():
+    """(backend, instruction set or None) of everything that runs here."""
+    variants = []
+    for backend in BACKENDS:
+        if backend.obstacle() is not None:
+            continue
+        if backend.name == "native":
+            from transfer_kernels import _native
+
+            variants += [("native", isa) for isa in _native.available_isas()]
+        else:
+            variants.append((backend.name, None))
+    return variants
+
+
+VARIANTS = backend_variants()
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: v[0] if v[1] is None else f"{v[0]}-{v[1]}")
+def backend(request, monkeypatch):
+    """Name of a backend; for the compiled one, once with each instruction set."""
+    name, isa = request.param
+    if isa is not None:
+        monkeypatch.setenv(ISA_VARIABLE, isa)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def poisoned_scratch(monkeypatch):
+    """Make NumPy's uninitialised memory NaN, so that reading it before writing shows."""
+
+    def poisoned(allocate):
+        def poison(*args, **kwargs):
+            array = allocate(*args, **kwargs)
+            if array.dtype.kind in "fc":
+                array.fill(np.nan)
+            return array
+
+        return poison
+
+    monkeypatch.setattr(np, "empty", poisoned(np.empty))
+    monkeypatch.setattr(np, "empty_like", poisoned(np.empty_like))
+
+
+@pytest.fixture(autouse=True)
+def no_forced_backend(monkeypatch):
+    """Tests choose their backend themselves, whatever the caller's environment says."""
+    monkeypatch.delenv("TRANSFER_KERNELS_BACKEND", raising=False)
+
+
+@pytest.fixture(scope="session")
+def goldens():
+    """Values of published implementations; tests that use them skip where they are missing."""
+    if not GOLDENS.is_dir():
+        pytest.skip("the goldens of published implementations are not beside this checkout")
+    return {
+        "scores": json.loads((GOLDENS / "scores.json").read_text()),
+        "noise": json.loads((GOLDENS / "noise.json").read_text()),
+        "arrays": lambda case: np.load(GOLDENS / f"{case}.npz", allow_pickle=False),
+    }
+
+
+def make_problem(n=300, d=24, n_classes=5, seed=0, spread=1.0, dtype=np.float32, offset=0.0):
+    """Features with class structure and a decaying spectrum, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate(
+        [np.arange(n_classes), rng.integers(0, n_classes, max(n - n_classes, 0))]
+    )[:n]
+    means = rng.normal(size=(n_classes, d))
+    noise = rng.normal(size=(n, d)) * np.linspace(1.5, 0.3, d)
+    return (0.4 * (spread * means[labels] + noise) + offset).astype(dtype), labels
+
+
+def in_subprocess(code, **environment):
+    """Run Python code in a fresh interpreter; returns the completed process."""
+    import subprocess
+    import sys
+
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+    )

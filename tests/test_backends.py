@@ -1,0 +1,106 @@
+"""Choosing, forcing and reporting backends; no silent fallback when one was named."""
+
+import numpy as np
+import pytest
+from conftest import in_subprocess, make_problem
+
+import transfer_kernels as tk
+from transfer_kernels import backends
+from transfer_kernels.backends import BACKENDS, choose_backend, describe_backends, implementation
+
+OPS = [
+    "first_nonfinite",
+    "fisher_discriminant",
+    "fisher_scatter",
+    "logme_evidence",
+    "parc_correlation",
+    "randomized_pca",
+    "self_challenging",
+    "target_moments",
+]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_backend_has_every_op(backend, op):
+    module = implementation(op, backend)
+    functions = {name for name in dir(implementation(op, "reference")) if name in tk.ops.__all__}
+    assert functions and all(callable(getattr(module, name)) for name in functions)
+
+
+def test_forced_by_argument_and_environment(monkeypatch):
+    assert choose_backend("reference").name == "reference"
+    monkeypatch.setenv("TRANSFER_KERNELS_BACKEND", "reference")
+    assert choose_backend().name == "reference"
+    assert choose_backend("numba").name == "numba"
+
+
+def test_unknown_backend_lists_what_there_is(monkeypatch):
+    X, y = make_problem(40, 4, 2)
+    with pytest.raises(ValueError, match=r"backend='cuda' is unknown\. Available: .*reference"):
+        tk.sfda(X, y, backend="cuda")
+    monkeypatch.setenv("TRANSFER_KERNELS_BACKEND", "fast")
+    with pytest.raises(ValueError, match=r"TRANSFER_KERNELS_BACKEND='fast' is unknown"):
+        tk.logme(X, y)
+
+
+def test_no_fallback_from_a_named_backend(monkeypatch):
+    broken = backends.Backend("native", ("native_cpu",), ("cpu",), lambda: "it was not compiled")
+    monkeypatch.setattr(backends, "BACKENDS", (broken, *BACKENDS[1:]))
+    X, y = make_problem(40, 4, 2)
+    with pytest.raises(ValueError, match="'native' cannot be used: it was not compiled"):
+        tk.parc(X, y, backend="native")
+    assert choose_backend().name == "numba"
+    assert "not available: it was not compiled" in describe_backends()
+
+
+def test_no_backend_for_a_device():
+    with pytest.raises(ValueError, match="no backend serves arrays on 'tpu'"):
+        choose_backend(device="tpu")
+    with pytest.raises(ValueError, match="'numba' cannot be used: it takes arrays on cpu"):
+        choose_backend("numba", device="tpu")
+
+
+def test_unknown_instruction_set(monkeypatch):
+    pytest.importorskip("transfer_kernels._native")
+    monkeypatch.setenv("TRANSFER_KERNELS_ISA", "sse9")
+    X, y = make_problem(40, 4, 2)
+    with pytest.raises(ValueError, match="TRANSFER_KERNELS_ISA='sse9' is not available"):
+        tk.sfda(X, y, backend="native")
+
+
+def test_thread_count_must_be_positive(monkeypatch):
+    monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", "none")
+    X, y = make_problem(40, 4, 2)
+    with pytest.raises(ValueError, match="TRANSFER_KERNELS_NUM_THREADS='none'"):
+        tk.sfda(X, y, backend=choose_backend().name)
+
+
+def test_report(capsys):
+    tk.show_backends()
+    text = capsys.readouterr().out
+    for word in ("native", "numba", "reference", "threads", "BLAS", "numpy", "scipy", "torch"):
+        assert word in text
+
+
+def test_reports_when_nothing_is_compiled():
+    result = in_subprocess(
+        "import sys; sys.modules['transfer_kernels._native'] = None\n"
+        "import transfer_kernels as tk; tk.show_backends()"
+    )
+    assert "native     cpu   not available: the compiled module is not installed" in result.stdout
+    assert "chosen     cpu   numba" in result.stdout
+
+
+def test_ops_refuse_what_does_not_fit(backend):
+    X = np.ones((5, 2))
+    scatter = tk.ops.fisher_scatter
+    with pytest.raises(ValueError, match=r"codes must lie in \[0, 2\), but range from 0 to 2"):
+        scatter(X, [0, 1, 2, 0, 1], 2, backend=backend)
+    with pytest.raises(ValueError, match=r"codes must lie in \[0, 2\), but range from -1"):
+        scatter(X, [0, 1, -1, 0, 1], 2, backend=backend)
+    with pytest.raises(TypeError, match="codes must be integers"):
+        scatter(X, [0.0, 1.0, 1.0, 0.0, 1.0], 2, backend=backend)
+    with pytest.raises(ValueError, match="weights must be finite and not negative.*weights.1. is"):
+        scatter(X, [0, 1, 1, 0, 1], 2, weights=[1, -1, 1, 1, 1], backend=backend)
+    with pytest.raises(ValueError, match="must have the same length: 5 samples, but weights has 4"):
+        scatter(X, [0, 1, 1, 0, 1], 2, weights=[1, 1, 1, 1], backend=backend)
