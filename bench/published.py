@@ -1,0 +1,344 @@
+"""Plain NumPy versions of the metrics, in the style of the published implementations.
+
+Each follows its paper's formulas with the library calls and the order of work that the published
+code is known for: a decomposition per fit, one pass over the features per class or target, the
+matrices of mixed features and of all pairs in full. They are the baselines of the benchmarks, and
+an oracle of the tests that shares no line with the package. None of them writes to its arguments.
+
+Labels are integers from 0; where a class index below the largest does not occur, each does what its
+model does (see there).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+from scipy.stats import spearmanr
+
+LOG_TWO_PI = np.log(2.0 * np.pi)
+
+
+class Evidence(NamedTuple):
+    """Log evidence per sample, precisions (K,) and weights (K, d) of the targets."""
+
+    evidences: np.ndarray
+    alphas: np.ndarray
+    betas: np.ndarray
+    weights: np.ndarray | None = None
+
+    @property
+    def score(self) -> float:
+        """Mean over the targets: the LogME score."""
+        return float(np.mean(self.evidences))
+
+
+def class_targets(y, occurring_only=False):
+    """One-hot target columns of the labels, one at a time, as float64 vectors (n,)."""
+    y = np.asarray(y)
+    for c in np.unique(y) if occurring_only else range(int(y.max()) + 1):
+        yield (y == c).astype(np.float64)
+
+
+def regression_targets(Y):
+    """Columns of the regression targets (n,) or (n, K), one at a time, as float64 vectors (n,)."""
+    Y = np.asarray(Y, dtype=np.float64)
+    yield from Y.reshape(len(Y), -1).T
+
+
+def logme(X, y, variant="thuml", regression=False) -> Evidence:
+    """LogME of features (n, d) by one of the published implementations' rules.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n,) integer labels, or regression targets (n,) or (n, K)
+    variant : {"thuml", "thuml-full-spectrum", "thuml-icml", "tllib", "transformer-ranker"}
+        "thuml" is the fixed point of the journal version (You et al., JMLR 2022); with fewer
+        samples than features it leaves (d - k) ln(alpha) out of the log determinant, which
+        "thuml-full-spectrum" puts in. "thuml-icml" and "tllib" are the conference version (ICML
+        2021) with and without an epsilon. All of these count an absent class index as a target of
+        zeros; "transformer-ranker" leaves it out, starts each class where the last one ended, and
+        takes the constant (n / 2) ln(2 pi) in float32.
+    regression : bool
+        Whether `y` holds regression targets.
+    """
+    X = np.asarray(X).astype(np.float64)
+    occurring_only = variant == "transformer-ranker"
+    targets = regression_targets(y) if regression else class_targets(y, occurring_only)
+    if variant in ("thuml", "thuml-full-spectrum"):
+        return _logme_fixed_point(X, targets, full_spectrum=variant == "thuml-full-spectrum")
+    if variant in ("thuml-icml", "tllib"):
+        return _logme_icml(X, targets, epsilon=1e-5 if variant == "thuml-icml" else 0.0)
+    if variant == "transformer-ranker":
+        return _logme_warm_start(X, targets)
+    raise ValueError(f"unknown variant {variant!r}")
+
+
+def _thin_svd(X):
+    """U, singular values and V^T of the kept directions; by way of X^T X when X is tall."""
+    n, d = X.shape
+    if n > d:
+        _, squares, Vt = np.linalg.svd(X.T @ X)
+        s = np.sqrt(squares)
+        kept = int(np.sum(s > 1e-10))
+        return (X @ Vt[:kept].T) / s[:kept], s[:kept], Vt[:kept]
+    U, s, Vt = np.linalg.svd(X, full_matrices=False)
+    kept = int(np.sum(s > 1e-10))
+    return U[:, :kept], s[:kept], Vt[:kept]
+
+
+def _iterate(sigma, z2, outside, n, d, constant, alpha=1.0, beta=1.0):
+    """Fixed point of one target with squared projections z2 on the left singular vectors.
+
+    ``outside`` is the squared norm of the target outside their span, ``constant`` (n / 2) ln(2 pi).
+    Returns the evidence per sample, alpha, beta and the t of the last round.
+    """
+    for _ in range(11):
+        t = alpha / beta
+        gamma = np.sum(sigma / (sigma + t))
+        weight_norm = np.sum(sigma * z2 / (t + sigma) ** 2)
+        residual = np.sum(z2 / (1.0 + sigma / t) ** 2) + outside
+        alpha = gamma / (weight_norm + 1e-5)
+        beta = (n - gamma) / (residual + 1e-5)
+        evidence = (
+            0.5 * d * np.log(alpha)
+            + 0.5 * n * np.log(beta)
+            - 0.5 * np.sum(np.log(alpha + beta * sigma))
+            - 0.5 * beta * residual
+            - 0.5 * alpha * weight_norm
+            - constant
+        ) / n
+        if abs(alpha / beta - t) / t <= 1e-3:
+            break
+    return evidence, alpha, beta, t
+
+
+def _logme_fixed_point(X, targets, full_spectrum):
+    n, d = X.shape
+    U, s, Vt = _thin_svd(X)
+    sigma = s**2
+    constant = 0.5 * n * LOG_TWO_PI
+    evidences, alphas, betas, weights = [], [], [], []
+    for target in targets:
+        z = U.T @ target
+        z2 = z**2
+        outside = np.sum(target**2) - np.sum(z2)
+        evidence, alpha, beta, t = _iterate(sigma, z2, outside, n, d, constant)
+        if full_spectrum:
+            evidence -= 0.5 * (d - len(s)) * np.log(alpha) / n
+        evidences.append(evidence)
+        alphas.append(alpha)
+        betas.append(beta)
+        weights.append(Vt.T @ (s * z / (t + sigma)))
+    return Evidence(np.array(evidences), np.array(alphas), np.array(betas), np.array(weights))
+
+
+def _logme_icml(X, targets, epsilon):
+    n, d = X.shape
+    V, sigma, Vt = np.linalg.svd(X.T @ X)
+    evidences, alphas, betas = [], [], []
+    for target in targets:
+        alpha = beta = 1.0
+        ratio = alpha / beta
+        projected = Vt @ (X.T @ target)
+        for _ in range(11):
+            gamma = np.sum(sigma / (sigma + ratio))
+            weights = V @ (projected * beta / (alpha + beta * sigma))
+            weight_norm = np.sum(weights**2)
+            alpha = gamma / (weight_norm + epsilon)
+            residual = np.sum((target - X @ weights) ** 2)
+            beta = (n - gamma) / (residual + epsilon)
+            previous, ratio = ratio, alpha / beta
+            if abs(ratio - previous) / previous < 0.01:
+                break
+        evidences.append(
+            (
+                0.5 * d * np.log(alpha)
+                + 0.5 * n * np.log(beta)
+                - 0.5 * np.sum(np.log(alpha + beta * sigma))
+                - 0.5 * beta * (residual + epsilon)
+                - 0.5 * alpha * (weight_norm + epsilon)
+                - 0.5 * n * LOG_TWO_PI
+            )
+            / n
+        )
+        alphas.append(alpha)
+        betas.append(beta)
+    return Evidence(np.array(evidences), np.array(alphas), np.array(betas))
+
+
+def _logme_warm_start(X, targets):
+    n, d = X.shape
+    U, s, _ = np.linalg.svd(X, full_matrices=False)
+    sigma = s**2
+    constant = np.float64(np.float32(0.5 * n) * np.float32(LOG_TWO_PI))
+    alpha = beta = 1.0
+    evidences, alphas, betas = [], [], []
+    for target in targets:
+        z2 = (U.T @ target) ** 2
+        outside = np.sum(target**2) - np.sum(z2)
+        evidence, alpha, beta, _ = _iterate(sigma, z2, outside, n, d, constant, alpha, beta)
+        evidences.append(evidence)
+        alphas.append(alpha)
+        betas.append(beta)
+    return Evidence(np.array(evidences), np.array(alphas), np.array(betas))
+
+
+class FisherDiscriminant:
+    """Regularised Fisher discriminant of SFDA (Shao et al., ECCV 2022): fit, then `probabilities`.
+
+    Parameters
+    ----------
+    shrinkage : float, optional
+        Share of the identity in the within-class covariance; estimated from it when absent.
+    """
+
+    def __init__(self, shrinkage=None):
+        self.shrinkage = shrinkage
+
+    def fit(self, X, y):
+        X, y = np.asarray(X), np.asarray(y)
+        n, d = X.shape
+        classes, counts = np.unique(y, return_counts=True)
+        priors = counts / n
+        means = np.stack([X[y == c].mean(axis=0, dtype=np.float64) for c in classes])
+        within = np.zeros((d, d))
+        for c, prior in zip(classes, priors, strict=True):
+            within += prior * np.cov(X[y == c], rowvar=False, bias=True)
+        total = np.cov(X, rowvar=False, bias=True)
+        between = total - within
+        if self.shrinkage is None:
+            self.shrinkage = max(np.exp(-5.0 * largest_eigenvalue(within)), 1e-10)
+        shrunk = (1.0 - self.shrinkage) * within
+        shrunk.flat[:: d + 1] += self.shrinkage * np.trace(within) / d
+        eigenvalues, vectors = linalg.eigh(between, shrunk)
+        vectors = vectors[:, np.argsort(eigenvalues)[::-1]]
+        self.coef = means @ vectors @ vectors.T
+        self.intercept = -0.5 * np.diag(means @ self.coef.T) + np.log(priors)
+        return self
+
+    def probabilities(self, X):
+        """(n, C) softmax of the discriminants."""
+        return softmax(X @ self.coef.T + self.intercept)
+
+
+def largest_eigenvalue(A):
+    """SFDA's estimate: three rounds of two normalised power steps from the row sums."""
+    x = A.sum(axis=1)
+    for _ in range(3):
+        y = A @ x
+        y /= np.linalg.norm(y)
+        x = A.T @ y
+        x /= np.linalg.norm(x)
+    return x @ A.T @ y
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def sfda(X, y) -> float:
+    """SFDA score: mean posterior of the true class after Confidential Mixing.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        The mixed features keep its precision, as where the published code overwrites X with them.
+    y : (n,) integers, each of 0..C-1 at least once
+    """
+    X, y = np.asarray(X), np.asarray(y)
+    n, n_classes = len(y), int(y.max()) + 1
+    first = FisherDiscriminant().fit(X, y)
+    confidence = softmax(first.probabilities(X))
+
+    means = np.stack([X[y == c].mean(axis=0, dtype=np.float64) for c in range(n_classes)])
+    mixed = X.copy()
+    for c in range(n_classes):
+        others = np.delete(means, c, axis=0).mean(axis=0)
+        own = y == c
+        q = confidence[own, c][:, None]
+        mixed[own] = q * X[own] + (1.0 - q) * others
+
+    second = FisherDiscriminant(first.shrinkage).fit(mixed, y)
+    return float(np.mean(second.probabilities(mixed)[np.arange(n), y]))
+
+
+def parc(X, y, n_components=None, exact_ties=False, solver="randomized") -> float:
+    """PARC score (Bolya et al., NeurIPS 2021): 100 times a Spearman correlation over all pairs.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n,) integer labels, or (n, k) label vectors
+    n_components : int, optional
+        Principal components to keep, by scikit-learn's PCA with the published settings.
+    exact_ties : bool
+        Whether distances that are equal but for rounding are tied. The published code leaves the
+        rounding noise of `numpy.corrcoef` in the label distances, so that pairs of different
+        classes fall into several groups that depend on the class numbers and the machine.
+    solver : str
+        scikit-learn's ``svd_solver``.
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    X, y = np.asarray(X), np.asarray(y)
+    if n_components is not None:
+        X = principal_components(X, n_components, solver)
+    features = StandardScaler().fit_transform(X)
+    labels = np.eye(int(y.max()) + 1)[y] if y.ndim == 1 else y
+    pairs = np.triu_indices(len(X), 1)
+    feature_distances = (1.0 - np.corrcoef(features))[pairs]
+    label_distances = (1.0 - np.corrcoef(labels))[pairs]
+    if exact_ties:
+        feature_distances = feature_distances.round(9)
+        label_distances = label_distances.round(9)
+    return float(spearmanr(feature_distances, label_distances)[0] * 100.0)
+
+
+def principal_components(X, n_components, solver="randomized"):
+    """(n, n_components) projection by scikit-learn's PCA as PARC sets it."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(n_components, svd_solver=solver, iterated_power=1, random_state=1919)
+    return pca.fit_transform(X)
+
+
+def gram(X, weights=None):
+    """(d, d) sum of w x x^T in float64 by one product, which NumPy makes a rank-k update."""
+    X = np.asarray(X, dtype=np.float64)
+    if weights is not None:
+        X = X * np.sqrt(weights)[:, None]
+    return X.T @ X
+
+
+def gram_dsyrk(X, weights=None):
+    """`gram`, upper triangle only, by SciPy's dsyrk."""
+    X = np.asarray(X, dtype=np.float64)
+    if weights is not None:
+        X = X * np.sqrt(weights)[:, None]
+    # X in C order is X^T in Fortran order; its lower triangle, transposed, is the upper one.
+    return linalg.blas.dsyrk(1.0, X.T, lower=1).T
+
+
+def class_sums(X, codes, n_classes, weights=None):
+    """(C, d) float64 sum of w x over each class."""
+    X = np.asarray(X)
+    sums = np.empty((n_classes, X.shape[1]))
+    for c in range(n_classes):
+        own = np.flatnonzero(codes == c)
+        rows = X[own].astype(np.float64)
+        sums[c] = rows.sum(axis=0) if weights is None else weights[own] @ rows
+    return sums
+
+
+def self_challenging(X, codes, coef, intercept, mixing=None):
+    """Posterior of every sample's own class, and the same after a second softmax, (n,) each."""
+    if mixing is not None:
+        q, anchors = mixing
+        X = q[:, None] * X + (1.0 - q)[:, None] * anchors[codes]
+    p = softmax(X @ coef.T + intercept)
+    own = np.arange(len(codes)), codes
+    return p[own], softmax(p)[own]
