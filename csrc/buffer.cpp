@@ -1,6 +1,7 @@
 // Scratch memory; see buffer.h.
 #include "buffer.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
