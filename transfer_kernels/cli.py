@@ -164,8 +164,8 @@ def _rank(options: argparse.Namespace) -> int:
 
         save_figure(ranking.plot(truth.accuracy if truth else None), options.plot)
     print(ranking)
-    if truth:
-        print(f"\n{_comparison(ranking, truth, truth_path)}")
+    if truth and truth_path:
+        print(f"\n{_comparison(ranking, truth, truth_path.name)}")
     return SOME_FAILED if ranking.errors else OK
 
 
@@ -206,14 +206,14 @@ def _raise_if_all_failed_alike(ranking: Any) -> None:
         raise ValueError(f"every model failed: {messages.pop()}")
 
 
-def _comparison(ranking: Any, truth: Any, path: Path) -> str:
+def _comparison(ranking: Any, truth: Any, file: str) -> str:
     """Return the table of how well every column, and the control, predicts the truth."""
     from .evaluation import evaluate, evaluation_table
 
     known = {row.name: truth.accuracy[row.name] for row in ranking if row.name in truth.accuracy}
     unknown = [row.name for row in ranking if row.name not in known]
     if unknown:
-        _note(f"{path} lacks {', '.join(unknown)}; left out of the comparison")
+        _note(f"{file} lacks {', '.join(unknown)}; left out of the comparison")
     candidates = {column: ranking.column(column) for column in ranking.columns}
     if truth.parameters:
         candidates["parameter count (control)"] = truth.parameters
@@ -223,8 +223,8 @@ def _comparison(ranking: Any, truth: Any, path: Path) -> str:
         if sum(score == score for score in shared.values()) > 1:
             compared[name] = evaluate(shared, known)
     if not compared:
-        return f"{path}: fewer than two models with a score have a true accuracy"
-    return f"Prediction of {path.name}, {len(known)} models\n{evaluation_table(compared)}"
+        return f"{file}: fewer than two models with a score have a true accuracy"
+    return f"Prediction of {file}, {len(known)} models\n{evaluation_table(compared)}"
 
 
 def _note(text: str) -> None:

@@ -90,7 +90,7 @@ def plot_against_truth(
         axes.set_xlabel(title)
         axes.set_ylabel("true accuracy")
         _strip(axes)
-        _name_points(axes, shared, truth)
+        _name_points(figure, axes, shared, truth)
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
     return figure
@@ -138,9 +138,10 @@ def _strip(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _name_points(axes: Axes, x: Mapping[str, float], y: Mapping[str, float]) -> None:
+def _name_points(
+    figure: Figure, axes: Axes, x: Mapping[str, float], y: Mapping[str, float]
+) -> None:
     """Write every name beside its point, where it covers the fewest names and points so far."""
-    figure = axes.figure
     figure.draw_without_rendering()
     points = {name: axes.transData.transform((x[name], y[name])) for name in x}
     frame = axes.get_window_extent()

@@ -342,7 +342,7 @@ def rank(
     """
     specs = _checked_metrics(metrics)
     _check_zoo(zoo, layers, n_jobs)
-    order_by = _checked_order(order_by, specs, layers)
+    order = _checked_order(order_by, specs, layers)
     served_by = choose_backend(backend).name
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
     keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by)
@@ -368,13 +368,13 @@ def rank(
                 store.add(keys[pair], JournalEntry(outcome.score, outcome.seconds))
             bar.update()
     rows = [_row(model, [outcomes[model, spec] for spec in specs]) for model in zoo]
-    return Ranking(rows, specs, order_by, layers)
+    return Ranking(rows, specs, order, layers)
 
 
 def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
     messages = {outcome.metric: outcome.error for outcome in outcomes if outcome.error}
     if len(messages) == len(outcomes) and len(set(messages.values())) == 1:
-        error = next(iter(messages.values()))
+        error: str | None = next(iter(messages.values()))
     else:
         error = "; ".join(f"{metric}: {message}" for metric, message in messages.items()) or None
     return ModelScores(

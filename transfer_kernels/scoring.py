@@ -1,21 +1,11 @@
-"""One model at a time through its metrics, here or in worker processes; scores as they finish.
-
-A worker that dies (out of memory, a crash in compiled code) costs the model it was at and no
-other.
-"""
+"""One model at a time through its metrics; scores are handed on as they finish."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import pickle
-import signal
 import time
-import warnings
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .feature_files import FeatureFile, read_features
@@ -52,17 +42,21 @@ class Outcome:
     error: str | None = None
 
 
-def score_all(tasks: Sequence[Task], target: Target, n_jobs: int = 1) -> Iterator[Outcome]:
+def score_all(
+    tasks: Sequence[Task], target: Target, n_jobs: int = 1
+) -> Generator[Outcome, None, None]:
     """Yield the outcome of every metric of every task, in the order in which they finish."""
     if n_jobs == 1 or len(tasks) < 2:
         for task in tasks:
             yield from score_model(task, target)
     else:
-        with _WorkerPool(min(n_jobs, len(tasks)), target) as pool:
+        from .worker_pool import WorkerPool
+
+        with WorkerPool(min(n_jobs, len(tasks)), target) as pool:
             yield from pool.run(tasks)
 
 
-def score_model(task: Task, target: Target) -> Iterator[Outcome]:
+def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
     """Yield the outcomes of one model; what it loads is released at the end.
 
     The metrics share their work through one `Problem`, so the first one that needs the scatter of
@@ -71,14 +65,14 @@ def score_model(task: Task, target: Target) -> Iterator[Outcome]:
     try:
         problem = _load(task.source, target)
     except Exception as error:
-        yield from (_failure(task.model, metric, error) for metric in task.metrics)
+        yield from (failure(task.model, metric, error) for metric in task.metrics)
         return
     for metric in task.metrics:
         start = time.perf_counter()
         try:
             score = compute(problem, metric)
         except Exception as error:
-            yield _failure(task.model, metric, error)
+            yield failure(task.model, metric, error)
         else:
             yield Outcome(task.model, metric, score, time.perf_counter() - start)
 
@@ -90,150 +84,11 @@ def _load(source: Source, target: Target) -> Problem:
         held = FeatureFile(source() if callable(source) else source)
     labels = held.labels if target.labels is None else target.labels
     if labels is None:
-        raise ValueError(f"labels: none were given and none are stored in {source}")
+        raise ValueError("labels: none were given, and none are stored beside the features")
     return Problem(held.features, labels, backend=target.backend)
 
 
-def _failure(model: str, metric: str, error: BaseException) -> Outcome:
+def failure(model: str, metric: str, error: BaseException) -> Outcome:
+    """Return the outcome of a metric that raised."""
     message = " ".join(f"{type(error).__name__}: {error}".split())
     return Outcome(model, metric, float("nan"), float("nan"), message)
-
-
-# ---------------------------------------------------------------------------- worker processes
-
-
-class _Worker:
-    """A process, the pipe to it, and the task it is at."""
-
-    def __init__(self, target: Target, n_threads: int) -> None:
-        # Never forked: a copy of a process with running threads may hang.
-        context = multiprocessing.get_context("spawn")
-        self.pipe, remote = context.Pipe()
-        self.process = context.Process(target=_serve, args=(remote, target, n_threads), daemon=True)
-        self.process.start()
-        remote.close()
-        self.task: Task | None = None
-        self.unfinished: list[str] = []
-        self.has_started = self.is_idle = False
-
-    def give(self, task: Task) -> None:
-        self.pipe.send(task)
-        self.task, self.unfinished, self.is_idle = task, list(task.metrics), False
-
-    def failures(self, error: BaseException) -> Iterator[Outcome]:
-        if self.task:
-            for metric in self.unfinished:
-                yield _failure(self.task.model, metric, error)
-            self.unfinished = []
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.join()
-        self.pipe.close()
-
-
-class _WorkerPool:
-    """As many workers as jobs, with the processor's threads shared out among them."""
-
-    def __init__(self, n_workers: int, target: Target) -> None:
-        self._target = target
-        self._n_threads = max(1, _available_threads() // n_workers)
-        self._workers = [_Worker(target, self._n_threads) for _ in range(n_workers)]
-
-    def __enter__(self) -> _WorkerPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.stop()
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        waiting = deque(tasks)
-        while busy := {worker.pipe: worker for worker in self._workers if not worker.is_idle}:
-            for pipe in wait(list(busy)):
-                worker = busy[pipe]
-                try:
-                    message = worker.pipe.recv()
-                except (EOFError, OSError):
-                    yield from self._bury(worker, replace=bool(waiting))
-                    continue
-                if isinstance(message, Outcome):
-                    worker.unfinished.remove(message.metric)
-                    yield message
-                elif isinstance(message, Warning):
-                    warnings.warn(message, stacklevel=2)
-                elif isinstance(message, Exception):
-                    yield from worker.failures(message)
-                else:
-                    worker.has_started = worker.is_idle = True
-                    yield from self._feed(worker, waiting)
-
-    def _feed(self, worker: _Worker, waiting: deque[Task]) -> Iterator[Outcome]:
-        """Give the worker the next task that can be sent to it, if there is one."""
-        while waiting and worker.is_idle:
-            task = waiting.popleft()
-            try:
-                worker.give(task)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                unsent = _unsendable(error)
-                yield from (_failure(task.model, metric, unsent) for metric in task.metrics)
-
-    def _bury(self, dead: _Worker, replace: bool) -> Iterator[Outcome]:
-        """Report what a dead worker was at and start another in its place."""
-        dead.stop()
-        self._workers.remove(dead)
-        if not dead.has_started:
-            raise RuntimeError(
-                "n_jobs: a worker process could not start; a script that uses n_jobs > 1 must run "
-                'its code under `if __name__ == "__main__":`'
-            )
-        code = dead.process.exitcode or 0
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        yield from dead.failures(
-            RuntimeError(f"the worker process died {how}; it may have run out of memory")
-        )
-        if replace:
-            self._workers.append(_Worker(self._target, self._n_threads))
-
-
-def _unsendable(error: BaseException) -> TypeError:
-    return TypeError(
-        f"cannot be sent to a worker process ({error}); give a path, or a function at the top "
-        "level of a module, or use n_jobs=1"
-    )
-
-
-def _serve(pipe: Connection, target: Target, n_threads: int) -> None:
-    """Score the tasks that come through the pipe until it closes; None says: ready for one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(n_threads)))
-    warnings.showwarning = lambda message, *_: pipe.send(message)
-    try:
-        while True:
-            pipe.send(None)
-            try:
-                task = pipe.recv()
-            except (AttributeError, ImportError, pickle.UnpicklingError) as error:
-                pipe.send(_unsendable(error))
-                continue
-            for outcome in score_model(task, target):
-                pipe.send(outcome)
-    except (EOFError, BrokenPipeError):
-        pass
-
-
-_THREAD_VARIABLES = (
-    "TRANSFER_KERNELS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-)
-
-
-def _available_threads() -> int:
-    allowed = os.environ.get("TRANSFER_KERNELS_NUM_THREADS", "")
-    if allowed.isdigit() and int(allowed) > 0:
-        return int(allowed)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def _model_table(path: Path, default_column: str) -> dict[str, dict[str, Any]]:
             for name, row in content.items()
         }
     if suffix != ".csv":
-        raise ValueError(f"{path}: a {listed(_TRUTH_SUFFIXES)} file is needed")
+        raise ValueError(f"{path}: tables of models are read from {listed(_TRUTH_SUFFIXES)} files")
     reader = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
     for column in ("model", default_column):
         if column not in (reader.fieldnames or ()):
@@ -251,7 +251,7 @@ def _json(path: Path) -> Any:
         raise ValueError(f"{path}: is no valid JSON ({error})") from None
 
 
-_LABEL_READERS: dict[str, Callable[[Path], Sequence[Any]]] = {
+_LABEL_READERS: dict[str, Callable[[Path], Any]] = {
     ".npy": map_npy,
     ".npz": _labels_npz,
     ".json": _labels_json,
