@@ -7,13 +7,15 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
+from transfer_kernels.kernels.threads import thread_count
 
 from transfer_kernels import scoring
-from transfer_kernels.metrics import Problem, compute
+from transfer_kernels.metrics import Problem, UninformativeScoreWarning, compute
 from transfer_kernels.ranking import ModelScores, Ranking, rank
 from transfer_kernels.score_files import Journal, JournalEntry, array_digest, write_atomically
 
@@ -329,8 +331,7 @@ def test_workers_share_the_threads(tmp_path):
     ranking = rank(sources, labels, n_jobs=2)
     assert not ranking.errors
     threads = {int((tmp_path / f"{name}.txt").read_text()) for name in "ab"}
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert threads == {max(1, available // 2)}
+    assert threads == {max(1, thread_count() // 2)}
 
 
 def features_and_threads(folder, name):
@@ -338,14 +339,36 @@ def features_and_threads(folder, name):
     return np.load(folder / "one.npy")
 
 
-def test_warnings_of_workers_reach_the_caller():
-    zoo = {f"wide{i}": make_problem(20, 40, 3, seed=i)[0] for i in range(2)}
-    labels = make_problem(20, 40, 3, seed=0)[1]
-    with pytest.warns(UserWarning):
-        alone = rank(zoo, labels, metrics="sfda")
-    with pytest.warns(UserWarning):
-        shared = rank(zoo, labels, metrics="sfda", n_jobs=2)
-    assert alone.scores == shared.scores
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_scores_that_say_little_are_warned_of_once_and_kept(tmp_path, n_jobs):
+    zoo, labels = small_zoo(2)
+    zoo |= {f"wide{i}": make_problem(60, 70, 3, seed=i)[0] for i in range(2)}
+    options = {"journal": tmp_path / "journal", "n_jobs": n_jobs}
+    for resumed in (False, True):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ranking = rank(zoo, labels, **options)
+        assert [w.category for w in caught] == [UninformativeScoreWarning], resumed
+        assert str(caught[0].message).startswith("wide0, wide1: ")
+        assert caught[0].filename == __file__
+        reasons = {row.name: dict(row.warnings) for row in ranking}
+        assert list(reasons["wide0"]) == ["sfda"] and reasons["model0"] == {}
+        json.dumps(ranking.to_dict())
+
+
+def warn_and_load(path):
+    warnings.warn("features are old", DeprecationWarning, stacklevel=1)
+    warnings.warn("features are strange", UserWarning, stacklevel=1)
+    return np.load(path)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_other_warnings_pass_through(tmp_path, n_jobs):
+    zoo, labels = small_zoo(2)
+    paths = save_zoo(tmp_path, zoo)
+    sources = {name: functools.partial(warn_and_load, path) for name, path in paths.items()}
+    with pytest.warns(UserWarning, match="features are strange"):
+        assert not rank(sources, labels, n_jobs=n_jobs).errors
 
 
 def test_a_script_without_a_guard_is_told_so(tmp_path):

@@ -7,9 +7,10 @@ import io
 import json
 import math
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ import numpy as np
 
 from .backends import choose_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
-from .metrics import DEFAULT_METRICS, canonical_spec
+from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
 from .score_files import (
     Journal,
     JournalEntry,
@@ -55,15 +56,19 @@ class ModelScores:
         Metric to score, higher is better; NaN where the metric failed.
     seconds : mapping of str to float
         Metric to the time it took. The first metric of a model that needs a piece of work bears
-        all of it, though others use it too; reading the features counts nowhere.
+        all of it, though others use it too, and the first model of a process bears the loading of
+        libraries; reading and checking the features counts nowhere.
     error : str or None
         What went wrong, with the name of the metric unless all failed alike.
+    warnings : mapping of str to str
+        Metric to the reason why its score says little, where there is one.
     """
 
     name: str
     scores: Mapping[str, float]
     seconds: Mapping[str, float]
-    error: str | None
+    error: str | None = None
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Ranking(Sequence[ModelScores]):
@@ -192,6 +197,7 @@ class Ranking(Sequence[ModelScores]):
                     "ranks": {column: ranks[column].get(row.name) for column in self.columns},
                     "seconds": dict(row.seconds),
                     "error": row.error,
+                    "warnings": dict(row.warnings),
                 }
                 for row in self
             ],
@@ -250,6 +256,7 @@ class Ranking(Sequence[ModelScores]):
                 **{f"rank: {c}": ranks[c].get(row.name, math.nan) for c in self.columns},
                 **{f"seconds: {metric}": row.seconds[metric] for metric in self.metrics},
                 "error": row.error,
+                "warning": "; ".join(dict.fromkeys(row.warnings.values())) or None,
             }
             for row in self
         ]
@@ -331,6 +338,11 @@ def rank(
     -------
     Ranking
 
+    Warns
+    -----
+    UninformativeScoreWarning
+        If scores say little, once for each reason, with the names of the models.
+
     Raises
     ------
     ValueError, TypeError
@@ -350,7 +362,7 @@ def rank(
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
         if store is not None and (entry := store.get(key)) is not None:
-            outcomes[pair] = Outcome(*pair, entry.score, entry.seconds)
+            outcomes[pair] = Outcome(*pair, entry.score, entry.seconds, warning=entry.warning)
     tasks = [
         Task(model, source, wanted)
         for model, source in zoo.items()
@@ -365,9 +377,11 @@ def rank(
             pair = (outcome.model, outcome.metric)
             outcomes[pair] = outcome
             if store is not None and outcome.error is None and pair in keys:
-                store.add(keys[pair], JournalEntry(outcome.score, outcome.seconds))
+                entry = JournalEntry(outcome.score, outcome.seconds, outcome.warning)
+                store.add(keys[pair], entry)
             bar.update()
     rows = [_row(model, [outcomes[model, spec] for spec in specs]) for model in zoo]
+    _warn(rows)
     return Ranking(rows, specs, order, layers)
 
 
@@ -382,7 +396,18 @@ def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
         MappingProxyType({outcome.metric: outcome.score for outcome in outcomes}),
         MappingProxyType({outcome.metric: outcome.seconds for outcome in outcomes}),
         error,
+        MappingProxyType({o.metric: o.warning for o in outcomes if o.warning}),
     )
+
+
+def _warn(rows: Sequence[ModelScores]) -> None:
+    """Give each reason why scores say little once, with all the models that it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for row in rows:
+        for reason in dict.fromkeys(row.warnings.values()):
+            concerned.setdefault(reason, []).append(row.name)
+    for reason, names in concerned.items():
+        warnings.warn(f"{', '.join(names)}: {reason}", UninformativeScoreWarning, stacklevel=3)
 
 
 def _checked_metrics(metrics: str | Sequence[str]) -> tuple[str, ...]:

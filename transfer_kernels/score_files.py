@@ -15,10 +15,11 @@ _DIGESTED_ROWS = 4096  # at a time, so that a memory-mapped array stays on disk
 
 
 class JournalEntry(NamedTuple):
-    """A finished score and what it took, in seconds; loading is counted once per model."""
+    """A finished score, the seconds it took, and why it says little if it does."""
 
     score: float
     seconds: float
+    warning: str | None = None
 
 
 class Journal:
@@ -79,7 +80,8 @@ class Journal:
     def _read(self, line: str) -> None:
         try:
             key = json.loads(line)
-            entry = JournalEntry(float(key.pop("score")), float(key.pop("seconds")))
+            score, seconds = float(key.pop("score")), float(key.pop("seconds"))
+            entry = JournalEntry(score, seconds, key.pop("warning"))
         except (ValueError, TypeError, KeyError, AttributeError):
             return
         self._entries[_canonical(key)] = entry

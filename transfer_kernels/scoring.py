@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .feature_files import FeatureFile, read_features
-from .metrics import Problem, compute
+from .metrics import Problem, UninformativeScoreWarning, compute
+
+# The warnings of a score are recorded, which Python does for the whole process at a time.
+_recording = threading.Lock()
 
 Source = Any  # an array or tensor, a path of a feature file, or a callable that gives an array
 
@@ -33,13 +38,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A score, or why there is none (then it is NaN), and the seconds that it took."""
+    """A score and its seconds; or why there is none (then both are NaN); or why it says little."""
 
     model: str
     metric: str
     score: float
     seconds: float
     error: str | None = None
+    warning: str | None = None
 
 
 def score_all(
@@ -68,13 +74,25 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
         yield from (failure(task.model, metric, error) for metric in task.metrics)
         return
     for metric in task.metrics:
-        start = time.perf_counter()
         try:
-            score = compute(problem, metric)
+            yield _score(task.model, metric, problem)
         except Exception as error:
             yield failure(task.model, metric, error)
+
+
+def _score(model: str, metric: str, problem: Problem) -> Outcome:
+    with _recording, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UninformativeScoreWarning)
+        start = time.perf_counter()
+        score = compute(problem, metric)
+        seconds = time.perf_counter() - start
+    says_little = None
+    for one in caught:
+        if issubclass(one.category, UninformativeScoreWarning):
+            says_little = str(one.message)
         else:
-            yield Outcome(task.model, metric, score, time.perf_counter() - start)
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return Outcome(model, metric, score, seconds, warning=says_little)
 
 
 def _load(source: Source, target: Target) -> Problem:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 
+from .kernels.threads import thread_count
 from .scoring import Outcome, Target, Task, failure, score_model
 
 _THREAD_VARIABLES = (
@@ -29,7 +30,7 @@ class WorkerPool:
 
     def __init__(self, n_workers: int, target: Target) -> None:
         self._target = target
-        self._n_threads = max(1, _available_threads() // n_workers)
+        self._n_threads = max(1, thread_count() // n_workers)
         self._workers = [_Worker(target, self._n_threads) for _ in range(n_workers)]
 
     def __enter__(self) -> WorkerPool:
@@ -145,12 +146,3 @@ def _serve(pipe: Connection, target: Target, n_threads: int) -> None:
                 pipe.send(outcome)
     except (EOFError, BrokenPipeError):
         pass
-
-
-def _available_threads() -> int:
-    allowed = os.environ.get("TRANSFER_KERNELS_NUM_THREADS", "")
-    if allowed.isdigit() and int(allowed) > 0:
-        return int(allowed)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
