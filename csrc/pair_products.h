@@ -1,0 +1,76 @@
+// Correlations of all pairs of packed rows, tile by tile in registers: no n x n matrix.
+//
+// Every product is summed over the features in their order with one accumulator, whatever tile it
+// falls in, and is symmetric in its two rows: duplicate rows have bit-equal correlations with all
+// others, and the result does not depend on the thread count.
+#pragma once
+
+#include "row_panels.h"
+
+namespace tk {
+namespace TK_ISA {
+
+constexpr int kTileRows = TK_LANES == 8 ? 8 : TK_LANES == 4 ? 4 : 3;  // of registers, divides kPanel
+constexpr int kBlockPanels = 120 / kPanel;                            // of the outer caches
+constexpr int kBlock = kBlockPanels * kPanel;
+constexpr int64_t kDepth = 1536 / kPanel;  // features a panel slice of 12 KiB holds, for L1
+
+// Distances 1 - r in units of 2^-44, as the contract compares them: doubles in [256, 512) are
+// multiples of that, so adding 256 rounds and the mantissa is the key, 0 ... 2^45.
+constexpr int kKeyBits = 45;
+TK_INLINE VecI distance_keys(VecD correlation) {
+    return (VecI)(broadcast(257.0) - correlation) - (VecI)broadcast(256.0);
+}
+
+struct RegisterTile {
+    VecD sum[kTileRows][kPanelVectors];
+};
+
+TK_INLINE void multiply(RegisterTile& tile, const double* rows, const double* cols, int64_t depth) {
+    for (int64_t k = 0; k < depth; ++k) {
+        VecD b[kPanelVectors];
+        for (int v = 0; v < kPanelVectors; ++v) b[v] = load(cols + v * kLanes);
+        for (int r = 0; r < kTileRows; ++r) {
+            const VecD a = broadcast(rows[r]);
+            for (int v = 0; v < kPanelVectors; ++v) tile.sum[r][v] += a * b[v];
+        }
+        rows += kPanel;
+        cols += kPanel;
+    }
+}
+
+// Hands every register tile of the blocks of panels [p0, p1) x [q0, q1) to
+// consume(first row, first column, tile), leaving out panels below the diagonal. `partial` keeps the
+// tiles between slices of features: kBlock * kBlock values.
+template <class Consume>
+static inline void multiply_blocks(const double* row_panels, const double* col_panels, int64_t p0,
+                                   int64_t p1, int64_t q0, int64_t q1, int64_t d, double* partial,
+                                   Consume& consume) {
+    const int64_t size = d * kPanel;
+    for (int64_t k = 0; k < d; k += kDepth) {
+        const bool first = k == 0, last = k + kDepth >= d;
+        const int64_t depth = last ? d - k : kDepth;
+        for (int64_t p = p0; p < p1; ++p) {
+            const double* rows = row_panels + (p - p0) * size + k * kPanel;
+            for (int64_t q = q0 > p ? q0 : p; q < q1; ++q) {
+                const double* cols = col_panels + (q - q0) * size + k * kPanel;
+                double* kept = partial + ((p - p0) * kBlockPanels + (q - q0)) * kPanel * kPanel;
+                for (int r = 0; r < kPanel; r += kTileRows, kept += kTileRows * kPanel) {
+                    RegisterTile tile;
+                    if (first)
+                        tile = RegisterTile{};
+                    else
+                        __builtin_memcpy(&tile, kept, sizeof tile);
+                    multiply(tile, rows + r, cols, depth);
+                    if (last)
+                        consume(p * kPanel + r, q * kPanel, tile);
+                    else
+                        __builtin_memcpy(kept, &tile, sizeof tile);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace TK_ISA
+}  // namespace tk

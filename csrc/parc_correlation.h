@@ -1,0 +1,26 @@
+// PARC's rank correlation between pairwise feature distances and labels: see kernels/parc_correlation.
+#pragma once
+
+#include <cstdint>
+
+#include "array_view.h"
+#include "isa.h"
+
+namespace tk {
+
+struct ParcArgs {
+    MatrixView x;
+    const int64_t* codes;  // class of each row
+    int64_t same_pairs;    // pairs within a class
+    int n_threads;
+    // What the caller may tune, and tests do.
+    int64_t sort_limit;  // up to so many pairs are sorted outright
+    double tolerance;    // error bound beyond which bins are counted again at a finer resolution
+    // Results.
+    double* correlation;  // NaN where all feature distances or all labels agree
+    double* error_bound;  // see pair_histogram.h; 0 where the result is exact
+};
+
+TK_DECLARE_KERNEL(parc_correlation, ParcArgs)
+
+}  // namespace tk
