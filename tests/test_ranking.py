@@ -357,7 +357,6 @@ def test_scores_that_say_little_are_warned_of_once_and_kept(tmp_path, n_jobs):
 
 
 def warn_and_load(path):
-    warnings.warn("features are old", DeprecationWarning, stacklevel=1)
     warnings.warn("features are strange", UserWarning, stacklevel=1)
     return np.load(path)
 
@@ -472,8 +471,17 @@ def test_a_half_written_line_is_tolerated(tmp_path):
     for text in ("\x00\n", "[]\n", "{}\n", '{"score": "x", "seconds": 1}\n'):
         path.write_text(text)
         assert Journal(path).get({}) is None
-    whole.clear()
-    assert not path.exists() and whole.get({"model": "a"}) is None
+
+
+def test_a_cleared_journal_keeps_its_file_until_there_is_a_new_score(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.add({"model": "a"}, JournalEntry(1.0, 1.0))
+    journal.clear()
+    assert journal.get({"model": "a"}) is None
+    assert Journal(journal.path).get({"model": "a"}) is not None
+    journal.add({"model": "b"}, JournalEntry(2.0, 1.0))
+    reread = Journal(journal.path)
+    assert reread.get({"model": "a"}) is None and reread.get({"model": "b"}) is not None
 
 
 def test_digests_tell_values_types_and_shapes_apart():

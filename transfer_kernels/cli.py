@@ -149,8 +149,8 @@ def _rank(options: argparse.Namespace) -> int:
             journal=journal,
         )
     except KeyboardInterrupt:
-        kept = f"; finished scores are kept in {path}, the same command goes on" if path else ""
-        _note(f"interrupted{kept}")
+        kept = f"finished scores are kept in {path}; the same command goes on from there"
+        _note(f"interrupted; {kept}" if path else "interrupted")
         return INTERRUPTED
     if journal and journal.reused:
         n_scores = len(ranking) * len(ranking.metrics)
@@ -159,13 +159,16 @@ def _rank(options: argparse.Namespace) -> int:
 
     if options.out:
         (ranking.to_csv if options.out.suffix == ".csv" else ranking.to_json)(options.out)
-    if options.plot:
-        from .plots import save_figure
+    try:
+        print(ranking)
+        if truth and truth_path:
+            print(f"\n{_comparison(ranking, truth, truth_path.name)}")
+        sys.stdout.flush()
+    finally:  # the picture is written even if nobody reads the table to its end
+        if options.plot:
+            from .plots import save_figure
 
-        save_figure(ranking.plot(truth.accuracy if truth else None), options.plot)
-    print(ranking)
-    if truth and truth_path:
-        print(f"\n{_comparison(ranking, truth, truth_path.name)}")
+            save_figure(ranking.plot(truth.accuracy if truth else None), options.plot)
     return SOME_FAILED if ranking.errors else OK
 
 

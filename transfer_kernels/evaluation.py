@@ -127,7 +127,7 @@ def evaluate(scores: Values, accuracies: Values, ks: Sequence[int] = (1, 3)) -> 
 def evaluation_table(evaluations: Mapping[str, Evaluation]) -> str:
     """Return several evaluations as one text table, a row each in the given order."""
     ks = sorted({k for evaluation in evaluations.values() for k in evaluation.recall})
-    header = ["score", "weighted τ", "by accuracy", "τ", "Pearson", "Spearman"]
+    header = ["score", "models", "weighted τ", "by accuracy", "τ", "Pearson", "Spearman"]
     header += [f"{figure}@{k}" for k in ks for figure in ("recall", "rel")]
     rows = []
     for name, one in evaluations.items():
@@ -140,7 +140,8 @@ def evaluation_table(evaluations: Mapping[str, Evaluation]) -> str:
         ]
         for k in ks:
             values += [one.recall.get(k, math.nan), one.rel.get(k, math.nan)]
-        rows.append([name, *(MISSING if math.isnan(v) else f"{v:.3f}" for v in values)])
+        numbers = [MISSING if math.isnan(value) else f"{value:.3f}" for value in values]
+        rows.append([name, str(one.n_models), *numbers])
     return text_table(header, rows, "l" + "r" * (len(header) - 1))
 
 

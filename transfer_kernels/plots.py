@@ -76,6 +76,8 @@ def plot_against_truth(
     ValueError
         If a score has fewer than two models in common with ``accuracies``.
     """
+    if not columns:
+        raise ValueError("columns: no score has two models in common with the true accuracies")
     n_columns = min(len(columns), 2)
     n_rows = math.ceil(len(columns) / n_columns)
     figure = _figure(5.6 * n_columns, 4.4 * n_rows)

@@ -173,14 +173,26 @@ class Ranking(Sequence[ModelScores]):
         return {column: evaluate(self.column(column), accuracies, ks) for column in comparable}
 
     def plot(self, truth: Mapping[str, float] | None = None, column: str | None = None) -> Figure:
-        """Draw the ranking, or with ``truth`` every column against the true accuracies.
+        """Draw the ranking, or with ``truth`` the scores against the true accuracies.
 
-        Returns a matplotlib figure, which is not shown; `transfer_kernels.plots` has the details.
+        Parameters
+        ----------
+        truth : mapping of str to float, optional
+            True accuracies by model name.
+        column : str, optional
+            One of `columns`; the default is the order of the table, with ``truth`` every column
+            that has two models in common with it.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            It is not shown; `transfer_kernels.plots.save_figure` writes it.
         """
         from .plots import plot_against_truth, plot_ranking
 
         if truth is not None:
-            chosen = self.columns if column is None else (column,)
+            chosen = [c for c in self.columns if len(self.ranks(c).keys() & truth.keys()) > 1]
+            chosen = chosen if column is None else [column]
             return plot_against_truth({name: self.column(name) for name in chosen}, truth)
         return plot_ranking(self.column(column or self.order_by), column or self.order_by)
 

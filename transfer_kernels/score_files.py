@@ -45,7 +45,7 @@ class Journal:
         self.path = Path(path)
         self.reused = 0
         self._entries: dict[str, JournalEntry] = {}
-        self._needs_newline = False
+        self._needs_newline = self._is_outdated = False
         if self.path.exists():
             text = self.path.read_text(encoding="utf-8", errors="replace")
             self._needs_newline = bool(text) and not text.endswith("\n")
@@ -64,6 +64,9 @@ class Journal:
         if self._needs_newline:
             line, self._needs_newline = "\n" + line, False
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._is_outdated:
+            self.path.unlink(missing_ok=True)
+            self._is_outdated = False
         # One unbuffered append, so that neither a signal nor a second run can split a line.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -73,9 +76,9 @@ class Journal:
         self._entries[_canonical(key)] = entry
 
     def clear(self) -> None:
-        """Forget all scores and delete the file."""
+        """Forget all scores; the file follows when the next score is added."""
         self._entries.clear()
-        self.path.unlink(missing_ok=True)
+        self._is_outdated = True
 
     def _read(self, line: str) -> None:
         try:
