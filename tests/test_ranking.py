@@ -169,6 +169,7 @@ def test_a_failing_metric_keeps_the_others_of_its_model():
         ({"order_by": "parc"}, ValueError, "it is one of logme, sfda, consensus"),
         ({"layers": {"model0": 1}}, ValueError, "no number for 'model1'"),
         ({"n_jobs": 0}, ValueError, "at least 1"),
+        ({"n_jobs": "all"}, TypeError, "number of processes"),
         ({"backend": "abacus"}, ValueError, "abacus"),
     ],
 )
@@ -442,6 +443,13 @@ def test_whatever_a_score_depends_on_makes_it_anew(tmp_path, computed):
     np.save(paths["model0"], zoo["model0"][:, ::-1])
     os.utime(paths["model0"], ns=(1, 1))
     assert n_computed() == 2
+
+
+def test_a_journal_makes_no_model_fail_the_others(tmp_path):
+    zoo, labels = small_zoo(2)
+    zoo |= {"none": None, "ragged": [[1.0], [1.0, 2.0]], "absent": tmp_path / "absent.npy"}
+    ranking = rank(zoo, labels, journal=tmp_path / "journal")
+    assert set(ranking.errors) == {"none", "ragged", "absent"}
 
 
 def test_failures_are_tried_again(tmp_path, computed):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -460,6 +461,8 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None, n_jobs: int) -> Non
         raise TypeError(f"zoo: model names are texts; {unnamed[0]!r} is not")
     if layers is not None and (missing := [name for name in zoo if name not in layers]):
         raise ValueError(f"layers: no number for {', '.join(map(repr, missing))}")
+    if not isinstance(n_jobs, int):
+        raise TypeError(f"n_jobs: a number of processes is needed, not {n_jobs!r}")
     if n_jobs < 1:
         raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1")
 
@@ -467,7 +470,10 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None, n_jobs: int) -> Non
 def _journal_keys(
     zoo: Mapping[str, Source], specs: Sequence[str], labels: Any, backend: str
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what each score depends on; functions cannot be told apart and have no keys."""
+    """Return what each score depends on, for all sources that can be told apart.
+
+    Functions cannot, so they have no keys.
+    """
     from . import __version__
 
     shared = {
@@ -477,14 +483,15 @@ def _journal_keys(
     }
     keys = {}
     for model, source in zoo.items():
-        if isinstance(source, str | Path):
-            if not Path(source).is_file():
+        try:
+            if isinstance(source, str | os.PathLike):
+                stamp = file_stamp(source)
+            elif callable(source):
                 continue
-            stamp = file_stamp(source)
-        elif callable(source):
-            continue
-        else:
-            stamp = {"features": array_digest(source)}
+            else:
+                stamp = {"features": array_digest(source)}
+        except (OSError, TypeError, ValueError):
+            continue  # scoring it will tell what is wrong
         for spec in specs:
             keys[model, spec] = {"model": model, "metric": spec, **stamp, **shared}
     return keys

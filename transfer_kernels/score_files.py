@@ -94,7 +94,7 @@ def _canonical(key: Mapping[str, Any]) -> str:
     return json.dumps(dict(key), sort_keys=True)
 
 
-def file_stamp(path: str | Path) -> dict[str, Any]:
+def file_stamp(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what tells that a file is unchanged: its place, size and time of modification."""
     status = os.stat(path)
     return {
@@ -109,6 +109,7 @@ def array_digest(array: Any) -> str:
     if not hasattr(array, "dtype"):
         array = np.asarray(array)
     digest = hashlib.blake2b(f"{array.dtype} {tuple(array.shape)}".encode(), digest_size=16)
+    array = array.reshape(-1, 1) if array.ndim == 0 else array
     for start in range(0, len(array), _DIGESTED_ROWS):
         rows = array[start : start + _DIGESTED_ROWS]
         if hasattr(rows, "detach"):  # a tensor; float64 holds the values of all its types
