@@ -338,7 +338,8 @@ def rank(
     n_jobs : int, default 1
         Worker processes that share the processor's threads among them. They are started anew
         (spawn), so a script needs its ``if __name__ == "__main__":``. Give paths rather than
-        arrays then, since arrays are copied to the workers.
+        arrays then, since arrays are copied to the workers. A score may differ in its last bits
+        from that of another number of workers, since each has fewer threads.
     progress : bool, optional
         Show a progress bar on stderr; the default is to show it on a terminal only.
     journal : str, Path or Journal, optional
