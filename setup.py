@@ -23,6 +23,7 @@ from setuptools.command.build_ext import build_ext
 OPS = [
     "first_nonfinite",
     "fisher_scatter",
+    "fma_peak",
     "logme_evidence",
     "parc_correlation",
     "self_challenging",

@@ -86,6 +86,7 @@ PYBIND11_MODULE(_native, module) {
     module.attr("__compiler__") = __VERSION__;
     tk::bind_first_nonfinite(module);
     tk::bind_fisher_scatter(module);
+    tk::bind_fma_peak(module);
     tk::bind_logme_evidence(module);
     tk::bind_parc_correlation(module);
     tk::bind_self_challenging(module);

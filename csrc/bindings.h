@@ -36,6 +36,7 @@ const Lapack& scipy_lapack();
 // Each adds one op to the module.
 void bind_first_nonfinite(py::module_& module);
 void bind_fisher_scatter(py::module_& module);
+void bind_fma_peak(py::module_& module);
 void bind_logme_evidence(py::module_& module);
 void bind_parc_correlation(py::module_& module);
 void bind_self_challenging(py::module_& module);

@@ -9,6 +9,7 @@
 
 #include "buffer.h"
 #include "gemm_tile.h"
+#include "integers.h"
 #include "load_rows.h"
 #include "parallel.h"
 
@@ -16,10 +17,6 @@ namespace tk {
 namespace TK_ISA {
 namespace {
 
-// A tile's vector operand and two broadcast panels share the first-level cache.
-constexpr int64_t kDepth = kLanes == 8 ? 256 : 192;
-// A cache line more than the data: otherwise all panels' rows would fall into the same few sets.
-constexpr int64_t kPanelStride = kDepth * kPanel + kCacheLine;
 // Broadcast panels that stay in the second-level cache while all vector panels pass by.
 constexpr int64_t kGroupPanels = kLanes == 8 ? 24 : 40;
 // Columns packed together: whole cache lines of X, few enough panels to write side by side.
@@ -27,10 +24,6 @@ constexpr int64_t kUnit = 64;
 constexpr int64_t kNarrow = 256;
 constexpr int64_t kMaxSlices = 64;
 constexpr int64_t kMaxSliceBytes = int64_t{32} << 20;
-
-TK_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-TK_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-TK_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // How the columns are divided.
 struct Columns {
@@ -142,8 +135,7 @@ static void add_tiles(const Columns& columns, const double* panels, Block block,
             const int64_t height = smaller(kPanel, columns.d - p * kPanel);
             const bool whole = width == kTileWidth && height == kPanel;
             if (p + 1 < end_panel && whole) prefetch_tile(gram + kPanel * stride, stride);
-            const Tile tile =
-                tile_product(vectors, kPanelStride, panels + p * kPanelStride, block.depth);
+            const Tile tile = tile_product(vectors, panels + p * kPanelStride, block.depth);
             if (whole) {
 #pragma GCC unroll 8
                 for (int r = 0; r < kPanel; ++r)

@@ -21,21 +21,26 @@ constexpr int kTilePanels = 3;
 constexpr int kTileWidth = kTilePanels * kPanel;
 constexpr int kTileVectors = kTileWidth / kLanes;
 constexpr int kCacheLine = 8;  // doubles
+// Length of the summed index that is packed at once: a tile's vector operand and two panels of the
+// other share the first-level cache.
+constexpr int64_t kDepth = kLanes == 8 ? 256 : 192;
+// A cache line more than the data: otherwise all panels' rows would fall into the same few sets.
+constexpr int64_t kPanelStride = kDepth * kPanel + kCacheLine;
 
 // kPanel rows (the broadcast operand) of kTileWidth columns (the vector operand).
 struct Tile {
     VecD at[kPanel][kTileVectors];
 };
 
-TK_INLINE Tile tile_product(const double* columns, int64_t panel_stride, const double* rows,
-                            int64_t depth) {
+// `columns` starts kTilePanels panels, `rows` one.
+TK_INLINE Tile tile_product(const double* columns, const double* rows, int64_t depth) {
     Tile sum = {};
     for (int64_t k = 0; k < depth; ++k) {
         VecD column[kTileVectors];
 #pragma GCC unroll 8
         for (int v = 0; v < kTileVectors; ++v) {
             constexpr int kPerPanel = kPanel / kLanes;
-            column[v] = load(columns + (v / kPerPanel) * panel_stride + (v % kPerPanel) * kLanes);
+            column[v] = load(columns + (v / kPerPanel) * kPanelStride + (v % kPerPanel) * kLanes);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < kPanel; ++r) {

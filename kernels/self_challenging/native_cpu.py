@@ -1,0 +1,21 @@
+"""`self_challenging` in C++: matrix product and both softmaxes block by block in the cache."""
+
+import numpy as np
+
+from ..native_runtime import as_codes, native_module, runtime_arguments
+
+
+def self_challenging(X, codes, coef, intercept, mixing=None):
+    """See the contract in the package's docstring."""
+    coef, intercept, *mixing = (
+        np.ascontiguousarray(array, dtype=np.float64)
+        for array in (coef, intercept, *(mixing or ()))
+    )
+    share, anchors = mixing or (None, None)
+    posterior = np.empty(len(X))
+    challenge = np.empty(len(X))
+    native_module().self_challenging(
+        X, as_codes(codes), coef, intercept, share, anchors, posterior, challenge,
+        **runtime_arguments(),
+    )  # fmt: skip
+    return posterior, challenge
