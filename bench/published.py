@@ -213,15 +213,20 @@ class FisherDiscriminant:
             self.shrinkage = max(np.exp(-5.0 * largest_eigenvalue(within)), 1e-10)
         shrunk = (1.0 - self.shrinkage) * within
         shrunk.flat[:: d + 1] += self.shrinkage * np.trace(within) / d
-        eigenvalues, vectors = linalg.eigh(between, shrunk)
-        vectors = vectors[:, np.argsort(eigenvalues)[::-1]]
-        self.coef = means @ vectors @ vectors.T
+        self.coef = fisher_coefficients(between, shrunk, means)
         self.intercept = -0.5 * np.diag(means @ self.coef.T) + np.log(priors)
         return self
 
     def probabilities(self, X):
         """(n, C) softmax of the discriminants."""
         return softmax(X @ self.coef.T + self.intercept)
+
+
+def fisher_coefficients(between, within, means):
+    """(C, d) coefficients by all generalised eigenvectors of the scatter matrices."""
+    eigenvalues, vectors = linalg.eigh(between, within)
+    vectors = vectors[:, np.argsort(eigenvalues)[::-1]]
+    return means @ vectors @ vectors.T
 
 
 def largest_eigenvalue(A):

@@ -1,0 +1,247 @@
+"""The speed tables of README.md and the plots, made from the committed JSON files alone.
+
+    python -m bench.report            print the tables
+    python -m bench.report --write    put them into README.md and draw the plots
+    python -m bench.report --check    fail where README.md is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from .machine import ROOT
+
+RESULTS = ROOT / "bench" / "results"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- speed table -->", "<!-- /speed table -->"
+
+
+def reports(kind: str) -> list[tuple[str, dict]]:
+    """(name, content) of the committed full measurements of a kind, "table" or "sweep"."""
+    found = []
+    for path in sorted(RESULTS.glob("*.json")):
+        content = json.loads(path.read_text())
+        if content.get("kind") == kind and not content["quick"]:
+            found.append((path.stem, content))
+    return found
+
+
+def markdown() -> str:
+    """All tables, one section a machine."""
+    return "\n\n".join(section(content) for _, content in reports("table"))
+
+
+def section(content: dict) -> str:
+    parts = [caption(content), metric_table(content)]
+    if content["scatter"]:
+        parts.append(scatter_table(content))
+    if content["memory"]:
+        parts.append(memory_table(content))
+    parts.append(startup_sentence(content))
+    return "\n\n".join(parts)
+
+
+def caption(content: dict) -> str:
+    """Machine and versions in one paragraph."""
+    facts, peak = content["machine"], peak_of(content)
+    versions = facts["versions"]
+    machine = f"{facts['cpu']}, {facts['threads']} threads"
+    if peak:
+        machine += (
+            f", {facts['instruction_set']}: measured peak of the multiply-add units "
+            f"{peak['float64']:.0f} GFLOP/s in float64"
+        )
+    return (
+        f"{machine}; transfer_kernels {versions['transfer-kernels']} at {facts['commit']}, "
+        f"NumPy {versions['numpy']}, SciPy {versions['scipy']}, BLAS: "
+        f"{' and '.join(facts['blas'])}; {content['date']}. "
+        "Float32 features, float64 accumulation; medians. "
+        "“Plain” is NumPy code in the style of the published implementation, and was timed in the "
+        "same run in turns with ours; “error” is the difference of the two values. “Floor” is the "
+        "time that our algorithm's multiply-adds would take at the peak."
+    )
+
+
+def metric_table(content: dict) -> str:
+    rows = []
+    for line in content["lines"]:
+        problem, ours, published = line["problem"], line["ours"], line["published"]
+        name = line["metric"] + (f", f = {line['n_components']}" if "n_components" in line else "")
+        _, _, part = line["size"].partition(", ")
+        rows.append(
+            [
+                f"{name}, {part}" if part else name,
+                shape(problem, line["n_components"] if part else problem["d"]),
+                str(problem["n_classes"]),
+                seconds(published) if published else "does not fit",
+                seconds(ours),
+                f"{line['ratio']:.1f}×" if line["ratio"] else "",
+                seconds(line["floor_s"]),
+                percent(line["percent_of_peak"]),
+                error_text(line),
+            ]
+        )
+    header = ["", "n × d", "C", "plain", "ours", "ratio", "floor", "of peak", "error"]
+    return table(header, rows)
+
+
+def scatter_table(content: dict) -> str:
+    """Share of the peak, one column an implementation."""
+    cases, names = {}, []
+    for row in content["scatter"]:
+        name = row["implementation"] + (
+            f" {row['instruction_set']}" if row["instruction_set"] else ""
+        )
+        if name not in names:
+            names.append(name)
+        case = (row["problem"]["dtype"], row["weighted"])
+        cases.setdefault(case, {"problem": row["problem"]})[name] = row
+    rows = []
+    for (dtype, weighted), found in cases.items():
+        cells = [
+            f"{seconds(found[name]['seconds'])}, {percent(found[name]['percent_of_peak'])}"
+            if name in found
+            else ""
+            for name in names
+        ]
+        rows.append([f"{dtype}{', weighted' if weighted else ''}", *cells])
+    size = shape(content["scatter"][0]["problem"])
+    return (
+        f"The scatter matrix alone, {size}, as time and share of the float64 peak of the "
+        "instruction set that is named, else of the widest:\n\n" + table(["input", *names], rows)
+    )
+
+
+def memory_table(content: dict) -> str:
+    rows = []
+    for row in content["memory"]:
+        extra, features = row["extra_bytes"], row["features_bytes"]
+        rows.append(
+            [
+                METRIC_NAMES[row["metric"]],
+                "ours" if row["implementation"] == "ours" else "plain",
+                shape(row["problem"]),
+                "mapped" if row["mapped"] else "in memory",
+                size_text(features),
+                size_text(extra),
+                f"{extra / features:.2f}",
+            ]
+        )
+    header = ["", "code", "n × d", "features", "their size", "peak extra memory", "ratio"]
+    return "Peak memory beyond the features:\n\n" + table(header, rows)
+
+
+METRIC_NAMES = {"logme": "LogME", "sfda": "SFDA", "parc": "PARC, f = 32"}
+
+
+def startup_sentence(content: dict) -> str:
+    startup = content["startup"]
+    calls = {}
+    for row in startup["first_calls"]:
+        calls.setdefault(row["backend"], []).append(row)
+    text = f"`import transfer_kernels` takes {seconds(startup['import'])} (NumPy's own included)"
+    for backend, rows in calls.items():
+        times = [row["seconds"] for row in rows]
+        text += f"; the first call of a metric {span(times)} with {backend}"
+        cold = [row["seconds_empty_cache"] for row in rows if "seconds_empty_cache" in row]
+        if cold:
+            text += f" ({span(cold)} where it must compile)"
+    return text + "."
+
+
+def span(values: list[float]) -> str:
+    low, high = seconds(min(values)), seconds(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def peak_of(content: dict) -> dict | None:
+    """Peak by dtype of the widest instruction set, all threads; None without a compiled module."""
+    isa = content["machine"]["instruction_set"]
+    return content["peak_gflops"][isa]["threads"] if isa else None
+
+
+def error_text(line: dict) -> str:
+    """Difference of the values, or below what, where only an interval was there to compare with."""
+    if line["published"]:
+        return f"{line['max_error']:.0e}"
+    return f"< {line['tolerance']:.0e}" if line["match"] else f"{line['max_error']:.0e}"
+
+
+def shape(problem: dict, d: int | None = None) -> str:
+    return f"{problem['n']:,} × {d or problem['d']}".replace(",", " ")
+
+
+def seconds(value: dict | float | None) -> str:
+    """Three significant digits, in s or ms."""
+    if value is None:
+        return ""
+    value = value["median"] if isinstance(value, dict) else value
+    if value < 0.0995:
+        return f"{significant(1e3 * value)} ms"
+    return f"{significant(value)} s"
+
+
+def significant(value: float) -> str:
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f} %"
+
+
+def size_text(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def updated(readme: str, tables: str) -> str:
+    """The text with what stands between the markers replaced.
+
+    Raises
+    ------
+    ValueError
+        If the markers are not there, once each and in order.
+    """
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end or BEGIN in tail or END in tail:
+        raise ValueError(f"README.md must have {BEGIN} and then {END}, once each")
+    return head + begin + "\n" + (f"\n{tables}\n\n" if tables else "") + end + tail
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--write", action="store_true", help="update README.md and the plots")
+    action.add_argument("--check", action="store_true", help="fail where README.md is out of date")
+    options = parser.parse_args()
+
+    tables = markdown()
+    if not (options.write or options.check):
+        print(tables)
+        return
+    before = README.read_text()
+    after = updated(before, tables)
+    if options.check:
+        if after != before:
+            sys.exit("the speed table of README.md is out of date: python -m bench.report --write")
+        return
+    README.write_text(after)
+    from . import plots
+
+    for path in plots.draw_all(reports("table"), reports("sweep")):
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
