@@ -1,7 +1,8 @@
 """BLAS on blocks of C-ordered float64 arrays, in place and without copies.
 
-BLAS counts columns first: it sees a C-ordered matrix as its transpose, and the upper triangle of one
-as the lower triangle. SciPy's wrappers release the GIL and spread large blocks over BLAS's threads.
+BLAS counts columns first: it sees a C-ordered matrix as its transpose, and the upper triangle of
+one as the lower triangle. SciPy's wrappers release the GIL; BLAS itself spreads large blocks over
+threads.
 """
 
 from scipy.linalg import blas

@@ -7,18 +7,25 @@ from numba import njit
 FAST_MATH = {"arcp", "contract", "nsz", "reassoc"}
 
 
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+
+
 def kernel(function):
     """Compile ``function`` at its first call: sequential, GIL released, cached on disk if possible.
 
-    Threads are Python's (`threads.run_in_threads`): Numba's own thread layers survive neither a fork
-    nor calls from several threads. Where neither the package's folder nor the user's cache folder
-    (or ``NUMBA_CACHE_DIR``) can be written, each process compiles anew.
+    Threads are Python's (`threads.run_in_threads`): Numba's own thread layers survive neither a
+    fork nor calls from several threads. Where neither the package's folder nor the user's cache
+    folder (or ``NUMBA_CACHE_DIR``) can be written, each process compiles anew.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
-        return njit(**options)(function)
+        return njit(**OPTIONS)(function)
+
+
+def inlined_kernel(function):
+    """Compile ``function`` into its callers: a call counts references to its arrays, atomically."""
+    return njit(inline="always", **OPTIONS)(function)
 
 
 def read_only(array):
@@ -55,6 +62,6 @@ def ranges(length, step):
 
 
 def even_ranges(length, parts, multiple=1):
-    """At most ``parts`` slices of nearly equal size, a multiple of ``multiple`` but for the last."""
+    """At most ``parts`` slices of equal size, a multiple of ``multiple``, but for the last."""
     step = -(-length // (parts * multiple)) * multiple
     return ranges(length, step)

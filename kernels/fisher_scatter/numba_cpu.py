@@ -1,8 +1,8 @@
 """`fisher_scatter` by Numba and BLAS: blocks of rows are packed, then added to the Gram matrix.
 
-One loop converts a block to float64, subtracts the shift, multiplies the roots of the weights in and
-gathers the class sums; each thread has its own columns, so that nothing has to be reduced and the
-bits do not depend on the number of threads.
+One loop converts a block to float64, subtracts the shift, multiplies the roots of the weights in
+and gathers the class sums; each thread has its own columns, so that nothing has to be reduced and
+the bits do not depend on the number of threads.
 """
 
 import numpy as np

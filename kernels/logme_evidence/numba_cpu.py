@@ -1,7 +1,7 @@
-"""`logme_evidence` by LAPACK and Numba: one tridiagonal reduction, then O(r) work per target and round.
+"""`logme_evidence` by LAPACK and Numba: a tridiagonal reduction, then O(r) work a target and round.
 
-With gram = Q T Q^T and c = Q^T moments, every u = (gram + t I)^-1 moments is Q times the solution of a
-tridiagonal system, so that norms and products of u need neither Q nor eigenvectors.
+With gram = Q T Q^T and c = Q^T moments, every u = (gram + t I)^-1 moments is Q times the solution
+of a tridiagonal system, so that norms and products of u need neither Q nor eigenvectors.
 """
 
 import numpy as np
@@ -74,7 +74,7 @@ def _fixed_point(
     s, diagonal, off_diagonal, rhs, projected, square, n, d, zeros, dual,
     epsilon, tolerance, max_rounds, epsilon_in_evidence, alpha, beta,
 ):  # fmt: skip
-    """Evidence, alpha, beta and t of one target; all NaN, False when the tridiagonal solve fails."""
+    """Evidence, alpha, beta and t of one target; False when the tridiagonal solve fails."""
     r = len(s)
     inverse_pivots, u = np.empty(r), np.empty(r)
     t, norm, residual = np.nan, np.nan, np.nan

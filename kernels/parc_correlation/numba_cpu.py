@@ -1,0 +1,265 @@
+"""`parc_correlation` by BLAS and Numba: pairs are ranked tile by tile, none is kept.
+
+With class labels the coefficient follows from the Mann-Whitney count of same-class against
+different-class pairs and from the sizes of the groups of tied pairs. The rarer kind of pair is
+sorted, in slices of the key range that fit in a buffer; a look-up ranks every pair of the other
+kind. Ties are bounded through a histogram, whose bins are split, by further passes, until what they
+may add is negligible: at once in general.
+"""
+
+import threading
+
+import numpy as np
+
+from ..numba_runtime import ranges
+from ..threads import run_in_threads, thread_count
+from .key_counts import (
+    PROBES,
+    SENTINEL,
+    add_to_bins,
+    bucket_table,
+    gather,
+    spread_out,
+    to_twice_ranks,
+    twice_rank_sum,
+)
+from .pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
+
+#: Relative error of the rank variance that undecided ties may cause at most, in a pass.
+TIE_TOLERANCE = 1e-9
+#: Keys sorted at a time.
+SLICE_KEYS = 40_000_000
+#: Bins of the histograms together.
+TOTAL_BIN_BITS = 21
+#: Pairs of which `parc_correlation_vectors` can keep the ranks, 28 bytes each.
+MAX_VECTOR_PAIRS = 1 << 28
+
+
+def parc_correlation(X, codes):
+    """See the contract in the package's docstring."""
+    order = np.argsort(codes, kind="stable")
+    sorted_codes = np.asarray(codes)[order]
+    n = len(order)
+    class_end = np.searchsorted(sorted_codes, sorted_codes, side="right")
+    same = np.arange(1, n + 1), class_end
+    different = class_end, np.full(n, n)
+    n_same, n_different = _n_pairs(same), _n_pairs(different)
+    if n_same == 0 or n_different == 0:
+        return float("nan")
+
+    pairs = PairKeys(X, order)
+    if n_same <= n_different:
+        above, tie_sum = _rank_against(pairs, same, different)
+    else:
+        above, tie_sum = _rank_against(pairs, different, same)
+        above = 2 * n_same * n_different - above
+    n_pairs = n_same + n_different
+    rank_variance = float(n_pairs) ** 3 - float(n_pairs) - tie_sum
+    if rank_variance <= 0.0:
+        return float("nan")
+    # `above` is twice the Mann-Whitney count; integers, so that nothing cancels.
+    covariance = (above - n_same * n_different) / 2
+    return covariance / np.sqrt(rank_variance / 12.0 * (n_same / n_pairs) * n_different)
+
+
+def _n_pairs(columns):
+    first, last = columns
+    return int((last - first).sum())
+
+
+class _Bins:
+    """Histogram of keys in intervals of equal width, each split into bins; a copy per worker."""
+
+    def __init__(self, starts=(KEY_START,), width_bits=KEY_BITS):
+        self._starts = np.asarray(starts, dtype=np.int64)
+        self._width_bits = width_bits
+        room = TOTAL_BIN_BITS - (len(self._starts) - 1).bit_length()
+        self._bin_bits = min(width_bits, max(1, room))
+        #: log2 of the width of a bin.
+        self.shift = width_bits - self._bin_bits
+        shape = (thread_count(), len(self._starts), 1 << self._bin_bits)
+        self._counts = np.zeros(shape, dtype=np.int64)
+
+    def add(self, worker, keys, first, last, origin=None, weight=1):
+        counts = self._counts[worker]
+        bins = self._starts, self._width_bits, self._bin_bits
+        add_to_bins(keys, first, last, *bins, counts, weight)
+
+    def add_list(self, keys, weight):
+        ends = np.array([0]), np.array([len(keys)])
+        self.add(0, keys[None], *ends, weight=weight)
+
+    def filled(self):
+        """First key and number of pairs of every bin that holds any, in ascending order."""
+        counts = self._counts.sum(axis=0)
+        interval, position = np.nonzero(counts)
+        return self._starts[interval] + (position << self.shift), counts[interval, position]
+
+    def split(self, starts):
+        """An empty histogram that splits the bins with these first keys."""
+        return _Bins(starts, self.shift)
+
+
+def _rank_against(pairs, few, many):
+    """Twice the sum of the averaged ranks of ``many`` pairs among ``few``, and the ties' t^3 - t.
+
+    Both are column ranges, as `PairKeys.visit` takes them.
+    """
+    bins = _Bins()
+    twice, n_below = 0, 0
+    for number, (low, high, n_keys) in enumerate(_slices(pairs, few)):
+        sorted_keys, repeats = _sorted_keys(pairs, few, low, high, n_keys)
+        bins.add_list(sorted_keys[:-PROBES], repeats)
+        bins_of_many = bins if number == 0 else None
+        total, n_ranked = _rank_in_slice(pairs, many, low, high, sorted_keys, bins_of_many)
+        twice += repeats * total + 2 * n_below * n_ranked
+        n_below += n_keys
+    return twice, _tie_sum(pairs, bins)
+
+
+def _rank_in_slice(pairs, columns, low, high, sorted_keys, bins):
+    """Twice the sum of averaged ranks of the keys in [low, high), their number; all get binned."""
+    table, shift = bucket_table(sorted_keys)
+    sums, numbers = [0] * thread_count(), [0] * thread_count()
+
+    def rank(worker, keys, first, last, origin):
+        if bins is not None:
+            bins.add(worker, keys, first, last)
+        total, n = twice_rank_sum(keys, first, last, low, high, sorted_keys, table, shift)
+        sums[worker] += total
+        numbers[worker] += n
+
+    pairs.visit(*columns, rank)
+    return sum(sums), sum(numbers)
+
+
+def _slices(pairs, few):
+    """Ranges of keys [low, high), and how many pairs lie in each: `SLICE_KEYS` or a single key."""
+    end = KEY_START + (1 << KEY_BITS)
+    n_pairs = _n_pairs(few)
+    if n_pairs <= SLICE_KEYS:
+        return [(KEY_START, end, n_pairs)]
+    starts, counts = _bins_of_at_most(SLICE_KEYS, pairs, few)
+    totals = np.cumsum(counts)
+    slices = []
+    first = 0
+    while first < len(starts):
+        before = int(totals[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(totals, before + SLICE_KEYS, side="right")))
+        high = int(starts[last]) if last < len(starts) else end
+        slices.append((int(starts[first]), high, int(totals[last - 1]) - before))
+        first = last
+    return slices
+
+
+def _bins_of_at_most(most, pairs, columns):
+    """First keys and counts of bins that hold no more than ``most`` pairs or a single key."""
+    bins, starts, counts = _Bins(), [], []
+    while True:
+        pairs.visit(*columns, bins.add)
+        bin_starts, bin_counts = bins.filled()
+        split = (bin_counts > most) & (bins.shift > 0)
+        starts.append(bin_starts[~split])
+        counts.append(bin_counts[~split])
+        if not split.any():
+            break
+        bins = bins.split(bin_starts[split])
+    starts, counts = np.concatenate(starts), np.concatenate(counts)
+    order = np.argsort(starts)
+    return starts[order], counts[order]
+
+
+def _sorted_keys(pairs, columns, low, high, n_keys):
+    """The keys in [low, high), sorted, and sentinels; how often each of them counts."""
+    n_sorted, repeats = (n_keys, 1) if n_keys <= SLICE_KEYS else (1, n_keys)
+    sorted_keys = np.full(n_sorted + PROBES, SENTINEL)
+    if n_keys > SLICE_KEYS:
+        sorted_keys[0] = low
+        return sorted_keys, repeats
+    buffers = np.empty((thread_count(), BAND_ROWS * TILE_COLUMNS), dtype=np.int64)
+    lock = threading.Lock()
+    filled = 0
+
+    def collect(worker, keys, first, last, origin):
+        nonlocal filled
+        n = gather(keys, first, last, low, high, buffers[worker])
+        with lock:
+            start = filled
+            filled += n
+        sorted_keys[start : start + n] = buffers[worker, :n]
+
+    pairs.visit(*columns, collect)
+    sorted_keys[:n_sorted].sort()
+    return sorted_keys, repeats
+
+
+def _tie_sum(pairs, bins):
+    """Sum of t^3 - t over the groups of t pairs with equal keys; ``bins`` hold all pairs."""
+    everything = np.arange(1, pairs.n_rows + 1), np.full(pairs.n_rows, pairs.n_rows)
+    n_pairs = float(_n_pairs(everything))
+    while True:
+        starts, counts = bins.filled()
+        # What each bin adds if all its pairs are tied.
+        most = counts.astype(np.float64) ** 3 - counts
+        if bins.shift == 0:
+            return most.sum()
+        ascending = np.argsort(most)
+        totals = np.cumsum(most[ascending])
+        allowance = TIE_TOLERANCE * (n_pairs**3 - n_pairs - totals[-1])
+        undecided = ascending[np.searchsorted(totals, allowance, side="right") :]
+        if not len(undecided):
+            return 0.0
+        bins = bins.split(np.sort(starts[undecided]))
+        pairs.visit(*everything, bins.add)
+
+
+def parc_correlation_vectors(X, Y):
+    """See the contract in the package's docstring. Here it keeps the ranks of all pairs.
+
+    Raises
+    ------
+    ValueError
+        If there are more than `MAX_VECTOR_PAIRS` pairs.
+    """
+    n = len(X)
+    if n * (n - 1) // 2 > MAX_VECTOR_PAIRS:
+        raise ValueError(
+            f"X has {n} rows; the Numba version of parc_correlation_vectors keeps the rank of "
+            f"every pair and takes at most {int(np.sqrt(2 * MAX_VECTOR_PAIRS))} rows: draw a sample"
+        )
+    if n < 2:
+        return float("nan")
+    order = np.arange(n)
+    x = _all_ranks(PairKeys(X, order))
+    y = _all_ranks(PairKeys(Y, order, standardise=False))
+    blocks = ranges(len(x), 1 << 16)
+
+    def products(block):
+        # Ranks less their mean, twice: integers.
+        first = x[block].astype(np.float64) - len(x)
+        second = y[block].astype(np.float64) - len(x)
+        return first @ second, first @ first, second @ second
+
+    sums = np.sum(run_in_threads(products, blocks), axis=0)
+    scale = np.sqrt(sums[1] * sums[2])
+    return float(sums[0] / scale) if scale > 0 else float("nan")
+
+
+def _all_ranks(pairs):
+    """Twice the averaged rank (from 0) of every pair i < j in row-major order."""
+    n = pairs.n_rows
+    ranks = np.empty(n * (n - 1) // 2, dtype=np.int64)
+
+    def place(worker, keys, first, last, origin):
+        spread_out(keys, first, last, *origin, n, ranks)
+
+    pairs.visit(np.arange(1, n + 1), np.full(n, n), place)
+    sorted_keys = np.full(len(ranks) + PROBES, SENTINEL)
+    sorted_keys[: len(ranks)] = ranks
+    sorted_keys[: len(ranks)].sort()
+    table, shift = bucket_table(sorted_keys)
+    run_in_threads(
+        lambda part: to_twice_ranks(ranks[part], sorted_keys, table, shift),
+        ranges(len(ranks), 1 << 16),
+    )
+    return ranks
