@@ -121,13 +121,20 @@ def as_labels(labels: Any, n_samples: int, name: str = "labels") -> np.ndarray:
     A list of objects of mixed kinds, as tuples or None, stays a list of objects.
     """
     if isinstance(labels, (list, tuple)) and any(isinstance(label, tuple) for label in labels):
-        array = np.empty(len(labels), dtype=object)
-        array[:] = labels
+        array = _object_array(labels)
     else:
         array = as_array(labels, name)
     require_length(array, n_samples, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
+    return array
+
+
+def _object_array(items) -> np.ndarray:
+    """One-dimensional array of objects, which NumPy would take apart if they are sequences."""
+    array = np.empty(len(items), dtype=object)
+    for i, item in enumerate(items):
+        array[i] = item
     return array
 
 
@@ -184,8 +191,7 @@ def _encode_objects(labels, name):
         order.sort(key=lambda code: distinct[code])
     except TypeError:
         pass
-    classes = np.empty(len(distinct), dtype=object)
-    classes[:] = [distinct[code] for code in order]
+    classes = _object_array([distinct[code] for code in order])
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return classes, rank[codes]
