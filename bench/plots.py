@@ -150,6 +150,10 @@ def grid(content: dict, draw, y_label: str, title: str):
                 series.setdefault(point["implementation"], []).append(entry)
             axes.set_xscale("log")
             draw(axes, series)
+            ticks = sorted({point["problem"][axis] for point in chosen})
+            axes.set_xticks(ticks, [tick_text(tick) for tick in ticks])
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.minorticks_off()
             fixed = {key: chosen[0]["problem"][key] for key in AXIS_LABELS if key != axis}
             where = ", ".join(f"{short(key)} = {value:,}" for key, value in fixed.items())
             axes.set_title(f"{metric}   {where}", fontsize=8)
@@ -170,6 +174,10 @@ def grid(content: dict, draw, y_label: str, title: str):
 
 def short(key: str) -> str:
     return "C" if key == "n_classes" else key
+
+
+def tick_text(value: int) -> str:
+    return f"{value // 1000}k" if value >= 1000 and value % 1000 == 0 else str(value)
 
 
 def line(axes, implementation, x, middle, low, high):
