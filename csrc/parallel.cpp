@@ -34,6 +34,8 @@ void Barrier::wait() {
     }
 }
 
+void yield_thread() { std::this_thread::yield(); }
+
 Queue::Queue(int64_t count) : next_(0), count_(count) {}
 
 int64_t Queue::next() {

@@ -17,6 +17,9 @@ private:
     int phase_;
 };
 
+// Lets other threads run while this one waits for them.
+void yield_thread();
+
 // Work queue over 0 ... count-1.
 class Queue {
 public:

@@ -7,15 +7,16 @@ For the features F (n, d) and target columns y of Y (n, K), float64:
     primal (n >= d):  gram = F^T F (d, d),  moments = F^T Y (d, K)
     dual   (n <  d):  gram = F F^T (n, n),  moments = Y     (n, K)
 
-and ``squares`` = y.y (K,). Of ``gram`` only the upper triangle is read; nothing is changed. For each
-target the fixed point of the noise and weight precisions beta and alpha is sought (You et al., ICML
-2021; JMLR 2022): from alpha = beta = 1, with t = alpha / beta, the weights m = (F^T F + t I)^-1 F^T y,
-the eigenvalues s of F^T F and gamma = sum of s / (s + t),
+and ``squares`` = y.y (K,). Of ``gram`` only the upper triangle is read; nothing is changed. For
+each target the fixed point of the noise and weight precisions beta and alpha is sought (You et al.,
+ICML 2021; JMLR 2022): from alpha = beta = 1, with t = alpha / beta, the weights
+m = (F^T F + t I)^-1 F^T y, the eigenvalues s of F^T F and gamma = sum of s / (s + t),
 
     alpha <- gamma / (m.m + epsilon)      beta <- (n - gamma) / (|y - F m|^2 + epsilon)
 
-until t changes by no more than ``tolerance`` relative, at most ``max_rounds`` times. Then, with the
-last alpha and beta and the m and residual before them,
+until t changes by no more than ``tolerance`` relative, at most ``max_rounds`` times. Both are kept
+between `SMALLEST_PRECISION` and its inverse, so that features or targets of zeros and exact fits
+stay finite. Then, with the last alpha and beta and the m and residual before them,
 
     evidence = (d ln alpha + n ln beta - sum of ln(alpha + beta s) - beta |y - F m|^2 - alpha m.m
                 - n ln 2 pi) / (2 n)
@@ -27,6 +28,9 @@ implementations differ in them.
 from dataclasses import dataclass
 
 import numpy as np
+
+#: Bound of alpha and beta; squares of their ratio stay within float64.
+SMALLEST_PRECISION = 1e-75
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ of a tridiagonal system, so that norms and products of u need neither Q nor eige
 """
 
 import numpy as np
-from scipy.linalg import eigh, lapack
+from scipy.linalg import lapack
 
 from ..numba_runtime import as_vector, kernel
 from ..threads import run_in_threads
-from . import Evidence
+from . import SMALLEST_PRECISION, Evidence
 
 
 @kernel
@@ -70,6 +70,13 @@ def _norm_and_residual_projected(s, t, p, square, dual):
 
 
 @kernel
+def _precision(degrees, energy):
+    """Degrees of freedom over energy, kept in the range of precisions."""
+    quotient = degrees / max(energy, SMALLEST_PRECISION**2)
+    return min(max(quotient, SMALLEST_PRECISION), 1.0 / SMALLEST_PRECISION)
+
+
+@kernel
 def _fixed_point(
     s, diagonal, off_diagonal, rhs, projected, square, n, d, zeros, dual,
     epsilon, tolerance, max_rounds, epsilon_in_evidence, alpha, beta,
@@ -80,17 +87,19 @@ def _fixed_point(
     t, norm, residual = np.nan, np.nan, np.nan
     for _ in range(max_rounds):
         t = alpha / beta
-        gamma = 0.0
+        gamma, noise = 0.0, float(n - r)  # noise is n - gamma without its cancellation
         for i in range(r):
             gamma += s[i] / (s[i] + t)
+            noise += t / (s[i] + t)
         if projected:
             norm, residual = _norm_and_residual_projected(s, t, rhs, square, dual)
         elif _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
             norm, residual = _norm_and_residual(diagonal, off_diagonal, t, rhs, u, square, dual)
         else:
             return np.nan, np.nan, np.nan, np.nan, False
-        alpha = gamma / (norm + epsilon)
-        beta = (n - gamma) / (residual + epsilon)
+        residual = max(residual, 0.0)
+        alpha = _precision(gamma, norm + epsilon)
+        beta = _precision(noise, residual + epsilon)
         if abs(alpha / beta - t) <= tolerance * t:
             break
     if epsilon_in_evidence:
@@ -145,7 +154,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
 
     def projected(k, alpha=1.0, beta=1.0):
         if not spectrum:
-            eigenvalues, vectors = eigh(gram, lower=False)
+            eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
             spectrum.extend([np.maximum(eigenvalues, 0.0), vectors])
         p = (spectrum[1].T @ moments[:, k]) ** 2
         return fixed_point(spectrum[0], p, True, squares[k], alpha, beta)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import Evidence
+from . import SMALLEST_PRECISION, Evidence
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
@@ -17,7 +17,9 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     for p, square in zip(projections.T, squares, strict=True):
         if not rule.warm_start:
             alpha = beta = 1.0
-        columns.append(_fixed_point(s, p, square, n_samples, n_features, zeros, rule, dual, alpha, beta))
+        columns.append(
+            _fixed_point(s, p, square, n_samples, n_features, zeros, rule, dual, alpha, beta)
+        )
         _, alpha, beta, _ = columns[-1]
     return Evidence(*np.array(columns).reshape(-1, 4).T)
 
@@ -27,14 +29,15 @@ def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta):
     for _ in range(rule.max_rounds):
         t = alpha / beta
         gamma = np.sum(s / (s + t))
+        noise = n - len(s) + np.sum(t / (s + t))  # n - gamma without its cancellation
         if dual:  # p are projections of y itself
             weight_norm = np.sum(s * p / (s + t) ** 2)
             residual = np.sum(p * (t / (s + t)) ** 2)
         else:  # p are projections of F^T y
             weight_norm = np.sum(p / (s + t) ** 2)
-            residual = square - np.sum(p / (s + t)) - t * weight_norm
-        alpha = gamma / (weight_norm + rule.epsilon)
-        beta = (n - gamma) / (residual + rule.epsilon)
+            residual = max(square - np.sum(p / (s + t)) - t * weight_norm, 0.0)
+        alpha = _precision(gamma, weight_norm + rule.epsilon)
+        beta = _precision(noise, residual + rule.epsilon)
         if abs(alpha / beta - t) <= rule.tolerance * t:
             break
     if rule.epsilon_in_evidence:
@@ -50,3 +53,9 @@ def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta):
         - n * np.log(2.0 * np.pi)
     )
     return evidence / n, alpha, beta, t
+
+
+def _precision(degrees, energy):
+    """Degrees of freedom over energy, kept in the range of precisions."""
+    quotient = degrees / max(energy, SMALLEST_PRECISION**2)
+    return min(max(quotient, SMALLEST_PRECISION), 1.0 / SMALLEST_PRECISION)

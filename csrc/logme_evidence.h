@@ -1,0 +1,30 @@
+// Arguments of `logme_evidence`; see kernels/logme_evidence/__init__.py.
+#pragma once
+
+#include <cstdint>
+
+#include "isa.h"
+#include "lapack.h"
+
+namespace tk {
+
+struct EvidenceArgs {
+    const double* gram;     // (size, size), upper triangle of rows
+    const double* moments;  // (size, n_targets)
+    const double* squares;  // (n_targets,)
+    int64_t size, n_targets, n_samples, n_features;
+    bool dual;
+
+    double epsilon, tolerance;
+    int64_t max_rounds;
+    bool epsilon_in_evidence, full_spectrum, warm_start;
+    double smallest_precision;
+
+    double *evidences, *alphas, *betas, *ratios;  // (n_targets,) each
+    const Lapack* lapack;
+    int n_threads;
+};
+
+TK_DECLARE_KERNEL(logme_evidence, EvidenceArgs)
+
+}  // namespace tk
