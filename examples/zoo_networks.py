@@ -169,11 +169,11 @@ NETWORKS = {
     "cnn_small": Architecture("cnn", 32, lambda: cnn([12, 24, 32], [1, 2, 2])),
     "cnn_wide": Architecture("cnn", 96, lambda: cnn([32, 48, 64, 96], [1, 2, 1, 2])),
     "resnet_small": Architecture("resnet", 40, lambda: resnet([10, 20, 40], blocks=1)),
-    "resnet_deep": Architecture("resnet", 64, lambda: resnet([16, 32, 64], blocks=3)),
+    "resnet_deep": Architecture("resnet", 64, lambda: resnet([16, 32, 64], blocks=2)),
     "mobilenet_small": Architecture("mobilenet", 48, lambda: mobilenet([16, 32, 48], [2, 1])),
     "mobilenet_wide": Architecture(
         "mobilenet", 112, lambda: mobilenet([24, 48, 96, 112], [1, 2, 1])
     ),
-    "vit_tiny": Architecture("vit", 16, lambda: VisionTransformer(16, depth=2)),
-    "vit_small": Architecture("vit", 48, lambda: VisionTransformer(48, depth=4)),
+    "vit_tiny": Architecture("vit", 24, lambda: VisionTransformer(24, depth=2)),
+    "vit_small": Architecture("vit", 48, lambda: VisionTransformer(48, depth=3)),
 }

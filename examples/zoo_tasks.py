@@ -12,7 +12,7 @@ from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, sobel
+from scipy.ndimage import affine_transform, gaussian_filter
 from skimage import data
 from sklearn.datasets import load_digits, load_sample_image
 from sklearn.model_selection import train_test_split
@@ -42,6 +42,7 @@ PHOTOGRAPHS = {
 }
 SCENES = ["astronaut", "camera", "chelsea", "china", "coffee", "coins", "flower", "rocket"]
 TEXTURES = ["brick", "grass", "gravel", "hubble_deep_field", "immunohistochemistry", "moon"]
+PAGES = ["page", "text"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def photograph(name: str) -> NDArray[np.float64]:
     return grey / 255
 
 
-def crops(names: list[str], n: int, rng: np.random.Generator, held_out: bool) -> Sample:
+def crops(
+    names: list[str], n: int, rng: np.random.Generator, held_out: bool, most_zoom: int = 6
+) -> Sample:
     """Cut square crops at random places and scales, and average each to 8x8 pixels.
 
     Parameters
@@ -88,9 +91,11 @@ def crops(names: list[str], n: int, rng: np.random.Generator, held_out: bool) ->
     n : int
         Number of crops.
     rng : numpy.random.Generator
-        Draws the photograph, the place and the scale (1 to 3 pixels a pixel).
+        Draws the photograph, the place and the scale.
     held_out : bool
         Cut from the lowest fifth of the photographs instead of from the rest.
+    most_zoom : int
+        Largest scale; at scale k, k x k pixels of the photograph make one pixel of the crop.
 
     Returns
     -------
@@ -107,7 +112,7 @@ def crops(names: list[str], n: int, rng: np.random.Generator, held_out: bool) ->
         pixels = pixels[border:] if held_out else pixels[:border]
         flat = True
         while flat:
-            zoom = rng.integers(1, 4)
+            zoom = rng.integers(1, most_zoom + 1)
             top, left = rng.integers(np.array(pixels.shape) - zoom * SIDE + 1)
             crop = pixels[top : top + zoom * SIDE, left : left + zoom * SIDE]
             images[i] = crop.reshape(SIDE, zoom, SIDE, zoom).mean(axis=(1, 3))
@@ -126,7 +131,7 @@ def photographs(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
 
 def textures(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
     """Which of six surfaces does the crop show?"""
-    return crops(TEXTURES, n, rng, held_out)
+    return crops(TEXTURES, n, rng, held_out, most_zoom=3)
 
 
 def rotation(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
@@ -162,22 +167,46 @@ def jigsaw(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
 def edges(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
     """In which of eight directions does the crop change most, by its structure tensor?"""
     images = crops(SCENES, n, rng, held_out)[0]
-    dy, dx = sobel(images, axis=1), sobel(images, axis=2)
-    doubled_angle = np.arctan2(
-        2 * (dx * dy).sum(axis=(1, 2)), (dx**2 - dy**2).sum(axis=(1, 2))
-    )
+    dy, dx = np.gradient(images, axis=(1, 2))
+    doubled_angle = np.arctan2(2 * (dx * dy).sum(axis=(1, 2)), (dx**2 - dy**2).sum(axis=(1, 2)))
     return images, (np.round(doubled_angle / (2 * np.pi) * 8) % 8).astype(np.int64)
 
 
 def print_(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
     """Which of two printed pages is it, and by how many quarter turns was it rotated?"""
-    images, page = crops(["page", "text"], n, rng, held_out)
+    images, page = crops(PAGES, n, rng, held_out, most_zoom=3)
     quarters = rng.integers(4, size=n)
     return _turn(images, quarters), 4 * page + quarters
 
 
+def exemplars(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
+    """Which of forty fragments of print was distorted? (Dosovitskiy et al., NeurIPS 2014)
+
+    Each class is one place of a page; its images are cut there with a random shift, turn and scale.
+    The images to test on are other distortions of the same fragments.
+    """
+    n_classes, zoom = 40, 2
+    places = np.random.default_rng(40)
+    pages = [gaussian_filter(photograph(name), zoom / 2) for name in PAGES]
+    fragments: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
+    while len(fragments) < n_classes:
+        page = pages[len(fragments) % len(pages)]
+        centre = places.integers(2 * SIDE, np.array(page.shape) - 2 * SIDE)
+        around = [slice(c - SIDE, c + SIDE) for c in centre]
+        if page[tuple(around)].std() > 2 * _CONTRAST:
+            fragments.append((page, centre))
+    labels = rng.integers(n_classes, size=n)
+    images = np.empty((n, SIDE, SIDE))
+    for i, (page, centre) in enumerate(fragments[label] for label in labels):
+        angle, scale = rng.uniform(-0.35, 0.35), zoom * rng.uniform(0.8, 1.25)
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        corner = centre + rng.uniform(-zoom, zoom, size=2) - turn @ ([(SIDE - 1) / 2] * 2)
+        images[i] = affine_transform(page, turn, corner, (SIDE, SIDE), order=1, mode="nearest")
+    return images, labels
+
+
 def shuffled(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
-    """Draw crops whose classes are those of other crops: nothing to learn but by heart."""
+    """Which photograph does some other crop come from? Nothing to learn but by heart."""
     images, labels = photographs(n, rng, held_out)
     return images, rng.permutation(labels)
 
@@ -190,6 +219,7 @@ SOURCES: dict[str, Source] = {
     "jigsaw": jigsaw,
     "edges": edges,
     "print": print_,
+    "exemplars": exemplars,
     "shuffled": shuffled,
 }
 
