@@ -1,6 +1,7 @@
 """Numba kernels that count keys: into bins, into a buffer, and against a sorted list.
 
-All take a matrix of keys and, for each row, the range of columns that counts.
+Most take a matrix of keys and, for each row, the range of columns that counts. The averaged rank of
+a key among sorted ones is the number of those below it plus half the number equal to it.
 """
 
 import numpy as np
@@ -12,6 +13,8 @@ from ..numba_runtime import inlined_kernel, kernel
 PROBES = 4
 SENTINEL = np.iinfo(np.int64).max
 MAX_BUCKETS = 1 << 25
+#: Keys whose look-ups are in flight together.
+CHUNK = 512
 
 
 @kernel
@@ -79,10 +82,13 @@ def bucket_table(sorted_keys):
 
 
 @inlined_kernel
-def _twice_rank(key, sorted_keys, table, shift):
-    """Number of sorted keys below ``key`` plus number not above it."""
-    bucket = min(max((key - sorted_keys[0]) >> shift, 0), len(table) - 2)
-    begin, end = table[bucket], table[bucket + 1]
+def _bucket(key, sorted_keys, table, shift):
+    return min(max((key - sorted_keys[0]) >> shift, 0), len(table) - 2)
+
+
+@inlined_kernel
+def _twice_rank(key, sorted_keys, begin, end):
+    """Number of sorted keys below ``key`` plus number not above it, given its bucket's ends."""
     if end - begin <= PROBES:
         twice = 2 * begin
         for p in range(begin, begin + PROBES):
@@ -106,23 +112,70 @@ def _twice_rank(key, sorted_keys, table, shift):
 
 
 @kernel
-def twice_rank_sum(keys, first, last, low, high, sorted_keys, table, shift):
-    """Sum over the keys in [low, high) of twice their averaged rank among the sorted ones; number.
+def _twice_rank_sum(keys, sorted_keys, table, shift, bins_start, bin_shift, bins):
+    """Sum over a vector of keys of twice their averaged rank among the sorted ones; counts them."""
+    begins, ends = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
+    total = 0
+    for start in range(0, len(keys), CHUNK):
+        stop = min(start + CHUNK, len(keys))
+        # All look-ups of a chunk before the first comparison: so they wait together, not in turn.
+        for p in range(start, stop):
+            bucket = _bucket(keys[p], sorted_keys, table, shift)
+            begins[p - start], ends[p - start] = table[bucket], table[bucket + 1]
+            bins[(keys[p] - bins_start) >> bin_shift] += 1
+        for p in range(start, stop):
+            total += _twice_rank(keys[p], sorted_keys, begins[p - start], ends[p - start])
+    return total
 
-    The averaged rank of a key is the number of sorted keys below it plus half those equal to it.
+
+@kernel
+def rank_by_partition(
+    keys, first, last, low, high, sorted_keys, table, shift, bins_start, bin_shift,
+    partition_shift, buffers, filled, bins,
+):  # fmt: skip
+    """Distribute the keys in [low, high) over buffers by their leading bits; rank what fills up.
+
+    A full buffer meets a part of the sorted keys, and of the bins that count all keys, that fits in
+    the cache.
+
+    Returns
+    -------
+    twice : int
+        Sum of twice the averaged rank, among the sorted keys, of the keys of the buffers emptied.
+    n : int
+        Number of keys distributed.
     """
     total, n = 0, 0
     for i in range(keys.shape[0]):
         for j in range(first[i], last[i]):
             key = keys[i, j]
             if low <= key < high:
-                total += _twice_rank(key, sorted_keys, table, shift)
                 n += 1
+                partition = _bucket(key, sorted_keys, table, shift) >> partition_shift
+                place = filled[partition]
+                buffers[partition, place] = key
+                filled[partition] = place + 1
+                if place + 1 == buffers.shape[1]:
+                    total += _twice_rank_sum(
+                        buffers[partition], sorted_keys, table, shift, bins_start, bin_shift, bins
+                    )
+                    filled[partition] = 0
     return total, n
+
+
+@kernel
+def rank_rest(sorted_keys, table, shift, bins_start, bin_shift, buffers, filled, bins):
+    """Empty all buffers of `rank_by_partition`: the sum of twice the averaged ranks."""
+    total = 0
+    for partition in range(len(filled)):
+        rest = buffers[partition, : filled[partition]]
+        total += _twice_rank_sum(rest, sorted_keys, table, shift, bins_start, bin_shift, bins)
+    return total
 
 
 @kernel
 def to_twice_ranks(keys, sorted_keys, table, shift):
     """Replace each key of a vector by twice its averaged rank among the sorted ones."""
     for p in range(len(keys)):
-        keys[p] = _twice_rank(keys[p], sorted_keys, table, shift)
+        bucket = _bucket(keys[p], sorted_keys, table, shift)
+        keys[p] = _twice_rank(keys[p], sorted_keys, table[bucket], table[bucket + 1])

@@ -14,14 +14,16 @@ import numpy as np
 from ..numba_runtime import ranges
 from ..threads import run_in_threads, thread_count
 from .key_counts import (
+    CHUNK,
     PROBES,
     SENTINEL,
     add_to_bins,
     bucket_table,
     gather,
+    rank_by_partition,
+    rank_rest,
     spread_out,
     to_twice_ranks,
-    twice_rank_sum,
 )
 from .pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
 
@@ -30,7 +32,14 @@ TIE_TOLERANCE = 1e-9
 #: Keys sorted at a time.
 SLICE_KEYS = 40_000_000
 #: Bins of the histograms together.
-TOTAL_BIN_BITS = 21
+TOTAL_BIN_BITS = 20
+#: Buckets of sorted keys that a partition has at least, log2, and most partitions: a partition's
+#: sorted keys and buckets should fit in a core's second-level cache.
+PARTITION_BUCKET_BITS = 14
+MAX_PARTITIONS = 2048
+#: Keys that a partition collects at most before they are ranked, and those of all together.
+BUFFER_KEYS = 1 << 15
+TOTAL_BUFFER_KEYS = 1 << 26
 #: Pairs of which `parc_correlation_vectors` can keep the ranks, 28 bytes each.
 MAX_VECTOR_PAIRS = 1 << 28
 
@@ -89,6 +98,10 @@ class _Bins:
         ends = np.array([0]), np.array([len(keys)])
         self.add(0, keys[None], *ends, weight=weight)
 
+    def of_worker(self, worker):
+        """The bins of a worker, where there is but one interval."""
+        return self._counts[worker, 0]
+
     def filled(self):
         """First key and number of pairs of every bin that holds any, in ascending order."""
         counts = self._counts.sum(axis=0)
@@ -107,48 +120,61 @@ def _rank_against(pairs, few, many):
     """
     bins = _Bins()
     twice, n_below = 0, 0
-    for number, (low, high, n_keys) in enumerate(_slices(pairs, few)):
-        sorted_keys, repeats = _sorted_keys(pairs, few, low, high, n_keys)
+    for low, high, first_key, n_keys in _slices(pairs, few):
+        sorted_keys, repeats = _sorted_keys(pairs, few, low, high, first_key, n_keys)
         bins.add_list(sorted_keys[:-PROBES], repeats)
-        bins_of_many = bins if number == 0 else None
-        total, n_ranked = _rank_in_slice(pairs, many, low, high, sorted_keys, bins_of_many)
+        total, n_ranked = _rank_in_slice(pairs, many, low, high, sorted_keys, bins)
         twice += repeats * total + 2 * n_below * n_ranked
         n_below += n_keys
     return twice, _tie_sum(pairs, bins)
 
 
 def _rank_in_slice(pairs, columns, low, high, sorted_keys, bins):
-    """Twice the sum of averaged ranks of the keys in [low, high), their number; all get binned."""
+    """Twice the sum of averaged ranks of the keys in [low, high), their number; binned as well."""
     table, shift = bucket_table(sorted_keys)
-    sums, numbers = [0] * thread_count(), [0] * thread_count()
+    n_threads = thread_count()
+    partition_shift = max((len(table) // MAX_PARTITIONS).bit_length(), PARTITION_BUCKET_BITS)
+    n_partitions = (len(table) >> partition_shift) + 1
+    capacity = max(CHUNK, min(BUFFER_KEYS, TOTAL_BUFFER_KEYS // (n_threads * n_partitions)))
+    buffers = np.empty((n_threads, n_partitions, capacity), dtype=np.int64)
+    filled = np.zeros((n_threads, n_partitions), dtype=np.int64)
+    sums, numbers = [0] * n_threads, [0] * n_threads
+    lists = sorted_keys, table, shift, KEY_START, bins.shift
 
     def rank(worker, keys, first, last, origin):
-        if bins is not None:
-            bins.add(worker, keys, first, last)
-        total, n = twice_rank_sum(keys, first, last, low, high, sorted_keys, table, shift)
+        own = buffers[worker], filled[worker], bins.of_worker(worker)
+        total, n = rank_by_partition(keys, first, last, low, high, *lists, partition_shift, *own)
         sums[worker] += total
         numbers[worker] += n
 
+    def rank_remaining(worker):
+        own = buffers[worker], filled[worker], bins.of_worker(worker)
+        return rank_rest(*lists, *own)
+
     pairs.visit(*columns, rank)
-    return sum(sums), sum(numbers)
+    return sum(sums) + sum(run_in_threads(rank_remaining, range(n_threads))), sum(numbers)
 
 
 def _slices(pairs, few):
-    """Ranges of keys [low, high), and how many pairs lie in each: `SLICE_KEYS` or a single key."""
+    """Ranges of keys [low, high) that cover all, each with at most `SLICE_KEYS` pairs or one key.
+
+    Also the first key and the number of pairs in each; where that is above `SLICE_KEYS`, all of
+    them have this first key.
+    """
     end = KEY_START + (1 << KEY_BITS)
     n_pairs = _n_pairs(few)
     if n_pairs <= SLICE_KEYS:
-        return [(KEY_START, end, n_pairs)]
+        return [(KEY_START, end, KEY_START, n_pairs)]
     starts, counts = _bins_of_at_most(SLICE_KEYS, pairs, few)
     totals = np.cumsum(counts)
-    slices = []
+    slices, low = [], KEY_START
     first = 0
     while first < len(starts):
         before = int(totals[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(totals, before + SLICE_KEYS, side="right")))
         high = int(starts[last]) if last < len(starts) else end
-        slices.append((int(starts[first]), high, int(totals[last - 1]) - before))
-        first = last
+        slices.append((low, high, int(starts[first]), int(totals[last - 1]) - before))
+        low, first = high, last
     return slices
 
 
@@ -169,12 +195,12 @@ def _bins_of_at_most(most, pairs, columns):
     return starts[order], counts[order]
 
 
-def _sorted_keys(pairs, columns, low, high, n_keys):
+def _sorted_keys(pairs, columns, low, high, first_key, n_keys):
     """The keys in [low, high), sorted, and sentinels; how often each of them counts."""
     n_sorted, repeats = (n_keys, 1) if n_keys <= SLICE_KEYS else (1, n_keys)
     sorted_keys = np.full(n_sorted + PROBES, SENTINEL)
     if n_keys > SLICE_KEYS:
-        sorted_keys[0] = low
+        sorted_keys[0] = first_key
         return sorted_keys, repeats
     buffers = np.empty((thread_count(), BAND_ROWS * TILE_COLUMNS), dtype=np.int64)
     lock = threading.Lock()

@@ -16,6 +16,7 @@ from . import RESOLUTION
 KEY_START = -16
 KEY_BITS = round(-np.log2(RESOLUTION)) + 2
 
+MIN_TILE_ROWS = 512
 TILE_ROWS = 2048
 TILE_COLUMNS = 1024
 #: Rows that a thread takes through all its kernels before it goes on: they stay in its cache.
@@ -143,7 +144,9 @@ class PairKeys:
             time; a matrix of keys (its own to change); which columns of each of its rows are
             wanted; and row and column of its first entry among all.
         """
-        for rows in ranges(self.n_rows, TILE_ROWS):
+        # Where the ranges are short and follow the diagonal, so do smaller tiles.
+        mean_width = int((last - first).mean())
+        for rows in ranges(self.n_rows, min(TILE_ROWS, max(MIN_TILE_ROWS, mean_width))):
             wanted = np.flatnonzero(first[rows] < last[rows]) + rows.start
             if not len(wanted):
                 continue
@@ -164,11 +167,13 @@ class PairKeys:
             worker, part = numbered
             for start in range(part.start, part.stop, BAND_ROWS):
                 band = slice(start, min(start + BAND_ROWS, part.stop))
-                if not (first[band] < last[band]).any():
+                begin, end = first[band].min(), last[band].max()
+                if begin >= end:
                     continue
-                keys = products[band].view(np.int64)
-                _to_keys(products[band], keys)
-                origin = rows.start + band.start, columns.start
-                work(worker, keys, first[band], last[band], origin)
+                used = products[band, begin:end]
+                keys = used.view(np.int64)
+                _to_keys(used, keys)
+                origin = rows.start + band.start, columns.start + begin
+                work(worker, keys, first[band] - begin, last[band] - begin, origin)
 
         run_in_threads(share, enumerate(even_ranges(len(left), thread_count())))
