@@ -127,7 +127,7 @@ def metric_lines(sizes: Sizes) -> Iterator[dict]:
                 ours,
                 metric.flops(problem.n, problem.d, problem.n_classes),
                 published=theirs,
-                backends=other_backends(metric.ours, X, y),
+                backends=other_backends(metric.ours, X, y, warm_up=size == "small"),
                 value=value,
                 max_error=error,
                 tolerance=METRIC_TOLERANCE,
@@ -135,11 +135,11 @@ def metric_lines(sizes: Sizes) -> Iterator[dict]:
             )
 
 
-def other_backends(metric, X, y) -> dict:
+def other_backends(metric, X, y, warm_up=True) -> dict:
     """Summary of each backend that is available but not the default, the reference left out."""
     names = machine.available_backends()[1:]
     return {
-        name: timing.measure(lambda name=name: metric(X, y, backend=name), 2)[0]
+        name: timing.measure(lambda name=name: metric(X, y, backend=name), 2, warm_up)[0]
         for name in names
         if name != "reference"
     }
@@ -189,9 +189,13 @@ def parc_large_lines(sizes: Sizes) -> Iterator[dict]:
         problem = Problem(sizes.large, sizes.d, n_classes)
         X, y = data.make(problem)
         Z = tk.ops.randomized_pca(X, PARC_COMPONENTS)
-        whole, value = timing.measure(lambda X=X, y=y: tk.parc(X, y, PARC_COMPONENTS), 3)
+        whole, value = timing.measure(
+            lambda X=X, y=y: tk.parc(X, y, PARC_COMPONENTS), 3, warm_up=False
+        )
         del X
-        rank_sum, correlation = timing.measure(lambda Z=Z, y=y: tk.ops.parc_correlation(Z, y), 3)
+        rank_sum, correlation = timing.measure(
+            lambda Z=Z, y=y: tk.ops.parc_correlation(Z, y), 3, warm_up=False
+        )
         low, high = parc_correlation_interval(Z, y)
         # Half the interval's width is the resolution of this check.
         middle, resolution = 50.0 * (low + high), 50.0 * (high - low)
@@ -251,9 +255,9 @@ def _scatter_lines_of(problem, X, y, w, rounds):
             "match": bool(error <= SCATTER_TOLERANCE),
         }
 
-    # The widest instruction set takes turns with NumPy.
+    # The widest instruction set takes turns with NumPy; the slower ones run less often.
     variants = [("native", isa) for isa in reversed(machine.instruction_sets())]
-    if "numba" in machine.available_backends():
+    if "numba" in machine.available_backends() and (w is None or not variants):
         variants.append(("numba", None))
     expected = sums = None
     for backend, isa in variants:
@@ -264,16 +268,17 @@ def _scatter_lines_of(problem, X, y, w, rounds):
         with machine.using_instruction_set(isa):
             if expected is None:
                 (seconds, found), (theirs, expected) = timing.alternate(
-                    ours, lambda: published.gram(X, w), rounds, ours_per_round=2
+                    ours, lambda: published.gram(X, w), max(2, rounds - 1), ours_per_round=3
                 )
                 sums = published.class_sums(X, y, problem.n_classes, w)
                 yield row("numpy X.T @ X", None, theirs, 0.0)
             else:
-                seconds, found = timing.measure(ours, max(2, rounds - 1))
+                seconds, found = timing.measure(ours, 2, warm_up=backend == "numba")
         error = max(_gap(found.gram, expected), _gap(found.sums, sums))
         yield row(backend, isa, seconds, error)
-    seconds, found = timing.measure(lambda: published.gram_dsyrk(X, w), max(2, rounds - 1))
-    yield row("scipy dsyrk", None, seconds, _gap(np.triu(found), np.triu(expected)))
+    if w is None:
+        seconds, found = timing.measure(lambda: published.gram_dsyrk(X), 2, warm_up=False)
+        yield row("scipy dsyrk", None, seconds, _gap(np.triu(found), np.triu(expected)))
 
 
 def _gap(found, expected) -> float:

@@ -64,18 +64,20 @@ def using_instruction_set(isa: str | None):
             os.environ[ISA_VARIABLE] = before
 
 
-@cache
-def peak(isa: str | None = None, n_threads: int | None = None, seconds: float = 0.5) -> dict | None:
+def peak(isa: str | None = None, n_threads: int | None = None) -> dict | None:
     """GFLOP/s of the multiply-add units, by dtype, from a loop that stays in registers.
 
-    None where there is no compiled module to run that loop. ``isa`` is the widest by default,
-    ``n_threads`` those that the kernels use.
+    Measured once a process. None where there is no compiled module to run that loop. ``isa`` is the
+    one in use by default, ``n_threads`` those that the kernels use.
     """
     if "native" not in available_backends():
         return None
-    return native_module().fma_peak(
-        isa=isa or instruction_set(), n_threads=n_threads or thread_count(), seconds=seconds
-    )
+    return _measured_peak(isa or instruction_set(), n_threads or thread_count())
+
+
+@cache
+def _measured_peak(isa: str, n_threads: int) -> dict:
+    return native_module().fma_peak(isa=isa, n_threads=n_threads, seconds=1.0)
 
 
 def percent_of_peak(flops: float, seconds: float, isa: str | None = None) -> float | None:

@@ -9,7 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: E402
 
 FOLDER = Path(__file__).parent / "results" / "plots"
 COLOURS = {"published": "#b35806", "native": "#08519c", "numba": "#238b45"}
@@ -97,7 +97,7 @@ def ratio_figure(content: dict):
                 [theirs["p80"] / ours["p20"] for theirs, ours in pairs],
             )
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
         axes.axhline(1.0, color="0.5", linewidth=0.8)
 

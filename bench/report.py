@@ -144,7 +144,7 @@ def startup_sentence(content: dict) -> str:
     text = f"`import transfer_kernels` takes {seconds(startup['import'])} (NumPy's own included)"
     for backend, rows in calls.items():
         times = [row["seconds"] for row in rows]
-        text += f"; the first call of a metric {span(times)} with {backend}"
+        text += f"; the first call of a metric takes {span(times)} with {backend}"
         cold = [row["seconds_empty_cache"] for row in rows if "seconds_empty_cache" in row]
         if cold:
             text += f" ({span(cold)} where it must compile)"

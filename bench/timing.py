@@ -22,9 +22,10 @@ def summary(seconds: list[float]) -> dict:
     return {"median": median, "p20": p20, "p80": p80, "runs": len(seconds)}
 
 
-def measure(call: Callable[[], Any], runs: int) -> tuple[dict, Any]:
-    """Summary of ``runs`` calls after one that does not count, and the last result."""
-    call()
+def measure(call: Callable[[], Any], runs: int, warm_up: bool = True) -> tuple[dict, Any]:
+    """Summary of ``runs`` calls, after one that does not count unless told, and the last result."""
+    if warm_up:
+        call()
     seconds, value = [], None
     for _ in range(runs):
         del value
