@@ -77,13 +77,14 @@ def metric_table(content: dict) -> str:
                 str(problem["n_classes"]),
                 seconds(published) if published else "does not fit",
                 seconds(ours),
+                seconds(line.get("backends", {}).get("numba")),
                 f"{line['ratio']:.1f}×" if line["ratio"] else "",
                 seconds(line["floor_s"]),
                 percent(line["percent_of_peak"]),
                 error_text(line),
             ]
         )
-    header = ["", "n × d", "C", "plain", "ours", "ratio", "floor", "of peak", "error"]
+    header = ["", "n × d", "C", "plain", "ours", "ours, Numba", "ratio", "floor", "of peak", "error"]
     return table(header, rows)
 
 
