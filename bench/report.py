@@ -84,7 +84,7 @@ def metric_table(content: dict) -> str:
                 error_text(line),
             ]
         )
-    header = ["", "n × d", "C", "plain", "ours", "ours, Numba", "ratio", "floor", "of peak", "error"]
+    header = ["", "n × d", "C", "plain", "ours", "in Numba", "ratio", "floor", "of peak", "error"]
     return table(header, rows)
 
 
