@@ -14,15 +14,15 @@
 #include <sched.h>
 
 #include "buffer.h"
-#include "pair_products.h"
+#include "pair_chunks.h"
 #include "rank_tally.h"
 
 namespace tk {
 namespace TK_ISA {
 
-constexpr int kSegmentBits = 15;
+constexpr int kSegmentBits = 16;
 constexpr int64_t kSegment = int64_t{1} << kSegmentBits;
-constexpr int kBinBits = 25;  // of a level's index; the largest key adds one bin to the first level
+constexpr int kBinBits = 24;  // of a level's index; the largest key adds one bin to the first level
 constexpr int64_t kSegments = (int64_t{1} << (kBinBits - kSegmentBits)) + 1;
 constexpr int64_t kBins = kSegments * kSegment;
 constexpr int kFirstShift = kKeyBits - kBinBits;
@@ -72,42 +72,42 @@ struct Histogram {
     }
 };
 
+constexpr int64_t kEntryChunkBytes = 32768;
+typedef Chunks<uint16_t, kEntryChunkBytes> EntryChunks;
+
 // One thread's chunks, one for each segment.
 template <class Count>
 class Counter {
 public:
-    // `chunks`: 2 * kSegments of `chunk_size` bytes, a power of two to which they are aligned.
-    Counter(Histogram<Count>& histogram, uint16_t* chunks, uint16_t** cursors, int64_t chunk_size)
-        : histogram_(histogram), chunks_(chunks), cursors_(cursors), chunk_size_(chunk_size) {
-        for (int64_t s = 0; s < 2 * kSegments; ++s) cursors[s] = chunk(s);
+    Counter(Histogram<Count>& histogram, uint16_t* chunks, uint16_t** cursors)
+        : histogram_(histogram), chunks_(chunks), writer_(cursors) {
+        for (int64_t s = 0; s < 2 * kSegments; ++s) writer_.cursor(s) = begin(s);
     }
     // Bin of the first level, plus kBins for pairs within a class.
     static VecI words(VecI key, VecI same) {
         return ((key >> kFirstShift) & 0x7fffffff) + (same & kBins);
     }
     __attribute__((always_inline)) void push(uint64_t word) {
-        const uint32_t segment = static_cast<uint32_t>(word) >> kSegmentBits;
-        uint16_t* at = cursors_[segment];
-        *at++ = static_cast<uint16_t>(word & (kSegment - 1));
-        cursors_[segment] = at;
-        if (__builtin_expect((reinterpret_cast<uintptr_t>(at) & (chunk_size_ - 1)) == 0, 0))
-            flush(segment);
+        writer_.push(static_cast<uint32_t>(word) >> kSegmentBits,
+                     static_cast<uint16_t>(word & (kSegment - 1)));
+    }
+    __attribute__((always_inline)) void settle() {
+        writer_.settle([&](uint32_t segment) { flush(segment); });
     }
     void close() {
         for (int64_t s = 0; s < 2 * kSegments; ++s)
-            if (cursors_[s] != chunk(s)) flush(s);
+            if (writer_.cursor(s) != begin(s)) flush(s);
     }
 
 private:
-    uint16_t* chunk(int64_t segment) const { return chunks_ + segment * (chunk_size_ / 2); }
+    uint16_t* begin(int64_t segment) const { return EntryChunks::begin(chunks_, segment, segment); }
     __attribute__((noinline)) void flush(int64_t segment) {
-        histogram_.count(segment, chunk(segment), cursors_[segment]);
-        cursors_[segment] = chunk(segment);
+        histogram_.count(segment, begin(segment), writer_.cursor(segment));
+        writer_.cursor(segment) = begin(segment);
     }
     Histogram<Count>& histogram_;
     uint16_t* chunks_;
-    uint16_t** cursors_;
-    const int64_t chunk_size_;
+    ChunkWriter<uint16_t, kEntryChunkBytes> writer_;
 };
 
 // Counts again the pairs whose bins were refined.
@@ -121,6 +121,7 @@ public:
         const int64_t bin = deepest_bin(levels_, n_levels_, word >> 1);
         if (bin >= 0) counter_.push(bin + ((word & 1) ? kBins : 0));
     }
+    __attribute__((always_inline)) void settle() { counter_.settle(); }
     void close() { counter_.close(); }
 
 private:

@@ -26,50 +26,91 @@ struct RegisterTile {
     VecD sum[kTileRows][kPanelVectors];
 };
 
-TK_INLINE void multiply(RegisterTile& tile, const double* rows, const double* cols, int64_t depth) {
-    for (int64_t k = 0; k < depth; ++k) {
-        VecD b[kPanelVectors];
-        for (int v = 0; v < kPanelVectors; ++v) b[v] = load(cols + v * kLanes);
-        for (int r = 0; r < kTileRows; ++r) {
-            const VecD a = broadcast(rows[r]);
-            for (int v = 0; v < kPanelVectors; ++v) tile.sum[r][v] += a * b[v];
-        }
-        rows += kPanel;
-        cols += kPanel;
+// The words of one register tile, which go to the sink while the next tile is multiplied: the one
+// keeps the integer units busy, the other the floating-point units.
+constexpr int kTileWords = kTileRows * kPanel;
+constexpr int kWordsPerStep = (kTileWords + 23) / 24;
+
+struct Pending {
+    uint64_t words[kTileWords];
+    int count = 0;
+};
+
+TK_INLINE RegisterTile empty_tile() {
+    RegisterTile tile;
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < kPanelVectors; ++v) tile.sum[r][v] = VecD{};
+    return tile;
+}
+
+TK_INLINE void multiply_step(RegisterTile& tile, const double* rows, const double* cols) {
+    VecD b[kPanelVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kPanelVectors; ++v) b[v] = load(cols + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) {
+        const VecD a = broadcast(rows[r]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kPanelVectors; ++v) tile.sum[r][v] += a * b[v];
     }
 }
 
-// Hands every register tile of the blocks of panels [p0, p1) x [q0, q1) to
-// consume(first row, first column, tile), leaving out panels below the diagonal. `partial` keeps the
-// tiles between slices of features: kBlock * kBlock values.
-template <class Consume>
+template <class Sink>
+TK_INLINE void drain(Pending& pending, int from, Sink& sink) {
+    for (int w = from; w < pending.count; ++w) sink.push(pending.words[w]);
+    pending.count = 0;
+    sink.settle();
+}
+
+// tile += rows x cols, pushing the pending words on the way.
+template <class Sink>
+TK_INLINE void multiply(RegisterTile& tile, const double* rows, const double* cols, int64_t depth,
+                        Pending& pending, Sink& sink) {
+    RegisterTile t = tile;
+    const int64_t both = pending.count / kWordsPerStep < depth ? pending.count / kWordsPerStep : depth;
+    const uint64_t* words = pending.words;
+    for (int64_t k = 0; k < both; ++k) {
+        multiply_step(t, rows + k * kPanel, cols + k * kPanel);
+#pragma GCC unroll 8
+        for (int w = 0; w < kWordsPerStep; ++w) sink.push(*words++);
+    }
+    for (int64_t k = both; k < depth; ++k) multiply_step(t, rows + k * kPanel, cols + k * kPanel);
+    tile = t;
+    if (pending.count) drain(pending, static_cast<int>(both * kWordsPerStep), sink);
+}
+
+// Calls finish(first row, first column, tile, pending) for every register tile of the blocks of panels
+// [p0, p1) x [q0, q1), leaving out panels below the diagonal; what it leaves pending goes to the sink.
+// `partial` keeps the tiles between slices of features: kBlock * kBlock values.
+template <class Sink, class Finish>
 static inline void multiply_blocks(const double* row_panels, const double* col_panels, int64_t p0,
                                    int64_t p1, int64_t q0, int64_t q1, int64_t d, double* partial,
-                                   Consume& consume) {
+                                   Sink& sink, Finish finish) {
     const int64_t size = d * kPanel;
+    Pending pending;
     for (int64_t k = 0; k < d; k += kDepth) {
-        const bool first = k == 0, last = k + kDepth >= d;
+        const bool last = k + kDepth >= d;
         const int64_t depth = last ? d - k : kDepth;
         for (int64_t p = p0; p < p1; ++p) {
             const double* rows = row_panels + (p - p0) * size + k * kPanel;
             for (int64_t q = q0 > p ? q0 : p; q < q1; ++q) {
                 const double* cols = col_panels + (q - q0) * size + k * kPanel;
                 double* kept = partial + ((p - p0) * kBlockPanels + (q - q0)) * kPanel * kPanel;
-                for (int r = 0; r < kPanel; r += kTileRows, kept += kTileRows * kPanel) {
-                    RegisterTile tile;
-                    if (first)
-                        tile = RegisterTile{};
-                    else
-                        __builtin_memcpy(&tile, kept, sizeof tile);
-                    multiply(tile, rows + r, cols, depth);
+                for (int r = 0; r < kPanel; r += kTileRows, kept += kTileWords) {
+                    RegisterTile tile = empty_tile();
+                    if (k > 0) __builtin_memcpy(&tile, kept, sizeof tile);
+                    multiply(tile, rows + r, cols, depth, pending, sink);
                     if (last)
-                        consume(p * kPanel + r, q * kPanel, tile);
+                        finish(p * kPanel + r, q * kPanel, tile, pending);
                     else
                         __builtin_memcpy(kept, &tile, sizeof tile);
                 }
             }
         }
     }
+    drain(pending, 0, sink);
 }
 
 }  // namespace TK_ISA

@@ -1,71 +1,92 @@
 // Exact rank sum of few pairs: their keys are collected in buckets of increasing key, then sorted.
 #pragma once
 
-#include <sched.h>
-
 #include "buffer.h"
-#include "pair_products.h"
+#include "pair_chunks.h"
 #include "rank_tally.h"
 
 namespace tk {
 namespace TK_ISA {
 
-// A word is twice the distance key, plus one for pairs within a class.
-constexpr int kWordBits = kKeyBits + 2;  // the largest key is 2^45
-constexpr int64_t kChunk = 512;  // words
+// A word is twice the distance key, plus one for pairs within a class. The largest key is 2^45.
+constexpr int kWordBits = kKeyBits + 2;
 constexpr int kMaxBucketBits = 11;
 
-TK_INLINE int64_t bucket_count(int64_t pairs) {
+TK_INLINE int bucket_bits(int64_t pairs) {
     int bits = 0;
     while (bits < kMaxBucketBits && (pairs >> bits) > 8192) ++bits;
-    return int64_t{1} << bits;
+    return bits;
 }
+
+constexpr int64_t kWordChunkBytes = 8192;
+typedef Chunks<uint64_t, kWordChunkBytes> WordChunks;
 
 // Memory shared by the team: chunks of words, each of one bucket.
 struct ChunkPool {
-    uint64_t* words;     // aligned to a chunk
-    int32_t* bucket;     // of each chunk
-    int32_t* filled;     // words in each chunk
-    int64_t used;        // chunks handed out
-    int shift;           // word -> bucket
+    uint64_t* words;  // aligned
+    int32_t* bucket;  // of each chunk
+    int32_t* filled;  // words in each chunk
+    int64_t used;     // chunks handed out
+    int shift;        // word -> bucket
     int64_t n_buckets;
 };
 
-// One thread's open chunks. A cursor on a chunk boundary has no room left.
+// One thread's open chunks.
 class Collector {
 public:
-    Collector(ChunkPool& pool, uint64_t** cursors) : pool_(pool), cursors_(cursors) {
-        for (int64_t b = 0; b < pool.n_buckets; ++b) cursors[b] = nullptr;
+    Collector(ChunkPool& pool, uint64_t** cursors) : pool_(pool), writer_(cursors) {
+        for (int64_t b = 0; b < pool.n_buckets; ++b) open(b);
     }
+    // `same` is -1 for pairs within a class, else 0.
     static VecI words(VecI key, VecI same) { return key + key - same; }
     __attribute__((always_inline)) void push(uint64_t word) {
-        const uint64_t bucket = word >> pool_.shift;
-        uint64_t* at = cursors_[bucket];
-        if (__builtin_expect(is_boundary(at), 0)) at = new_chunk(bucket);
-        *at = word;
-        cursors_[bucket] = at + 1;
+        writer_.push(static_cast<uint32_t>(word >> pool_.shift), word);
+    }
+    __attribute__((always_inline)) void settle() {
+        writer_.settle([&](uint32_t bucket) {
+            note(bucket);
+            open(bucket);
+        });
     }
     void close() {
-        for (int64_t b = 0; b < pool_.n_buckets; ++b)
-            if (!is_boundary(cursors_[b])) {
-                const int64_t at = cursors_[b] - pool_.words;
-                pool_.filled[at / kChunk] = static_cast<int32_t>(at % kChunk);
-            }
+        for (int64_t b = 0; b < pool_.n_buckets; ++b) note(b);
     }
 
 private:
-    static bool is_boundary(const uint64_t* at) {
-        return reinterpret_cast<uintptr_t>(at) % (kChunk * sizeof(uint64_t)) == 0;
-    }
-    __attribute__((noinline)) uint64_t* new_chunk(uint64_t bucket) {
+    __attribute__((noinline)) void open(int64_t bucket) {
         const int64_t chunk = __atomic_fetch_add(&pool_.used, 1, __ATOMIC_RELAXED);
         pool_.bucket[chunk] = static_cast<int32_t>(bucket);
-        pool_.filled[chunk] = kChunk;
-        return pool_.words + chunk * kChunk;
+        writer_.cursor(bucket) = WordChunks::begin(pool_.words, chunk, bucket);
+    }
+    // A full chunk's cursor is past its end by less than the slack.
+    __attribute__((noinline)) void note(int64_t bucket) {
+        const int64_t at = writer_.cursor(bucket) - WordChunks::begin(pool_.words, 0, bucket);
+        const int64_t chunk = at / WordChunks::kEntries;
+        pool_.filled[chunk] = static_cast<int32_t>(at - chunk * WordChunks::kEntries);
     }
     ChunkPool& pool_;
-    uint64_t** cursors_;
+    ChunkWriter<uint64_t, kWordChunkBytes> writer_;
 };
+
+// Lists the chunks bucket by bucket: those of bucket b are by_bucket[first[b]] ... [first[b + 1] - 1].
+// Writes the words in each bucket to `size` and returns the largest.
+static int64_t list_chunks(const ChunkPool& pool, int64_t* first, int64_t* size, int32_t* by_bucket) {
+    for (int64_t b = 0; b < pool.n_buckets; ++b) first[b] = size[b] = 0;
+    first[pool.n_buckets] = 0;
+    for (int64_t c = 0; c < pool.used; ++c) {
+        ++first[pool.bucket[c] + 1];
+        size[pool.bucket[c]] += pool.filled[c];
+    }
+    int64_t largest = 0;
+    for (int64_t b = 0; b < pool.n_buckets; ++b) {
+        first[b + 1] += first[b];
+        if (size[b] > largest) largest = size[b];
+    }
+    for (int64_t c = pool.used - 1; c >= 0; --c) by_bucket[--first[pool.bucket[c] + 1]] = c;
+    for (int64_t b = 0; b < pool.n_buckets; ++b) first[b] = first[b + 1];
+    first[pool.n_buckets] = pool.used;
+    return largest;
+}
 
 static void insertion_sort(uint64_t* words, int64_t count) {
     for (int64_t i = 1; i < count; ++i) {
@@ -77,15 +98,14 @@ static void insertion_sort(uint64_t* words, int64_t count) {
 }
 
 // Sorts words that agree above their lowest `bits` bits: distributes them on the leading ones of
-// these, as many as make the parts small, then sorts the parts.
+// these, as many as make nearly all parts tiny, and sorts large parts likewise.
 static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bits) {
-    constexpr int64_t kSmall = 24;
-    constexpr int kMostBits = 12;
+    constexpr int64_t kSmall = 32;
+    constexpr int kMostBits = 13;
     if (count <= kSmall) return insertion_sort(words, count);
     if (bits == 0) return;
-    int part_bits = 2;
-    while (part_bits < kMostBits && (count >> part_bits) > 2) ++part_bits;
-    if (part_bits > bits) part_bits = bits;
+    int part_bits = 1;
+    while (part_bits < kMostBits && part_bits < bits && count >> part_bits > 0) ++part_bits;
     const int shift = bits - part_bits;
     const int64_t mask = (int64_t{1} << part_bits) - 1;
     int32_t ends[(1 << kMostBits) + 1];
@@ -96,18 +116,27 @@ static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bi
     __builtin_memcpy(words, scratch, count * sizeof(uint64_t));
     int64_t begin = 0;
     for (int64_t b = 0; b <= mask; ++b) {
-        if (ends[b] - begin > 1) sort_words(words + begin, scratch, ends[b] - begin, shift);
+        if (ends[b] - begin > kSmall) sort_words(words + begin, scratch, ends[b] - begin, shift);
         begin = ends[b];
     }
+    insertion_sort(words, count);  // the parts are in order: words move only within tiny ones
 }
 
 static RankTally tally_sorted(const uint64_t* words, int64_t count) {
     RankTally tally;
     for (int64_t i = 0; i < count;) {
         const uint64_t key = words[i] >> 1;
-        uint64_t groups[2] = {0, 0};
-        for (; i < count && words[i] >> 1 == key; ++i) ++groups[words[i] & 1];
-        append(tally, groups[1], groups[0]);
+        int64_t end = i;
+        uint64_t same = 0;
+        for (; end < count && words[end] >> 1 == key; ++end) same += words[end] & 1;
+        if (end - i == 1) {  // by far the most frequent case, and free of cubes
+            tally.twice_u += same ? 0 : 2 * tally.same;
+            tally.same += same;
+            tally.different += 1 - same;
+        } else {
+            append(tally, same, end - i - same);
+        }
+        i = end;
     }
     return tally;
 }

@@ -7,6 +7,7 @@
 #include <cfloat>
 
 #include "array_view.h"
+#include "load_rows.h"
 #include "simd.h"
 
 namespace tk {
@@ -21,20 +22,19 @@ TK_INLINE int64_t padded_width(int64_t cols) { return (cols + kLanes - 1) / kLan
 
 template <class T>
 TK_INLINE void read_typed(const MatrixView& x, int64_t i, int64_t begin, int64_t end, double* out) {
-    const T* p = static_cast<const T*>(x.data) + i * x.row_stride + begin * x.col_stride;
-    const int64_t step = x.col_stride;
-    if (step == 1) {
-        for (int64_t j = 0; j < end - begin; ++j) out[j] = static_cast<double>(p[j]);
-    } else {
-        for (int64_t j = 0; j < end - begin; ++j) out[j] = static_cast<double>(p[j * step]);
-    }
+    const T* from = static_cast<const T*>(x.data) + i * x.row_stride + begin * x.col_stride;
+    const int64_t count = end - begin;
+    int64_t j = 0;
+    if (x.col_stride == 1)
+        for (; j + kLanes <= count; j += kLanes) store(out + j, load_vector(from + j));
+    for (; j < count; ++j) out[j] = load_one(from + j * x.col_stride);
 }
 
 // Columns [begin, end) of row i.
 static void read_row(const MatrixView& x, int64_t i, int64_t begin, int64_t end, double* out) {
     if (x.dtype == Dtype::float64) return read_typed<double>(x, i, begin, end, out);
     if (x.dtype == Dtype::float32) return read_typed<float>(x, i, begin, end, out);
-    read_typed<_Float16>(x, i, begin, end, out);
+    read_typed<Half>(x, i, begin, end, out);
 }
 
 constexpr int kMomentColumns = 64;
@@ -80,8 +80,8 @@ TK_INLINE double lane_sum(VecD v) {
 }
 
 // Centres `row` (padded_width(d) values, the padding zero) in place; returns the factor that gives it
-// length one, or 0 where it has no variance.
-static double centre_row(double* row, int64_t d) {
+// length one, or 0 where it has no variance. `magnitude` is that of the matrix.
+static double centre_row(double* row, int64_t d, double magnitude) {
     VecD sums = {}, largest = {};
     for (int64_t j = 0; j < d; j += kLanes) {
         const VecD v = load(row + j);
@@ -89,21 +89,21 @@ static double centre_row(double* row, int64_t d) {
         sums += v;
         largest = largest < size ? size : largest;
     }
-    double bound = 0.0;
+    double bound = magnitude;
     for (int lane = 0; lane < kLanes; ++lane) bound = bound < largest[lane] ? largest[lane] : bound;
     const double centre = lane_sum(sums) / static_cast<double>(d);
     for (int64_t j = 0; j < d; ++j) row[j] -= centre;
     VecD squares = {};
     for (int64_t j = 0; j < d; j += kLanes) squares += load(row + j) * load(row + j);
     const double length = __builtin_sqrt(lane_sum(squares));
-    // A constant row leaves rounding noise of its centring, not variance.
+    // A constant row leaves rounding noise of its values and centring, not variance.
     const double noise = 1e-14 * __builtin_sqrt(static_cast<double>(d)) * bound;
     return length > noise ? 1.0 / length : 0.0;
 }
 
 // Packs rows [begin, begin + kPanel), columns standardised unless `mean` is null; `row` is scratch.
 static void pack_panel(const MatrixView& x, int64_t begin, const double* mean, const double* scale,
-                       double* row, double* panel) {
+                       double magnitude, double* row, double* panel) {
     const int64_t d = x.cols;
     for (int64_t j = d; j < padded_width(d); ++j) row[j] = 0.0;
     for (int r = 0; r < kPanel; ++r) {
@@ -112,7 +112,7 @@ static void pack_panel(const MatrixView& x, int64_t begin, const double* mean, c
             read_row(x, begin + r, 0, d, row);
             if (mean != nullptr)
                 for (int64_t j = 0; j < d; ++j) row[j] = (row[j] - mean[j]) * scale[j];
-            factor = centre_row(row, d);
+            factor = centre_row(row, d, magnitude);
         }
         if (factor == 0.0) {
             for (int64_t j = 0; j < d; ++j) panel[j * kPanel + r] = 0.0;

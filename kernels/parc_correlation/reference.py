@@ -6,15 +6,19 @@ from scipy.stats import rankdata
 from . import RESOLUTION
 
 
-def _pair_distances(rows):
-    """1 - Pearson correlation of all pairs of rows i < j, rounded to the resolution."""
+def distance_matrix(rows):
+    """1 - Pearson correlation of all rows, in multiples of the resolution."""
+    noise = 1e-14 * np.sqrt(rows.shape[1]) * np.abs(rows).max(initial=0.0)
     rows = rows - rows.mean(axis=1, keepdims=True)
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    # A constant row leaves rounding noise of its centring, not variance.
-    constant = norms <= 1e-14 * np.sqrt(rows.shape[1]) * np.abs(rows).max(initial=0.0)
+    # A constant row leaves rounding noise of its values and centring, not variance.
+    constant = norms <= noise
     rows = np.where(constant[:, None], 0.0, rows / np.where(norms > 0, norms, 1.0)[:, None])
-    upper = np.triu_indices(len(rows), 1)
-    return np.rint((1.0 - (rows @ rows.T)[upper]) / RESOLUTION)
+    return np.rint((1.0 - rows @ rows.T) / RESOLUTION)
+
+
+def _pair_distances(rows):
+    return distance_matrix(rows)[np.triu_indices(len(rows), 1)]
 
 
 def _standardised(X):

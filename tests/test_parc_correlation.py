@@ -1,0 +1,221 @@
+"""parc_correlation: every version against the definition, on ties, degenerate rows and layouts."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from transfer_kernels.kernels.parc_correlation import reference
+from transfer_kernels.kernels.threads import VARIABLES
+
+from transfer_kernels.backends import implementation
+
+SHAPES = [
+    (2, 3, 2), (3, 3, 2), (7, 2, 3), (11, 1, 2), (12, 3, 4), (13, 17, 13), (50, 5, 40),
+    (121, 33, 5), (257, 300, 9), (240, 129, 2), (500, 32, 100),
+]  # fmt: skip
+
+
+def problem(n, d, n_classes, seed=0):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, n_classes, n)
+    return rng.normal(size=(n, d)) + 0.5 * rng.normal(size=(n_classes, d))[codes], codes
+
+
+def duplicated(rng):
+    X, _ = problem(130, 9, 4)
+    return X[rng.integers(0, 40, 130)]
+
+
+def concentrated(rng):
+    """Correlations of distinct rows all within some 1e-6 of each other."""
+    return np.eye(150) + 1e-7 * rng.normal(size=(150, 150))
+
+
+def with_constant_rows(rng):
+    """Rows at the mean: standardised, nothing is left of them but rounding noise."""
+    X = rng.normal(size=(120, 6))
+    return np.concatenate([X, np.tile(X.mean(axis=0), (7, 1))])
+
+
+SPECIAL = {
+    "quantised": lambda rng: rng.integers(0, 3, (170, 4)) * 1.0,
+    "binary": lambda rng: rng.integers(0, 2, (170, 3)) * 1.0,
+    "duplicated": duplicated,
+    "concentrated": concentrated,
+    "constant rows": with_constant_rows,
+    "constant columns": lambda rng: np.pad(problem(90, 5, 2)[0], ((0, 0), (1, 2))),
+    "offset": lambda rng: problem(140, 20, 2)[0] + 1e3,
+    "one feature": lambda rng: rng.normal(size=(60, 1)),
+    "two features": lambda rng: rng.normal(size=(60, 2)),
+    "identity": lambda rng: np.eye(40),
+    "equal rows": lambda rng: np.full((30, 8), 0.1),
+}
+
+
+@pytest.fixture
+def op(backend):
+    return implementation("parc_correlation", backend)
+
+
+def assert_close(actual, expected, tolerance=1e-12):
+    assert isinstance(actual, float)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance, equal_nan=True)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shapes(op, shape):
+    X, codes = problem(*shape)
+    assert_close(op.parc_correlation(X, codes), reference.parc_correlation(X, codes))
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("n_classes", [2, 5, 30])
+def test_ties_and_degenerate_rows(op, name, n_classes):
+    rng = np.random.default_rng(3)
+    X = SPECIAL[name](rng)
+    codes = rng.integers(0, n_classes, len(X))
+    assert_close(op.parc_correlation(X, codes), reference.parc_correlation(X, codes), 1e-9)
+
+
+@pytest.mark.parametrize("codes", [np.zeros(9, int), np.arange(9)], ids=["one", "of one"])
+def test_labels_that_all_agree_or_all_differ(op, codes):
+    assert np.isnan(op.parc_correlation(problem(9, 4, 2)[0], codes))
+
+
+def test_against_spearman_of_two_valued_labels(op):
+    X, codes = problem(160, 12, 3)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    i, j = np.triu_indices(len(X), 1)
+    expected = spearmanr(1 - np.corrcoef(Z)[i, j], codes[i] != codes[j]).statistic
+    assert_close(op.parc_correlation(X, codes), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_types_and_layouts(op, dtype):
+    X, codes = problem(90, 40, 7)
+    X = X.astype(dtype)
+    wide = np.zeros((180, 120), dtype)
+    wide[::2, ::3] = X
+    unaligned = np.frombuffer(b"\0" + X.tobytes(), np.uint8)[1:].view(dtype).reshape(X.shape)
+    broadcast = np.broadcast_to(X[:, 3:4], X.shape)
+    layouts = (X, np.asfortranarray(X), wide[::2, ::3], X[::-1, ::-1], unaligned, broadcast)
+    for layout in layouts:
+        before = layout.tobytes()
+        layout.flags.writeable = False
+        expected = reference.parc_correlation(layout, codes)
+        assert_close(op.parc_correlation(layout, codes), expected)
+        assert layout.tobytes() == before
+
+
+def test_order_of_the_rows_does_not_matter(op):
+    """Not even with duplicate rows: they have the same distances wherever they stand."""
+    X, codes = problem(300, 21, 6)
+    X[200:] = X[:100]
+    order = np.random.default_rng(0).permutation(300)
+    expected = op.parc_correlation(X, codes)
+    assert_close(op.parc_correlation(X[order], codes[order]), expected)
+
+
+def label_vectors(kind, n, rng):
+    if kind == "multi-label":
+        return (rng.random((n, 6)) < 0.3) * 1.0
+    if kind == "one-hot":
+        return np.eye(4)[rng.integers(0, 4, n)]
+    if kind == "constant":
+        return np.full((n, 3), 0.1)
+    return rng.normal(size=(n, 5))
+
+
+@pytest.mark.parametrize("kind", ["multi-label", "one-hot", "real", "constant"])
+@pytest.mark.parametrize("n", [2, 3, 40, 301])
+def test_label_vectors(op, kind, n):
+    rng = np.random.default_rng(n)
+    Y = label_vectors(kind, n, rng)
+    X = rng.normal(size=(n, 9)) + Y[:, :1]
+    expected = reference.parc_correlation_vectors(X, Y)
+    assert_close(op.parc_correlation_vectors(X, Y), expected, 1e-9)
+
+
+def test_one_hot_vectors_give_the_value_of_the_codes(op):
+    X, codes = problem(150, 10, 5)
+    assert_close(op.parc_correlation_vectors(X, np.eye(5)[codes]), op.parc_correlation(X, codes))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_thread_counts(op, backend, monkeypatch, threads):
+    """The compiled version gives the same bits, BLAS need not."""
+    X, codes = problem(410, 23, 8)
+    expected = op.parc_correlation(X, codes)
+    monkeypatch.setenv(VARIABLES[0], str(threads))
+    assert_close(op.parc_correlation(X, codes), expected, 0 if backend == "native" else 1e-13)
+
+
+def test_concurrent_calls_agree(op):
+    X, codes = problem(200, 16, 5)
+    expected = op.parc_correlation(X, codes)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: op.parc_correlation(X, codes), range(8)))
+    assert results == [expected] * 8
+
+
+# What the compiled version does with many pairs, on few.
+
+
+@pytest.fixture
+def native(backend):
+    if backend != "native":
+        pytest.skip("only the compiled version can be told to bin few pairs")
+    return implementation("parc_correlation", backend)
+
+
+@pytest.mark.parametrize("name", ["quantised", "duplicated", "concentrated", "binary", "offset"])
+@pytest.mark.parametrize("n_classes", [2, 30])
+@pytest.mark.parametrize("tolerance", [1e-9, 1e-12, 0.0])
+def test_bins_keep_their_bound(native, name, n_classes, tolerance):
+    rng = np.random.default_rng(5)
+    X = SPECIAL[name](rng)
+    codes = rng.integers(0, n_classes, len(X))
+    exact = native.parc_correlation(X, codes)
+    binned, bound = native.bounded_correlation(X, codes, sort_limit=0, tolerance=tolerance)
+    assert bound <= tolerance
+    assert_close(binned, exact, bound + 4e-16)
+
+
+def test_coarse_bins_are_counted_again(native):
+    X = np.eye(700) + 1e-6 * np.random.default_rng(0).normal(size=(700, 700))
+    codes = np.arange(700) % 3
+    exact = native.parc_correlation(X, codes)
+    coarse, coarse_bound = native.bounded_correlation(X, codes, sort_limit=0, tolerance=1.0)
+    fine, fine_bound = native.bounded_correlation(X, codes, sort_limit=0, tolerance=1e-10)
+    assert coarse_bound > 1e-7 and abs(coarse - exact) > 1e-9
+    assert fine_bound <= 1e-10
+    assert abs(coarse - exact) <= coarse_bound and abs(fine - exact) <= fine_bound
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_bins_do_not_depend_on_the_threads(native, monkeypatch, threads):
+    X, codes = problem(1300, 7, 4)
+    expected = native.bounded_correlation(X, codes, sort_limit=0)
+    monkeypatch.setenv(VARIABLES[0], str(threads))
+    assert native.bounded_correlation(X, codes, sort_limit=0) == expected
+
+
+@pytest.mark.slow
+def test_rows_packed_in_stripes(native):
+    """Rows that repeat their features have the correlations of the features."""
+    X, codes = problem(500, 24, 3)
+    wide = np.repeat(X.astype(np.float32), 2500, axis=1)
+    narrow = wide[:, ::2500]
+    assert_close(native.parc_correlation(wide, codes), native.parc_correlation(narrow, codes))
+
+
+@pytest.mark.parametrize("kind", ["multi-label", "real"])
+@pytest.mark.parametrize("kinds_limit", [0, 10_000])
+def test_many_label_vectors_in_bins(native, kind, kinds_limit):
+    rng = np.random.default_rng(0)
+    Y = label_vectors(kind, 1500, rng)
+    X = rng.normal(size=(1500, 9)) + Y[:, :1]
+    expected = reference.parc_correlation_vectors(X, Y)
+    binned = native.parc_correlation_vectors(X, Y, definition_limit=0, kinds_limit=kinds_limit)
+    assert_close(binned, expected, 1e-8)
