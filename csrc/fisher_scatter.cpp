@@ -18,9 +18,10 @@ namespace TK_ISA {
 namespace {
 
 // Broadcast panels that stay in the second-level cache while all vector panels pass by.
-constexpr int64_t kGroupPanels = kLanes == 8 ? 24 : 40;
+constexpr int64_t kGroupPanels = kLanes == 8 ? 18 : 24;
 // Columns packed together: whole cache lines of X, few enough panels to write side by side.
 constexpr int64_t kUnit = 64;
+// Up to this many columns, a block is too little work to share.
 constexpr int64_t kNarrow = 256;
 constexpr int64_t kMaxSlices = 64;
 constexpr int64_t kMaxSliceBytes = int64_t{32} << 20;
@@ -304,7 +305,9 @@ static void scatter_slices(const FisherScatterArgs& args, const Columns& columns
                 const Block block = block_at(n, b, b == begin);
                 for (int64_t unit = 0; unit < columns.units; ++unit)
                     pack_unit<T>(args, columns, block, unit, shift, totals[s], staging, panels);
-                add_tiles(columns, panels, block, 0, data_panels, 0, columns.tiles, totals[s]);
+                for (int64_t p = 0; p < data_panels; p += kGroupPanels)
+                    add_tiles(columns, panels, block, p, smaller(data_panels, p + kGroupPanels),
+                              p / kTilePanels, columns.tiles, totals[s]);
             }
         }
         member.barrier.wait();

@@ -19,8 +19,11 @@ def expected(X):
 def layouts(X):
     wide = np.zeros((2 * X.shape[0], 3 * X.shape[1]), X.dtype)
     wide[::2, ::3] = X
-    return (X, np.asfortranarray(X), wide[::2, ::3], X[::-1, ::-1], np.asfortranarray(X)[:, ::-1],
-            X[:, ::2], X.T, np.broadcast_to(X[0], X.shape), np.broadcast_to(X[:, :1], X.shape))  # fmt: skip
+    columns = np.asfortranarray(X)
+    return (
+        X, columns, wide[::2, ::3], X[::-1, ::-1], columns[:, ::-1], X[:, ::2], X.T,
+        np.broadcast_to(X[0], X.shape), np.broadcast_to(X[:, :1], X.shape),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
