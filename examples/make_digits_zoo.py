@@ -68,7 +68,7 @@ class Effort:
 
 
 FULL = Effort(source_images=12_000, source_epochs=6, fine_tuning_epochs=25, fine_tuning_seeds=5)
-QUICK = Effort(source_images=256, source_epochs=1, fine_tuning_epochs=1, fine_tuning_seeds=3)
+QUICK = Effort(source_images=128, source_epochs=1, fine_tuning_epochs=1, fine_tuning_seeds=2)
 
 
 @dataclass(frozen=True)

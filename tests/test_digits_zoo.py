@@ -116,7 +116,7 @@ def test_the_script_makes_the_same_zoo_whatever_the_number_of_jobs(tmp_path, tru
     pytest.importorskip("skimage")
     pytest.importorskip("sklearn")
     made = make_quick_zoo(tmp_path / "two", jobs=2)
-    assert made == make_quick_zoo(tmp_path / "three", jobs=3)
+    assert made == make_quick_zoo(tmp_path / "one", jobs=1)
 
     assert made.keys() == zoo_files(ZOO).keys()
     assert made["labels.npy"] == (ZOO / "labels.npy").read_bytes()
