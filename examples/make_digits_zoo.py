@@ -299,8 +299,8 @@ def readme_lines(zoo: list[Transfer], effort: Effort) -> Iterator[str]:
         f"Truth: all layers are fine-tuned on {LABELLED} of the {n} images for "
         f"{effort.fine_tuning_epochs} epochs, AdamW at {FINE_TUNING['learning_rate']}, and tested "
         f"on the rest; {runs} seeds draw the labelled images, the head and the batches. One recipe "
-        "serves all models, set after trial runs so that the accuracies on these test images spread; "
-        "it suits the transformers least.",
+        "serves all models, set after trial runs so that the accuracies on these test images spread"
+        "; it suits the transformers least.",
         f"Noise: a run's standard deviation over seeds is {noise:.1f} points (pooled over the "
         f"models), that of the mean of {runs} seeds {noise / np.sqrt(runs):.1f}. Models that are "
         "closer than that are ties.",
