@@ -12,9 +12,11 @@ Environment:
                                      eight-lane kernels lowered to AVX2 so that they run anywhere
 """
 
+import itertools
 import os
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -66,16 +68,25 @@ class BuildNative(build_ext):
             raise RuntimeError("the compiled kernels need GCC or Clang")
         build_dir = Path(self.build_temp)
         build_dir.mkdir(parents=True, exist_ok=True)
+        jobs = [(source, build_dir, [], []) for source in ext.sources]
         for name, lanes, flags in instruction_sets():
-            objects = self.compiler.compile(
-                KERNEL_SOURCES,
-                output_dir=str(build_dir / name),
-                macros=[("TK_ISA", name), ("TK_LANES", str(lanes)), *ext.define_macros],
-                include_dirs=["csrc"],
+            macros = [("TK_ISA", name), ("TK_LANES", str(lanes))]
+            jobs += [(source, build_dir / name, macros, flags) for source in KERNEL_SOURCES]
+
+        def compile_one(job):
+            source, output_dir, macros, flags = job
+            return self.compiler.compile(
+                [source],
+                output_dir=str(output_dir),
+                macros=[*macros, *ext.define_macros],
+                include_dirs=ext.include_dirs,
                 extra_postargs=[*ext.extra_compile_args, *flags],
                 depends=ext.depends,
             )
-            ext.extra_objects += objects
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ext.extra_objects += itertools.chain(*pool.map(compile_one, jobs))
+        ext.sources = []
         super().build_extension(ext)
 
     @staticmethod
