@@ -1,1 +1,1 @@
-"""The hot operations: one folder an op, holding its contract, its definition and every machine's version."""
+"""The hot operations: a folder for each, with its contract, its definition, its fast versions."""
