@@ -29,6 +29,9 @@ from .pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
 
 #: Relative error of the rank variance that undecided ties may cause at most, in a pass.
 TIE_TOLERANCE = 1e-9
+#: Up to so many pairs are sorted outright to find the ties.
+EXACT_TIES_PAIRS = 1 << 22
+WHOLE_RANGE = KEY_START, KEY_START + (1 << KEY_BITS)
 #: Keys sorted at a time.
 SLICE_KEYS = 40_000_000
 #: Bins of the histograms together.
@@ -161,10 +164,9 @@ def _slices(pairs, few):
     Also the first key and the number of pairs in each; where that is above `SLICE_KEYS`, all of
     them have this first key.
     """
-    end = KEY_START + (1 << KEY_BITS)
     n_pairs = _n_pairs(few)
     if n_pairs <= SLICE_KEYS:
-        return [(KEY_START, end, KEY_START, n_pairs)]
+        return [(*WHOLE_RANGE, KEY_START, n_pairs)]
     starts, counts = _bins_of_at_most(SLICE_KEYS, pairs, few)
     totals = np.cumsum(counts)
     slices, low = [], KEY_START
@@ -172,7 +174,7 @@ def _slices(pairs, few):
     while first < len(starts):
         before = int(totals[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(totals, before + SLICE_KEYS, side="right")))
-        high = int(starts[last]) if last < len(starts) else end
+        high = int(starts[last]) if last < len(starts) else WHOLE_RANGE[1]
         slices.append((low, high, int(starts[first]), int(totals[last - 1]) - before))
         low, first = high, last
     return slices
@@ -223,6 +225,11 @@ def _tie_sum(pairs, bins):
     """Sum of t^3 - t over the groups of t pairs with equal keys; ``bins`` hold all pairs."""
     everything = np.arange(1, pairs.n_rows + 1), np.full(pairs.n_rows, pairs.n_rows)
     n_pairs = float(_n_pairs(everything))
+    if n_pairs <= EXACT_TIES_PAIRS:
+        keys, _ = _sorted_keys(pairs, everything, *WHOLE_RANGE, KEY_START, int(n_pairs))
+        ends = np.flatnonzero(np.diff(keys[:-PROBES], prepend=KEY_START - 1, append=SENTINEL))
+        groups = np.diff(ends).astype(np.float64)
+        return (groups**3 - groups).sum()
     while True:
         starts, counts = bins.filled()
         # What each bin adds if all its pairs are tied.

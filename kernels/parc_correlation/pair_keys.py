@@ -42,12 +42,10 @@ def _centre(row, mean, inverse_deviation, out):
 
 @kernel
 def _largest_entry(X, mean, inverse_deviation):
-    out = np.empty(X.shape[1])
     largest = 0.0
     for i in range(X.shape[0]):
-        _centre(X[i], mean, inverse_deviation, out)
-        for j in range(len(out)):
-            largest = max(largest, abs(out[j]))
+        for j in range(X.shape[1]):
+            largest = max(largest, abs((X[i, j] - mean[j]) * inverse_deviation[j]))
     return largest
 
 
@@ -66,11 +64,11 @@ def _unit_rows(X, mean, inverse_deviation, smallest_norm, out):
 
 
 @kernel
-def _to_keys(products, keys):
+def _to_keys(products, keys, inverse_resolution):
     """Turn -r / resolution into keys, which ``keys`` reads from the same memory."""
     for i in range(products.shape[0]):
         for j in range(products.shape[1]):
-            products[i, j] += ROUNDER + 1.0 / RESOLUTION
+            products[i, j] += ROUNDER + inverse_resolution
         for j in range(products.shape[1]):
             keys[i, j] -= ROUNDER_BITS
 
@@ -96,7 +94,7 @@ class PairKeys:
         else:
             mean, inverse_deviation = np.zeros(X.shape[1]), np.ones(X.shape[1])
         self._scaling = as_vector(mean), as_vector(inverse_deviation)
-        # What centring a constant row leaves is rounding noise, not variance.
+        # What a constant row leaves is rounding noise of its values and centring, not variance.
         largest = max(_largest_entry(row_block(X, rows), *self._scaling) for rows in self._blocks())
         self._smallest_norm = 1e-14 * np.sqrt(X.shape[1]) * largest
         self._kept = None
@@ -172,7 +170,7 @@ class PairKeys:
                     continue
                 used = products[band, begin:end]
                 keys = used.view(np.int64)
-                _to_keys(used, keys)
+                _to_keys(used, keys, 1.0 / RESOLUTION)
                 origin = rows.start + band.start, columns.start + begin
                 work(worker, keys, first[band] - begin, last[band] - begin, origin)
 
