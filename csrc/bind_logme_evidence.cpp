@@ -42,7 +42,6 @@ py::tuple bind_call(const DoubleArray& gram, const DoubleArray& moments, const D
     args.alphas = results[1].mutable_data();
     args.betas = results[2].mutable_data();
     args.ratios = results[3].mutable_data();
-    args.lapack = &scipy_lapack();
     args.n_threads = n_threads;
     const Isa chosen = parse_isa(isa);
     if (n_targets > 0) {

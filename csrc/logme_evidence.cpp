@@ -5,6 +5,7 @@
 // terms that depend on t alone come from a table that the targets share.
 #include "logme_evidence.h"
 
+#include "band_reduction.h"
 #include "banded_ldlt.h"
 #include "buffer.h"
 #include "parallel.h"
@@ -15,16 +16,18 @@ namespace TK_ISA {
 
 namespace {
 
+constexpr int64_t kSmall = 192;  // size below which threads cost more than they bring
+
 class Fit {
 public:
-    Fit(const EvidenceArgs& args, const BandMatrix& band, const double* moments, int n_threads)
+    Fit(const EvidenceArgs& args, const BandReduction& reduction, int n_threads)
         : args_(args),
-          band_(band),
-          moments_(moments),
+          band_(reduction.band()),
+          reduction_(reduction),
           largest_(1.0 / args.smallest_precision),
-          table_(band, largest_ * largest_),
+          table_(band_, largest_ * largest_),
           queue_(args.n_targets),
-          scratch_size_(2 * factor_vectors(band) + factor_columns(band)),
+          scratch_size_(2 * factor_vectors(band_) + factor_columns(band_)),
           scratch_(n_threads * scratch_size_) {}
 
     // What each member of the team does: a target in every lane, the next one when it is done.
@@ -65,12 +68,13 @@ private:
     void solve(Target* targets, VecD* scratch) {
         VecD* const vectors = scratch + 2 * factor_vectors(band_);
         VecD t;
-        for (int lane = 0; lane < kLanes; ++lane) t[lane] = targets[lane].alpha / targets[lane].beta;
+        for (int lane = 0; lane < kLanes; ++lane)
+            t[lane] = targets[lane].alpha / targets[lane].beta;
         const int64_t n_columns = factor_columns(band_);
         for (int64_t i = 0; i < n_columns; ++i) vectors[i] = VecD{};
         for (int lane = 0; lane < kLanes; ++lane)
             for (int64_t i = 0; targets[lane].index >= 0 && i < band_.size; ++i)
-                vectors[i][lane] = moments_[i * args_.n_targets + targets[lane].index];
+                vectors[i][lane] = reduction_.column(i, targets[lane].index);
         // In the primal form the moments have no part in the null space but rounding errors.
         const Quadratics found = solve_shifted(band_, t, !args_.dual, scratch, vectors);
         const VecD image = args_.dual ? quadratic_form(band_, vectors) : VecD{};
@@ -127,7 +131,7 @@ private:
 
     const EvidenceArgs& args_;
     const BandMatrix band_;
-    const double* const moments_;
+    const BandReduction& reduction_;
     const double largest_;
     SpectrumTable table_;
     Queue queue_;
@@ -135,44 +139,18 @@ private:
     Buffer<VecD> scratch_;
 };
 
-// Q^T G Q = T, tridiagonal, and Q^T moments, by LAPACK.
-void tridiagonalise(const EvidenceArgs& args, double* band, double* moments) {
-    int n = static_cast<int>(args.size), n_targets = static_cast<int>(args.n_targets), info = 0;
-    char lower = 'L', right = 'R', no = 'N';
-    Buffer<double> matrix(args.size * args.size), diagonal(n), below(n), tau(n);
-    auto copy = [&](Member member) {
-        for (int64_t i = member.rank; i < args.size; i += member.size)
-            __builtin_memcpy(&matrix[i * args.size + i], args.gram + i * args.size + i,
-                             sizeof(double) * (args.size - i));
-    };
-    run_team(args.size < 256 ? 1 : args.n_threads, copy);
-    __builtin_memcpy(moments, args.moments, sizeof(double) * args.size * args.n_targets);
-    below[n - 1] = 0.0;
-    int work_size = 64 * (n > n_targets ? n : n_targets);
-    Buffer<double> work(work_size);
-    args.lapack->dsytrd(&lower, &n, matrix.data(), &n, diagonal.data(), below.data(), tau.data(),
-                        work.data(), &work_size, &info);
-    args.lapack->dormtr(&right, &lower, &no, &n_targets, &n, matrix.data(), &n, tau.data(), moments,
-                        &n_targets, work.data(), &work_size, &info);
-    for (int i = 0; i < n; ++i) {
-        band[2 * i] = diagonal[i];
-        band[2 * i + 1] = below[i];
-    }
-}
-
 }  // namespace
 
 void logme_evidence(const EvidenceArgs& args) {
-    Buffer<double> band(2 * args.size), moments(args.size * args.n_targets);
-    tridiagonalise(args, band.data(), moments.data());
-    double largest = 0.0;
-    for (int64_t i = 0; i < args.size; ++i)
-        if (band[2 * i] > largest) largest = band[2 * i];
+    BandReduction reduction(args.size, args.n_targets);
+    auto reduce = [&](Member member) { reduction.run(member, args.gram, args.moments); };
+    run_team(args.size < kSmall ? 1 : args.n_threads, reduce);
+
     int64_t n_groups = (args.n_targets + kLanes - 1) / kLanes;
-    if (args.warm_start || args.size * args.n_targets < 20000) n_groups = 1;
+    if (args.warm_start || args.size * args.n_targets < 4000) n_groups = 1;
     const int n_threads =
         n_groups < args.n_threads ? static_cast<int>(n_groups) : args.n_threads;
-    Fit fit(args, {band.data(), args.size, 1, 4.0 * 2.22e-16 * largest}, moments.data(), n_threads);
+    Fit fit(args, reduction, n_threads);
     auto body = [&](Member member) { fit.run(member); };
     run_team(n_threads, body);
 }

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "isa.h"
-#include "lapack.h"
 
 namespace tk {
 
@@ -21,7 +20,6 @@ struct EvidenceArgs {
     double smallest_precision;
 
     double *evidences, *alphas, *betas, *ratios;  // (n_targets,) each
-    const Lapack* lapack;
     int n_threads;
 };
 

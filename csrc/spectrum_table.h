@@ -1,4 +1,4 @@
-// Log determinant and traces of a band matrix plus t I as functions of t, tabulated where asked for.
+// Log determinant and traces of a band matrix plus t I as functions of t, tabulated on demand.
 //
 // As functions of ln t they are analytic up to a distance of pi from the real axis, so polynomials
 // through 16 Chebyshev nodes, one for each factor of four in t, give them to rounding error.
@@ -25,7 +25,7 @@ public:
         for (int64_t cell = 0; cell < 2 * half_; ++cell)
             cells_[cell].claimed = cells_[cell].done = 0;
         double trace = 0.0;
-        for (int64_t j = 0; j < band.size; ++j) trace += band.values[j * (band.width + 1)];
+        for (int64_t j = 0; j < band.size; ++j) trace += band.values[j * kBandColumn];
         mean_ = trace / static_cast<double>(band.size);
     }
 
