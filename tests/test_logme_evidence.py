@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 import pytest
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, reference
 
 from transfer_kernels.backends import implementation
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, reference
 
 RULES = {
     "evidence": EvidenceRule(),
