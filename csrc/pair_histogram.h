@@ -72,7 +72,7 @@ struct Histogram {
     }
 };
 
-constexpr int64_t kEntryChunkBytes = 32768;
+constexpr int64_t kEntryChunkBytes = 131072;
 typedef Chunks<uint16_t, kEntryChunkBytes> EntryChunks;
 
 // One thread's chunks, one for each segment.
