@@ -87,6 +87,7 @@ class BuildNative(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects += itertools.chain(*pool.map(compile_one, jobs))
         ext.sources = []
+        self.force = True  # the objects are new, so link them
         super().build_extension(ext)
 
     @staticmethod
@@ -101,7 +102,9 @@ def native_extension():
     flags += ["-fno-trapping-math", "-Wall", "-Wextra", "-Wno-psabi", "-pthread"]
     macros = []
     link = ["-pthread"]
-    if SANITIZE:
+    if not SANITIZE:
+        flags += ["-g0"]
+    else:
         sanitizer = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
         flags += [*sanitizer, "-fno-sanitize-recover=all"]
         link += sanitizer
