@@ -6,8 +6,8 @@ from ..blas_blocks import row_products
 from ..numba_runtime import as_codes, as_vector, even_ranges, kernel, ranges
 from ..threads import run_in_threads, thread_count
 
-BLOCK_ELEMENTS = 1 << 20
-MAX_BLOCK_ROWS = 1024
+BLOCK_ELEMENTS = 1 << 22
+MAX_BLOCK_ROWS = 2048
 
 
 @kernel
