@@ -88,7 +88,7 @@ template <class Sink, class Finish>
 static inline void multiply_blocks(const double* row_panels, const double* col_panels, int64_t p0,
                                    int64_t p1, int64_t q0, int64_t q1, int64_t d, double* partial,
                                    Sink& sink, Finish finish) {
-    const int64_t size = d * kPanel;
+    const int64_t size = panel_stride(d);
     Pending pending;
     for (int64_t k = 0; k < d; k += kDepth) {
         const bool last = k + kDepth >= d;

@@ -17,6 +17,13 @@ constexpr int kPanelVectors = 3;
 constexpr int kPanel = kPanelVectors * kLanes;
 
 TK_INLINE int64_t panel_count(int64_t rows) { return (rows + kPanel - 1) / kPanel; }
+// Values from one panel to the next. Many features are multiplied slice by slice: the slices of
+// neighbouring panels must not fall into the same cache sets, so panels are an odd number of pages.
+TK_INLINE int64_t panel_stride(int64_t cols) {
+    constexpr int64_t kPage = 512;
+    const int64_t pages = (cols * kPanel + kPage - 1) / kPage;
+    return pages < 4 ? cols * kPanel : (pages | 1) * kPage;
+}
 // Scratch for one row, whole vectors.
 TK_INLINE int64_t padded_width(int64_t cols) { return (cols + kLanes - 1) / kLanes * kLanes; }
 
