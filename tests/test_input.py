@@ -225,7 +225,9 @@ def test_awkward_problems(backend, case):
     # Rows of one standardised feature have no variance: PARC is undefined there.
     assert np.isfinite(expected).all() or features.shape[1] == 1
     ours = all_metrics(features, labels, backend)
-    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9)
+    # LogME does not centre: a mean of 1000 spreads the eigenvalues over eight decades.
+    rtol = 1e-7 if case == "offset" else 1e-9
+    np.testing.assert_allclose(ours, expected, rtol=rtol, atol=1e-9)
 
 
 def test_three_samples(backend):
