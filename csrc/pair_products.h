@@ -15,11 +15,11 @@ constexpr int kBlockPanels = 120 / kPanel;                            // of the 
 constexpr int kBlock = kBlockPanels * kPanel;
 constexpr int64_t kDepth = 1536 / kPanel;  // features a panel slice of 12 KiB holds, for L1
 
-// Distances 1 - r in units of 2^-44, as the contract compares them: doubles in [256, 512) are
-// multiples of that, so adding 256 rounds and the mantissa is the key, 0 ... 2^45.
-constexpr int kKeyBits = 45;
+// Distances 1 - r in units of 2^-36, as the contract compares them: doubles in [2^16, 2^17) are
+// multiples of that, so adding 2^16 rounds and the mantissa is the key, 0 ... 2^37.
+constexpr int kKeyBits = 37;
 TK_INLINE VecI distance_keys(VecD correlation) {
-    return (VecI)(broadcast(257.0) - correlation) - (VecI)broadcast(256.0);
+    return (VecI)(broadcast(65537.0) - correlation) - (VecI)broadcast(65536.0);
 }
 
 struct RegisterTile {

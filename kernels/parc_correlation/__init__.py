@@ -23,4 +23,4 @@ blocks of them where it is large, and counters of a fixed size.
 """
 
 #: Distances that round to the same multiple of this are tied; their rounding error is some 1e-15.
-RESOLUTION = 2.0**-44
+RESOLUTION = 2.0**-36
