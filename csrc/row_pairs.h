@@ -22,7 +22,8 @@ static inline void share(const Member& member, Queue& queue, int64_t count, Work
 // Rows of one stripe, a multiple of kBlock: all where they fit into kPackedBytes.
 static int64_t stripe_rows(const MatrixView& x) {
     const int64_t all = (x.rows + kBlock - 1) / kBlock * kBlock;
-    const int64_t row_bytes = x.cols * static_cast<int64_t>(sizeof(double));
+    const int64_t row_bytes =
+        panel_stride(x.cols) / kPanel * static_cast<int64_t>(sizeof(double));
     if (all * row_bytes <= kPackedBytes) return all;
     const int64_t rows = kPackedBytes / 2 / row_bytes / kBlock * kBlock;
     return rows > kBlock ? rows : kBlock;
@@ -39,8 +40,8 @@ public:
           n_stripes_((x.rows + stripe_ - 1) / stripe_),
           mean_(x.cols),
           scale_(x.cols),
-          rows_(stripe_ * x.cols),
-          cols_(n_stripes_ > 1 ? stripe_ * x.cols : 0),
+          rows_(stripe_ / kPanel * panel_stride(x.cols)),
+          cols_(n_stripes_ > 1 ? stripe_ / kPanel * panel_stride(x.cols) : 0),
           width_(padded_width(x.cols)),
           row_(n_threads * width_),
           partial_(n_threads * kBlock * kBlock),
@@ -85,14 +86,14 @@ private:
         share(member, queue_, stripe_panels(stripe), [&](int64_t p) {
             pack_panel(x_, stripe * stripe_ + p * kPanel, standardised_ ? mean_.data() : nullptr,
                        scale_.data(), magnitude_,
-                       row_.data() + member.rank * width_, panels + p * kPanel * x_.cols);
+                       row_.data() + member.rank * width_, panels + p * panel_stride(x_.cols));
         });
     }
 
     template <class Sink, class MakeWords>
     void visit_stripes(const Member& member, int64_t s, int64_t t, const double* cols, Sink& sink,
                        MakeWords make_words) {
-        const int64_t size = kPanel * x_.cols;
+        const int64_t size = panel_stride(x_.cols);
         const int64_t s_panels = stripe_panels(s), t_panels = stripe_panels(t);
         const int64_t s_blocks = (s_panels + kBlockPanels - 1) / kBlockPanels;
         const int64_t t_blocks = (t_panels + kBlockPanels - 1) / kBlockPanels;
