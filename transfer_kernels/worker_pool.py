@@ -12,6 +12,7 @@ import signal
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 
 from .kernels.threads import thread_count
@@ -92,6 +93,19 @@ class WorkerPool:
             self._workers.append(_Worker(self._target, self._n_threads))
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold interrupts back; a process started meanwhile never sees them: the parent decides."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     """A process, the pipe to it, and the task it is at."""
 
@@ -100,7 +114,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, remote = context.Pipe()
         self.process = context.Process(target=_serve, args=(remote, target, n_threads), daemon=True)
-        self.process.start()
+        with _interrupts_held():
+            self.process.start()
         remote.close()
         self.task: Task | None = None
         self.unfinished: list[str] = []
