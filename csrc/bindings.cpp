@@ -48,31 +48,6 @@ void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes)
             throw py::value_error("codes must lie in [0, n_classes)");
 }
 
-namespace {
-
-template <class Function>
-void borrow(const py::dict& capsules, const char* name, Function& pointer) {
-    py::capsule capsule = capsules[name];
-    pointer = reinterpret_cast<Function>(capsule.get_pointer<void>());
-}
-
-}  // namespace
-
-const Lapack& scipy_lapack() {
-    static const Lapack routines = [] {
-        Lapack found{};
-        const py::dict blas = py::module_::import("scipy.linalg.cython_blas").attr("__pyx_capi__");
-        const py::dict lapack =
-            py::module_::import("scipy.linalg.cython_lapack").attr("__pyx_capi__");
-        borrow(blas, "dgemm", found.dgemm);
-        borrow(lapack, "dsytrd", found.dsytrd);
-        borrow(lapack, "dsterf", found.dsterf);
-        borrow(lapack, "dormtr", found.dormtr);
-        return found;
-    }();
-    return routines;
-}
-
 }  // namespace tk
 
 PYBIND11_MODULE(_native, module) {

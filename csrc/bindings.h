@@ -1,4 +1,4 @@
-// What the Python bindings share: views of NumPy arrays, the run-time arguments, SciPy's LAPACK.
+// What the Python bindings share: views of NumPy arrays and checks.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -8,7 +8,6 @@
 
 #include "array_view.h"
 #include "isa.h"
-#include "lapack.h"
 
 namespace tk {
 
@@ -29,9 +28,6 @@ void require_shape(const char* name, const py::array& array, std::initializer_li
 
 // Throws py::value_error unless all codes are in [0, n_classes).
 void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes);
-
-// SciPy's LAPACK, looked up on first use. Needs the GIL.
-const Lapack& scipy_lapack();
 
 // Each adds one op to the module.
 void bind_first_nonfinite(py::module_& module);

@@ -18,7 +18,7 @@ namespace TK_ISA {
 namespace {
 
 // Broadcast panels that stay in the second-level cache while all vector panels pass by.
-constexpr int64_t kGroupPanels = kLanes == 8 ? 18 : 24;
+constexpr int64_t kGroupPanels = kLanes == 8 ? 18 : 30;
 // Columns packed together: whole cache lines of X, few enough panels to write side by side.
 constexpr int64_t kUnit = 64;
 // Up to this many columns, a block is too little work to share.
