@@ -1,8 +1,8 @@
 """Build of the compiled module `transfer_kernels._native`; everything else is in pyproject.toml.
 
-Each kernel file of csrc/ is compiled once per instruction set and the choice is made at run time, so
-one build serves every processor of its architecture. Without a usable compiler the install goes on
-without the module (Numba serves) and says so.
+Each kernel file of csrc/ is compiled once per instruction set and the choice is made at run time,
+so one build serves every processor of its architecture. Without a usable compiler the install goes
+on without the module (Numba serves) and says so.
 
 Environment:
     TRANSFER_KERNELS_NO_NATIVE=1     skip the compiled module

@@ -1,9 +1,10 @@
 """Choosing several complementary models for an ensemble by SFDA (Shao et al., ECCV 2022).
 
-Each model's features are projected on its own Fisher space, C - 1 dimensions whatever their width, and
-the set grows greedily by the SFDA score of the concatenated projections. These are whitened within
-the classes first: the scale of the features sets SFDA's shrinkage, and so every set is shrunk alike and
-a model that repeats what the set already tells does not raise the score, however high its own.
+Each model's features are projected on its own Fisher space, C - 1 dimensions whatever their width,
+and the set grows greedily by the SFDA score of the concatenated projections. These are whitened
+within the classes first: the scale of the features sets SFDA's shrinkage, and so every set is
+shrunk alike and a model that repeats what the set already tells does not raise the score, however
+high its own.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def sfda_ensemble(
 
 
 def _whitened(projections, labels, backend):
-    """Projections with the identity as within-class scatter, directions without variance dropped."""
+    """Projections with the identity as within-class scatter; null directions are dropped."""
     within = Problem(projections, labels, backend).scatter.within()
     eigenvalues, vectors = np.linalg.eigh(within)
     kept = eigenvalues > RANK_TOLERANCE * eigenvalues[-1]

@@ -80,8 +80,8 @@ class SFDA(_Estimator):
     coef_, intercept_ : (C, d) and (C,) arrays
         Discriminants x.coef_[c] + intercept_[c] of the first, not yet self-challenged classifier.
     scalings_ : (d, m) array
-        Axes of the Fisher space, best first, m = min(C - 1, d); the within-class scatter, shrunk, is
-        the identity along them.
+        Axes of the Fisher space, best first, m = min(C - 1, d); the within-class scatter, shrunk,
+        is the identity along them.
     """
 
     score_: float

@@ -63,8 +63,8 @@ def fisher_scatter(
     Returns
     -------
     FisherScatter
-        ``.counts`` (C,), ``.sums`` (C, d), ``.gram`` (d, d), float64. Scatters of disjoint samples add
-        with ``+``; ``.save(path)`` and ``FisherScatter.load(path)`` keep them.
+        ``.counts`` (C,), ``.sums`` (C, d), ``.gram`` (d, d), float64. Scatters of disjoint samples
+        add with ``+``; ``.save(path)`` and ``FisherScatter.load(path)`` keep them.
 
     Raises
     ------

@@ -4,21 +4,21 @@
     dominant_eigenvalue(within, ones) -> float
     fisher_discriminant(within, means, shrinkage, n_features) -> (coef, offset)
 
-All matrices are float64. Of ``gram`` and ``within``, both (d, d), only the upper triangle is read or
-meant. ``gram`` is not changed; ``within`` is consumed by `fisher_discriminant` (it may be
+All matrices are float64. Of ``gram`` and ``within``, both (d, d), only the upper triangle is read
+or meant. ``gram`` is not changed; ``within`` is consumed by `fisher_discriminant` (it may be
 overwritten by the factor).
 
 `within_scatter`
     (gram + (left^T right + right^T left) / 2) / n_samples, for ``left`` and ``right`` (m, d). With
     left = -(class sums) and right = class means this is the within-class scatter.
 `dominant_eigenvalue`
-    The estimate of the largest eigenvalue in SFDA (Shao et al., ECCV 2022): from x = A 1, three rounds
-    of y = A x / |A x|, x = A y / |A y|; then x . A y. ``ones`` (d,) is the vector of ones, or its
-    image where the features were rotated. Zero for a zero matrix.
+    The estimate of the largest eigenvalue in SFDA (Shao et al., ECCV 2022): from x = A 1, three
+    rounds of y = A x / |A x|, x = A y / |A y|; then x . A y. ``ones`` (d,) is the vector of ones,
+    or its image where the features were rotated. Zero for a zero matrix.
 `fisher_discriminant`
     With S = (1 - shrinkage) within + shrinkage trace(within) / n_features I and ``means`` (C, d):
-    coef = means S^-1, (C, d), and offset = diag(coef means^T) / 2, (C,). Raises `SingularScatter` when
-    S is not positive definite to working precision.
+    coef = means S^-1, (C, d), and offset = diag(coef means^T) / 2, (C,). Raises `SingularScatter`
+    when S is not positive definite to working precision.
 """
 
 POWER_ROUNDS = 3

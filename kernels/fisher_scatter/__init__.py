@@ -2,15 +2,17 @@
 
     fisher_scatter(X, codes, n_classes, weights=None, shift=None) -> FisherScatter
 
-``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers in [0, n_classes);
-``weights`` (n,) float64, not negative, all one when absent. With w the weights and c the classes,
+``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers below
+n_classes; ``weights`` (n,) float64, not negative, all one when absent. With w the weights and c the
+classes,
 
     counts[c] = sum of w[i] over class c            sums[c] = sum of w[i] x[i] over class c
     gram      = sum over i of w[i] x[i] x[i]^T
 
 accumulated in float64 around a ``shift`` (d,) near the mean of the features, so that a large offset
-costs no digits: `default_shift` where the caller knows none better. Also the class sums with the square roots of the weights, which Self-challenging Fisher
-Discriminant Analysis (Shao et al., ECCV 2022) needs of its mixed features.
+costs no digits: `default_shift` where the caller knows none better. Also the class sums with the
+square roots of the weights, which Self-challenging Fisher Discriminant Analysis (Shao et al., ECCV
+2022) needs of its mixed features.
 
 Work n d (d + 1) flops; memory beyond X is O(d^2 + n_classes d). Results over disjoint samples add.
 """
@@ -26,7 +28,7 @@ SHIFT_ROWS = 64
 
 
 def default_shift(X) -> np.ndarray:
-    """(d,) float64 mean of some rows of X, spread evenly because samples often come sorted by class."""
+    """(d,) float64 mean of some rows of X, spread evenly: samples often come sorted by class."""
     n_rows = min(SHIFT_ROWS, len(X))
     rows = np.arange(n_rows) * len(X) // n_rows
     return X[rows].astype(np.float64).mean(axis=0)
@@ -36,9 +38,9 @@ def default_shift(X) -> np.ndarray:
 class FisherScatter:
     """Weighted class sums and Gram matrix of n samples with d features in C classes.
 
-    Everything is float64. The attributes named ``shifted_`` are those of x - shift, the form in which
-    the sums are made and should be used where digits matter; the properties `sums` and `gram` are
-    those of x itself.
+    Everything is float64. The attributes named ``shifted_`` are those of x - shift, the form in
+    which the sums are made and should be used where digits matter; the properties `sums` and `gram`
+    are those of x itself.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ class FisherScatter:
         sums = self.shifted_sums + np.outer(self.counts, step)
         root_sums = self.shifted_root_sums + np.outer(self.root_counts, step)
         half = self.shifted_sums.sum(axis=0) + 0.5 * self.counts.sum() * step
-        # The upper triangle of a C-ordered matrix is the lower one of its Fortran-ordered transpose.
+        # BLAS sees the upper triangle of a C-ordered matrix as a lower one.
         gram = np.array(self.shifted_gram, order="C", copy=True)
         gram = dsyr2(1.0, half, step, lower=1, a=gram.T, overwrite_a=1).T
         return FisherScatter(shift, self.counts, sums, gram, self.root_counts, root_sums)

@@ -15,8 +15,8 @@ NeurIPS 2021, is 100 times this). A column without variance standardises to zero
 variance has correlation 0 with every other. NaN when all feature or all label distances are equal.
 
 Distances are compared at the resolution `RESOLUTION`, so that distances that are equal in exact
-arithmetic, as between duplicate rows, are tied however they were rounded. With two label distances the
-coefficient is a rank sum (Mann-Whitney U with the ties of both sides averaged).
+arithmetic, as between duplicate rows, are tied however they were rounded. With two label distances
+the coefficient is a rank sum (Mann-Whitney U with the ties of both sides averaged).
 
 The n x n matrix is never stored: memory beyond X is O(n d) for standardised rows where d is small,
 blocks of them where it is large, and counters of a fixed size.

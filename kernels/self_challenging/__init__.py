@@ -1,9 +1,10 @@
-"""Contract of `self_challenging`: posterior of every sample's own class under a linear discriminant.
+"""Contract of `self_challenging`: posterior of each sample's own class under a discriminant.
 
     self_challenging(X, codes, coef, intercept, mixing=None) -> (posterior, challenge)
 
-``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers in [0, C); ``coef``
-(C, d) and ``intercept`` (C,) float64. With the discriminants z = coef x + intercept of a sample,
+``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers in [0, C);
+``coef`` (C, d) and ``intercept`` (C,) float64. With the discriminants z = coef x + intercept of a
+sample,
 
     p = softmax(z),  posterior[i] = p of the sample's own class
     q = softmax(p),  challenge[i] = q of the sample's own class

@@ -1,7 +1,7 @@
 """LogME: log of the maximum evidence of a Bayesian linear model of the labels (You et al., 2021).
 
-    K. You, Y. Liu, J. Wang, M. Long: "LogME: Practical Assessment of Pre-trained Models for Transfer
-    Learning", ICML 2021; with others: "Ranking and Tuning Pre-trained Models", JMLR 2022.
+    K. You, Y. Liu, J. Wang, M. Long: "LogME: Practical Assessment of Pre-trained Models for
+    Transfer Learning", ICML 2021; with others: "Ranking and Tuning Pre-trained Models", JMLR 2022.
 
 For every class (its indicator) or regression target y, with F the features, not centred:
 
@@ -100,7 +100,8 @@ def logme(
 
     References
     ----------
-    You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021.
+    You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML
+    2021.
     """
     return compute(Problem(features, labels, backend), regression, variant)
 

@@ -42,16 +42,17 @@ def parc(
         Class labels of any hashable kind, or label vectors such as multi-label indicators or
         probabilities, whose pairwise Pearson correlations are then compared.
     n_components : int, optional
-        Project on so many principal components first, by the randomised method of the published code
-        with its fixed seed. The paper uses 32, which also makes many samples affordable: without a
-        projection the work is n^2 d flops.
+        Project on so many principal components first, by the randomised method of the published
+        code with its fixed seed. The paper uses 32, which also makes many samples affordable:
+        without a projection the work is n^2 d flops.
     backend : str, optional
         Force a backend: "native", "numba" or "reference".
 
     Returns
     -------
     float
-        100 x Spearman's coefficient, in [-100, 100]. NaN, with a warning, where all pairs are alike.
+        100 x Spearman's coefficient, in [-100, 100]. NaN, with a warning, where all pairs are
+        alike.
 
     Raises
     ------

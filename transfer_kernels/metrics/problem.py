@@ -30,8 +30,8 @@ class Problem:
     TypeError
         If the features are no real numbers, or a tensor is on a device without a backend.
     ValueError
-        If the features are not two-dimensional, are empty or contain NaN or infinity, if the lengths
-        differ, or if the backend is not available.
+        If the features are not two-dimensional, are empty or contain NaN or infinity, if the
+        lengths differ, or if the backend is not available.
     """
 
     def __init__(self, features: Any, labels: Any, backend: str | None = None):
