@@ -28,7 +28,7 @@ from .score_files import (
     file_stamp,
     write_atomically,
 )
-from .scoring import Outcome, Source, Target, Task, score_all
+from .scoring import Outcome, Source, Target, Task
 from .text_table import (
     MISSING,
     format_scores,
@@ -36,6 +36,7 @@ from .text_table import (
     html_table,
     text_table,
 )
+from .worker_pool import score_all
 
 if TYPE_CHECKING:
     import pandas

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,20 +46,6 @@ class Outcome:
     seconds: float
     error: str | None = None
     warning: str | None = None
-
-
-def score_all(
-    tasks: Sequence[Task], target: Target, n_jobs: int = 1
-) -> Generator[Outcome, None, None]:
-    """Yield the outcome of every metric of every task, in the order in which they finish."""
-    if n_jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield from score_model(task, target)
-    else:
-        from .worker_pool import WorkerPool
-
-        with WorkerPool(min(n_jobs, len(tasks)), target) as pool:
-            yield from pool.run(tasks)
 
 
 def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:

@@ -1,4 +1,4 @@
-"""Worker processes that score models; started by `scoring.score_all` when there are several jobs.
+"""All models of a zoo through their metrics, here or in several worker processes.
 
 A worker that dies (out of memory, a crash in compiled code) costs the model it was at and no other.
 """
@@ -11,7 +11,7 @@ import pickle
 import signal
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 
@@ -24,6 +24,18 @@ _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
 )
+
+
+def score_all(
+    tasks: Sequence[Task], target: Target, n_jobs: int = 1
+) -> Generator[Outcome, None, None]:
+    """Yield the outcome of every metric of every task, in the order in which they finish."""
+    if n_jobs == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield from score_model(task, target)
+    else:
+        with WorkerPool(min(n_jobs, len(tasks)), target) as pool:
+            yield from pool.run(tasks)
 
 
 class WorkerPool:
