@@ -23,15 +23,23 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-#: Rows whose mean serves as the shift.
+#: Rows that are looked at for the shift.
 SHIFT_ROWS = 64
+
+#: Offsets up to so many spreads are left alone: they cost two digits of sixteen, and a shift that is
+#: zero need not be undone.
+HARMLESS_OFFSET = 10.0
 
 
 def default_shift(X) -> np.ndarray:
-    """(d,) float64 mean of some rows of X, spread evenly: samples often come sorted by class."""
+    """(d,) float64 mean of some rows of X where it is far from zero, in spreads; else zero.
+
+    The rows are spread evenly: samples often come sorted by class.
+    """
     n_rows = min(SHIFT_ROWS, len(X))
-    rows = np.arange(n_rows) * len(X) // n_rows
-    return X[rows].astype(np.float64).mean(axis=0)
+    rows = X[np.arange(n_rows) * len(X) // n_rows].astype(np.float64)
+    mean = rows.mean(axis=0)
+    return np.where(np.abs(mean) > HARMLESS_OFFSET * rows.std(axis=0), mean, 0.0)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ class FisherScatter:
 
     def moved_to(self, shift: np.ndarray) -> FisherScatter:
         """The same sums around another shift."""
+        if np.array_equal(shift, self.shift):
+            return self
         from scipy.linalg.blas import dsyr2
 
         step = self.shift - shift
