@@ -26,7 +26,7 @@ import numpy as np
 #: Rows that are looked at for the shift.
 SHIFT_ROWS = 64
 
-#: Offsets up to so many spreads are left alone: they cost two digits of sixteen, and a shift that is
+#: Offsets up to so many spreads are left alone: they cost two digits of sixteen, and a shift of
 #: zero need not be undone.
 HARMLESS_OFFSET = 10.0
 
