@@ -1,7 +1,11 @@
-"""`randomized_pca` by BLAS and LAPACK: X is read three times by blocks of rows, never copied."""
+"""`randomized_pca` by BLAS and LAPACK: X is read by blocks of rows, never copied.
+
+All of it is NumPy's BLAS: SciPy carries another, and the idle threads of the one, which spin for a
+while, would take the processors from those of the other.
+"""
 
 import numpy as np
-from scipy.linalg import qr, svd
+from numpy.linalg import qr, svd
 
 from . import OVERSAMPLES, POWER_ITERATIONS, SEED
 from .reference import component_signs
@@ -24,8 +28,7 @@ class _CentredRows:
         for start in range(0, len(self.X), BLOCK_ROWS):
             rows = slice(start, min(start + BLOCK_ROWS, len(self.X)))
             block = self._buffer[: rows.stop - start]
-            block[...] = self.X[rows]
-            block -= self._mean
+            np.subtract(self.X[rows], self._mean, out=block)
             yield rows, block
 
     def times(self, right):
@@ -48,7 +51,7 @@ def _range_of_rows(A, directions):
     """Principal scores and axes from directions in feature space (n >= d)."""
     for _ in range(POWER_ITERATIONS):
         directions = A.gram_times(directions)
-    basis = qr(A.times(directions), mode="economic", overwrite_a=True, check_finite=False)[0]
+    basis, _ = qr(A.times(directions))
     left, singular, axes = svd(A.transposed_times(basis).T, full_matrices=False)
     return basis @ (left * singular), axes
 
@@ -58,7 +61,7 @@ def _range_of_columns(A, directions):
     directions = A.transposed_times(directions)
     for _ in range(POWER_ITERATIONS):
         directions = A.gram_times(directions)
-    basis = qr(directions, mode="economic", overwrite_a=True, check_finite=False)[0]
+    basis, _ = qr(directions)
     left, singular, right = svd(A.times(basis).T, full_matrices=False)
     return right.T * singular, (basis @ left).T
 
