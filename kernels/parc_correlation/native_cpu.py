@@ -1,7 +1,7 @@
 """`parc_correlation` by the compiled kernels.
 
-Few label vectors are the exception: up to `DEFINITION_LIMIT` pairs they go through the definition in
-`reference`, which is exact and quick enough; there is no compiled sort of two real distances.
+Few label vectors are the exception: up to `DEFINITION_LIMIT` pairs they go through the definition
+in `reference`, which is exact and quick enough; there is no compiled sort of two real distances.
 """
 
 import numpy as np
