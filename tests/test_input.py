@@ -257,7 +257,7 @@ def test_tensors():
     np.testing.assert_array_equal(all_metrics(half, labels), all_metrics(half.float(), labels))
     with pytest.raises(TypeError, match="features is a sparse tensor"):
         tk.sfda(tensor.detach().to_sparse(), labels)
-    with pytest.raises(TypeError, match=r"features is a tensor on meta.*\.cpu\(\)"):
+    with pytest.raises(ValueError, match=r"no backend serves .* 'meta'.*features\.cpu\(\)"):
         tk.sfda(tensor.to("meta"), labels)
 
 

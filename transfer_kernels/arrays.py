@@ -1,6 +1,8 @@
 """The door: NumPy arrays and PyTorch tensors in, checks, labels to codes; all input errors' words.
 
 Nothing here copies features that the kernels can read as they are, and nothing writes to them.
+Features on a GPU stay there, as tensors; all else becomes NumPy arrays. Labels are read on the host
+wherever they are: they are small.
 """
 
 from __future__ import annotations
@@ -10,23 +12,31 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.array_namespace import array_namespace, is_tensor, on_host
+
 #: Integers up to this many bytes are exact in float32.
 _FLOAT32_INTEGER_BYTES = 2
 
 
-def as_array(values: Any, name: str) -> np.ndarray:
-    """NumPy view of an array, tensor or nested sequence.
+#: DLPack's codes of the devices whose memory NumPy can read.
+_DLPACK_HOST = (1, 3)
 
-    Tensors are detached and must be on the CPU; bfloat16 widens to float32, which is exact.
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    """NumPy array of an array, tensor or nested sequence; a view where it is on the host.
+
+    Tensors are detached; bfloat16 widens to float32, which is exact.
 
     Raises
     ------
     TypeError
-        If ``values`` is a sparse or masked array, or a tensor on another device.
+        If ``values`` is a sparse or masked array.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(values, torch.Tensor):
-        return _tensor_as_array(values, name, torch)
+    tensor = _gpu_tensor(values)
+    if tensor is not None:
+        values = tensor.cpu()
+    if is_tensor(values):
+        return _tensor_as_array(values, name)
     if hasattr(values, "toarray") and not isinstance(values, np.ndarray):
         raise TypeError(
             f"{name} is a sparse {type(values).__name__}; pass {name}.toarray() instead"
@@ -39,24 +49,59 @@ def as_array(values: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} is no rectangular array: {error}") from None
 
 
-def _tensor_as_array(tensor, name, torch) -> np.ndarray:
-    if tensor.device.type != "cpu":
-        raise TypeError(
-            f"{name} is a tensor on {tensor.device}, and no backend here serves that device; "
-            f"pass {name}.cpu() to compute on the CPU"
-        )
-    if tensor.layout != torch.strided:
-        raise TypeError(f"{name} is a sparse tensor; pass {name}.to_dense() instead")
+def _tensor_as_array(tensor, name) -> np.ndarray:
+    torch = sys.modules["torch"]
+    _refuse_sparse(tensor, name)
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         tensor = tensor.float()
     return tensor.numpy()
 
 
-def as_features(features: Any, name: str = "features") -> np.ndarray:
+def _refuse_sparse(tensor, name):
+    if tensor.layout != sys.modules["torch"].strided:
+        raise TypeError(f"{name} is a sparse tensor; pass {name}.to_dense() instead")
+
+
+def _gpu_tensor(values):
+    """Tensor in the memory of an array or tensor that is not on the host; None for all else.
+
+    Arrays of other libraries are seen through DLPack or ``__cuda_array_interface__``.
+    """
+    if isinstance(values, np.ndarray):
+        return None
+    if is_tensor(values):
+        return None if values.device.type == "cpu" else values
+    if hasattr(values, "__dlpack_device__"):
+        if values.__dlpack_device__()[0] in _DLPACK_HOST:
+            return None
+        return _torch_for(values).from_dlpack(values)
+    if hasattr(values, "__cuda_array_interface__"):
+        return _torch_for(values).as_tensor(values, device="cuda")
+    return None
+
+
+def _torch_for(values):
+    try:
+        import torch
+    except ImportError:
+        raise TypeError(
+            f"a {type(values).__module__}.{type(values).__name__} on a GPU needs PyTorch, which is "
+            "not installed; install transfer-kernels[torch] or copy the array to the host"
+        ) from None
+    return torch
+
+
+def device_kind(array: Any) -> str:
+    """Kind of device that holds an array or tensor: "cpu", "cuda", ..."""
+    return array.device.type if is_tensor(array) else "cpu"
+
+
+def as_features(features: Any, name: str = "features") -> Any:
     """Two-dimensional float16, float32 or float64 array, a view wherever that is possible.
 
-    Integers and booleans become float32 where that is exact, float64 otherwise.
+    Features on a GPU give a tensor there, which may be bfloat16 too. Integers and booleans become
+    float32 where that is exact, float64 otherwise.
 
     Raises
     ------
@@ -65,24 +110,12 @@ def as_features(features: Any, name: str = "features") -> np.ndarray:
     ValueError
         If the array is not two-dimensional or has no rows or no columns.
     """
+    tensor = _gpu_tensor(features)
+    if tensor is not None:
+        return _features_on_gpu(tensor, name)
     array = as_array(features, name)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} has dtype {array.dtype}, but real numbers are needed; "
-            "convert it to float32 or float64"
-        )
-    if array.ndim != 2:
-        remedy = ""
-        if array.ndim == 1:
-            remedy = f"; a single feature needs {name}[:, None]"
-        elif array.ndim > 2:
-            remedy = f"; pool or flatten it to two axes, {name}.reshape(len({name}), -1)"
-        raise ValueError(
-            f"{name} must be two-dimensional (samples, features), not of shape {array.shape}"
-            f"{remedy}"
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {array.shape}")
+    _require_real(array.dtype.kind, array.dtype, name)
+    _require_matrix(array, name)
     if array.dtype.kind != "f":
         small = array.dtype.itemsize <= _FLOAT32_INTEGER_BYTES
         return array.astype(np.float32 if small else np.float64)
@@ -95,20 +128,55 @@ def as_features(features: Any, name: str = "features") -> np.ndarray:
     return array
 
 
-def refuse_nonfinite(position: tuple[int, int] | None, array: np.ndarray, name: str) -> None:
+def _features_on_gpu(tensor, name):
+    torch = sys.modules["torch"]
+    _refuse_sparse(tensor, name)
+    _require_real("c" if tensor.dtype.is_complex else "f", tensor.dtype, name)
+    _require_matrix(tensor, name)
+    tensor = tensor.detach().resolve_neg()
+    if tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        return tensor
+    small = tensor.element_size() <= _FLOAT32_INTEGER_BYTES and not tensor.is_floating_point()
+    return tensor.to(torch.float32 if small else torch.float64)
+
+
+def _require_real(kind, dtype, name):
+    if kind not in "fiub":
+        raise TypeError(
+            f"{name} has dtype {dtype}, but real numbers are needed; "
+            "convert it to float32 or float64"
+        )
+
+
+def _require_matrix(array, name):
+    shape = tuple(array.shape)
+    if len(shape) != 2:
+        remedy = ""
+        if len(shape) == 1:
+            remedy = f"; a single feature needs {name}[:, None]"
+        elif len(shape) > 2:
+            remedy = f"; pool or flatten it to two axes, {name}.reshape(len({name}), -1)"
+        raise ValueError(
+            f"{name} must be two-dimensional (samples, features), not of shape {shape}{remedy}"
+        )
+    if 0 in shape:
+        raise ValueError(f"{name} is empty: its shape is {shape}")
+
+
+def refuse_nonfinite(position: tuple[int, int] | None, array: Any, name: str) -> None:
     """Raise ValueError where a NaN or infinity was found at ``position``."""
     if position is not None:
         row, column = position
         raise ValueError(
-            f"{name} of shape {array.shape} contains {array[row, column]} first at row {row}, "
-            f"column {column}; drop or impute such samples"
+            f"{name} of shape {tuple(array.shape)} contains {float(array[row, column])} first at "
+            f"row {row}, column {column}; drop or impute such samples"
         )
 
 
-def require_length(values: np.ndarray, n_samples: int, name: str) -> None:
+def require_length(values: Any, n_samples: int, name: str) -> None:
     """Raise ValueError unless ``values`` has one entry for each sample."""
     if values.ndim == 0 or len(values) != n_samples:
-        given = "a scalar" if values.ndim == 0 else f"{len(values)} (shape {values.shape})"
+        given = "a scalar" if values.ndim == 0 else f"{len(values)} (shape {tuple(values.shape)})"
         raise ValueError(
             f"features and {name} must have the same length: {n_samples} samples, but {name} "
             f"has {given}"
@@ -220,8 +288,10 @@ def as_targets(targets: np.ndarray, name: str = "labels") -> np.ndarray:
     return columns
 
 
-def as_codes(codes: Any, n_samples: int, n_classes: int | None = None) -> np.ndarray:
+def as_codes(codes: Any, n_samples: int, n_classes: int | None = None) -> Any:
     """Class codes for an op: (n,) int64 in [0, n_classes), or any that are not negative.
+
+    Codes on a GPU stay there.
 
     Raises
     ------
@@ -230,47 +300,62 @@ def as_codes(codes: Any, n_samples: int, n_classes: int | None = None) -> np.nda
     ValueError
         If their number or range does not fit.
     """
-    array = as_array(codes, "codes")
-    if array.dtype.kind not in "iu":
+    tensor = _gpu_tensor(codes)
+    array = as_array(codes, "codes") if tensor is None else tensor
+    if not _holds_integers(array):
         raise TypeError(f"codes must be integers in [0, n_classes), not of dtype {array.dtype}")
-    require_length(array, n_samples, "codes")
-    if array.ndim != 1:
-        raise ValueError(f"codes must be one-dimensional, not of shape {array.shape}")
+    _require_one_each(array, n_samples, "codes")
     limit = "n_classes" if n_classes is None else n_classes
-    if array.min() < 0 or (n_classes is not None and array.max() >= n_classes):
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0 or (n_classes is not None and highest >= n_classes):
         raise ValueError(
-            f"codes must lie in [0, {limit}), but range from {array.min()} to {array.max()}"
+            f"codes must lie in [0, {limit}), but range from {lowest} to {highest}"
         )
-    return array.astype(np.int64, copy=False)
+    return array.astype(np.int64, copy=False) if tensor is None else tensor.long()
 
 
-def as_weights(weights: Any, n_samples: int) -> np.ndarray:
-    """Sample weights for an op: (n,) float64, finite, not negative.
+def _holds_integers(array):
+    if is_tensor(array):
+        torch = sys.modules["torch"]
+        return not (array.is_floating_point() or array.is_complex() or array.dtype == torch.bool)
+    return array.dtype.kind in "iu"
+
+
+def _require_one_each(array, n_samples, name):
+    require_length(array, n_samples, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, not of shape {tuple(array.shape)}")
+
+
+def as_weights(weights: Any, n_samples: int) -> Any:
+    """Sample weights for an op: (n,) float64, finite, not negative. On a GPU they stay there.
 
     Raises
     ------
     ValueError
         If their number does not fit, or one is negative, NaN or infinite.
     """
-    array = as_array(weights, "weights")
-    require_length(array, n_samples, "weights")
-    array = np.ascontiguousarray(array, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"weights must be one-dimensional, not of shape {array.shape}")
-    if not (np.isfinite(array) & (array >= 0)).all():
-        row = int(np.argmin(np.isfinite(array) & (array >= 0)))
+    tensor = _gpu_tensor(weights)
+    if tensor is None:
+        array: Any = np.ascontiguousarray(as_array(weights, "weights"), dtype=np.float64)
+    else:
+        array = tensor.detach().double().contiguous()
+    _require_one_each(array, n_samples, "weights")
+    usable = array_namespace(array).isfinite(array) & (array >= 0)
+    if not usable.all():
+        row = int(np.argmin(on_host(usable)))
         raise ValueError(
-            f"weights must be finite and not negative, but weights[{row}] is {array[row]}"
+            f"weights must be finite and not negative, but weights[{row}] is {float(array[row])}"
         )
     return array
 
 
-def require_components(n_components: Any, shape: tuple[int, int]) -> None:
+def require_components(n_components: Any, shape: Any) -> None:
     """Raise unless ``n_components`` is an integer in [1, min(n, d)]."""
     if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
         raise TypeError(f"n_components must be an integer or None, not {n_components!r}")
     if not 1 <= n_components <= min(shape):
         raise ValueError(
-            f"n_components={n_components} is out of range for features of shape {shape}: "
+            f"n_components={n_components} is out of range for features of shape {tuple(shape)}: "
             f"it must lie between 1 and {min(shape)}"
         )

@@ -24,16 +24,29 @@ class Backend:
         As users force it.
     modules : tuple of str
         Modules of an op's folder that may hold this backend's version, first match wins.
-    devices : tuple of str
-        Kinds of device whose arrays it takes.
+    device : str
+        Kind of device whose arrays it takes.
     obstacle : callable
         Returns why the backend cannot be used here, or None when it can.
+    host_variable : str, optional
+        Environment variable that, set to 1, lets a GPU backend run its kernels on the CPU, slowly
+        and one step at a time: for tests and for the curious.
     """
 
     name: str
     modules: tuple[str, ...]
-    devices: tuple[str, ...]
+    device: str
     obstacle: Callable[[], str | None]
+    host_variable: str | None = None
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it is a GPU backend that runs on the CPU."""
+        return self.host_variable is not None and os.environ.get(self.host_variable) == "1"
+
+    def serves(self, device: str) -> bool:
+        """Whether it takes arrays on a kind of device."""
+        return device == ("cpu" if self.on_host else self.device)
 
 
 def _native_obstacle() -> str | None:
@@ -50,11 +63,47 @@ def _numba_obstacle() -> str | None:
     return None
 
 
+def _missing_gpu() -> str | None:
+    if importlib.util.find_spec("torch") is None:
+        return "the package torch is not installed"
+    import torch
+
+    return None if torch.cuda.is_available() else "PyTorch sees no CUDA device"
+
+
+def _triton_obstacle() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return None if importlib.util.find_spec("torch") else "the package torch is not installed"
+    return _missing_gpu()
+
+
+def _cuda_obstacle() -> str | None:
+    on_host = os.environ.get("TRANSFER_KERNELS_CUDA_ON_HOST") == "1"
+    if on_host and importlib.util.find_spec("torch") is None:
+        return "the package torch is not installed"
+    module = "_cuda_on_host" if on_host else "_cuda"
+    try:
+        importlib.import_module(f"transfer_kernels.{module}")
+    except ImportError as error:
+        return f"the compiled module {module} is not installed or does not load ({error})"
+    return None if on_host else _missing_gpu()
+
+
 #: In the order in which they are chosen.
 BACKENDS = (
-    Backend("native", ("native_cpu", "lapack_cpu"), ("cpu",), _native_obstacle),
-    Backend("numba", ("numba_cpu", "lapack_cpu"), ("cpu",), _numba_obstacle),
-    Backend("reference", ("reference",), ("cpu",), lambda: None),
+    Backend("native", ("native_cpu", "lapack_cpu"), "cpu", _native_obstacle),
+    Backend("numba", ("numba_cpu", "lapack_cpu"), "cpu", _numba_obstacle),
+    Backend("reference", ("reference",), "cpu", lambda: None),
+    Backend(
+        "cuda",
+        ("cuda_gpu", "torch_gpu"),
+        "cuda",
+        _cuda_obstacle,
+        "TRANSFER_KERNELS_CUDA_ON_HOST",
+    ),
+    Backend("triton", ("triton_gpu", "torch_gpu"), "cuda", _triton_obstacle, "TRITON_INTERPRET"),
 )
 
 
@@ -78,21 +127,36 @@ def choose_backend(name: str | None = None, device: str = "cpu") -> Backend:
     if wanted is None:
         wanted, source = os.environ.get(BACKEND_VARIABLE) or None, f"{BACKEND_VARIABLE}="
     if wanted is None:
-        for backend in BACKENDS:
-            if device in backend.devices and backend.obstacle() is None:
-                return backend
-        raise ValueError(f"no backend serves arrays on {device!r}\n{describe_backends()}")
+        return _first_available(device)
     for backend in BACKENDS:
         if backend.name == wanted:
             reason = backend.obstacle()
-            if reason is None and device not in backend.devices:
-                reason = f"it takes arrays on {', '.join(backend.devices)}, not on {device}"
+            if reason is None and not backend.serves(device):
+                reason = f"it takes arrays on {backend.device}, not on {device}"
+                if device == "cpu" and backend.host_variable:
+                    reason += f", unless {backend.host_variable}=1 is set"
             if reason is None:
                 return backend
             raise ValueError(
                 f"{source}{wanted!r} cannot be used: {reason}. Available: {_available_names()}"
             )
     raise ValueError(f"{source}{wanted!r} is unknown. Available: {_available_names()}")
+
+
+def _first_available(device: str) -> Backend:
+    obstacles = []
+    for backend in BACKENDS:
+        if backend.device != device:
+            continue
+        obstacle = backend.obstacle()
+        if obstacle is None and backend.serves(device):
+            return backend
+        obstacles.append(f"{backend.name}: {obstacle or 'it runs on the CPU'}")
+    why = "; ".join(obstacles) or "none is made for it"
+    raise ValueError(
+        f"no backend serves arrays on {device!r} here ({why}); copy them to the host, "
+        "as with features.cpu(), to compute on the CPU"
+    )
 
 
 def implementation(op: str, backend: str | None = None, device: str = "cpu") -> ModuleType:
@@ -129,11 +193,13 @@ def describe_backends() -> str:
     for backend in BACKENDS:
         reason = backend.obstacle()
         state = "available" if reason is None else f"not available: {reason}"
-        lines.append(f"  {backend.name:<10} {'/'.join(backend.devices):<5} {state}")
-    try:
-        lines.append(f"  chosen     cpu   {choose_backend().name}")
-    except ValueError as error:
-        lines.append(f"  chosen     cpu   none: {error}")
+        device = f"cpu ({backend.host_variable}=1)" if backend.on_host else backend.device
+        lines.append(f"  {backend.name:<10} {device:<5} {state}")
+    for device in ("cpu", "cuda"):
+        try:
+            lines.append(f"  chosen     {device:<5} {choose_backend(device=device).name}")
+        except ValueError as error:
+            lines.append(f"  chosen     {device:<5} none: {error}")
     lines += ["", "machine"]
     lines += [f"  {key:<16} {value}" for key, value in _machine_facts().items()]
     lines += ["", "versions"]

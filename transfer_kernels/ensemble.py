@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.array_namespace import array_namespace, as_float64, beside
 from .metrics import sfda as _sfda
 from .metrics.problem import Problem
 
@@ -85,7 +86,8 @@ def sfda_ensemble(
     spaces = {name: _fisher_space(name, X, labels, backend) for name, X in zoo.items()}
 
     def set_score(names):
-        joined = np.concatenate([spaces[name] for name in names], axis=1)
+        members = [spaces[name] for name in names]
+        joined = array_namespace(members[0]).concatenate(members, axis=1)
         return _sfda.fit(Problem(_whitened(joined, labels, backend), labels, backend)).score
 
     single = {name: set_score([name]) for name in spaces}
@@ -105,9 +107,9 @@ def sfda_ensemble(
 def _whitened(projections, labels, backend):
     """Projections with the identity as within-class scatter; null directions are dropped."""
     within = Problem(projections, labels, backend).scatter.within()
-    eigenvalues, vectors = np.linalg.eigh(within)
+    eigenvalues, vectors = array_namespace(within).linalg.eigh(within)
     kept = eigenvalues > RANK_TOLERANCE * eigenvalues[-1]
-    return projections @ (vectors[:, kept] / np.sqrt(eigenvalues[kept]))
+    return beside(within, projections) @ (vectors[:, kept] / eigenvalues[kept] ** 0.5)
 
 
 def _fisher_space(name, features, labels, backend):
@@ -117,6 +119,6 @@ def _fisher_space(name, features, labels, backend):
         first = _sfda.fit(problem).first
     except (TypeError, ValueError) as error:
         raise type(error)(f"model {name!r}: {error}") from None
-    priors = np.bincount(problem.codes) / problem.n_samples
+    priors = beside(first.coef, problem.class_counts / problem.n_samples)
     axes = _sfda.fisher_axes(first, priors)
-    return (problem.features.astype(np.float64, copy=False) - first.center) @ axes
+    return (as_float64(beside(axes, problem.features)) - first.center) @ axes

@@ -1,4 +1,8 @@
-"""The metrics as estimators in scikit-learn's manner: `fit` keeps what the score was made from."""
+"""The metrics as estimators in scikit-learn's manner: `fit` keeps what the score was made from.
+
+What is kept is NumPy arrays wherever the features were; further samples on a GPU are predicted
+there, and give tensors.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays
+from .kernels.array_namespace import array_namespace, as_float64, beside, on_host
 from .metrics import logme as _logme
 from .metrics import parc as _parc
 from .metrics import sfda as _sfda
@@ -45,11 +50,11 @@ class _Estimator:
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
-    def _features(self, features) -> np.ndarray:
+    def _features(self, features) -> Any:
         """Features of further samples in float64, checked against those of `fit`."""
         if not hasattr(self, "n_features_in_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
-        X = arrays.as_features(features).astype(np.float64, copy=False)
+        X = as_float64(arrays.as_features(features))
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"features have {X.shape[1]} columns, but {type(self).__name__} was fitted with "
@@ -99,36 +104,39 @@ class SFDA(_Estimator):
         self.score_ = result.score
         self.n_features_in_ = problem.n_features
         self.classes_ = problem.classes
-        self.priors_ = np.bincount(problem.codes) / problem.n_samples
+        self.priors_ = problem.class_counts / problem.n_samples
         self.shrinkage_ = result.shrinkage
-        self.coef_ = first.coef
-        self.intercept_ = first.intercept
-        self.means_ = first.means + first.center
-        self.center_ = first.center
-        self.scalings_ = _sfda.fisher_axes(first, self.priors_)
+        self.coef_ = on_host(first.coef)
+        self.intercept_ = on_host(first.intercept)
+        self.means_ = on_host(first.means + first.center)
+        self.center_ = on_host(first.center)
+        axes = _sfda.fisher_axes(first, beside(first.coef, self.priors_))
+        self.scalings_ = on_host(axes)
         return self
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X) -> Any:
         """(n, C) discriminants."""
-        return self._features(X) @ self.coef_.T + self.intercept_
+        X = self._features(X)
+        return X @ beside(X, self.coef_).T + beside(X, self.intercept_)
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X) -> Any:
         """(n, C) posteriors of the first, not yet self-challenged classifier."""
         logits = self.decision_function(X)
-        logits -= logits.max(axis=1, keepdims=True)
-        posterior = np.exp(logits)
-        return posterior / posterior.sum(axis=1, keepdims=True)
+        xp = array_namespace(logits)
+        posterior = xp.exp(logits - xp.amax(logits, axis=1)[:, None])
+        return posterior / posterior.sum(axis=1)[:, None]
 
     def predict(self, X) -> np.ndarray:
         """(n,) most probable classes."""
         discriminants = self.decision_function(X)
-        return self.classes_[np.argmax(discriminants, axis=1)]
+        return self.classes_[on_host(discriminants.argmax(axis=1))]
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X) -> Any:
         """(n, m) coordinates in the Fisher space, centred on the data of `fit`."""
-        return (self._features(X) - self.center_) @ self.scalings_
+        X = self._features(X)
+        return (X - beside(X, self.center_)) @ beside(X, self.scalings_)
 
-    def fit_transform(self, X, y) -> np.ndarray:
+    def fit_transform(self, X, y) -> Any:
         """`fit`, then `transform` of the same features."""
         return self.fit(X, y).transform(X)
 
@@ -175,24 +183,26 @@ class LogME(_Estimator):
         problem = Problem(X, y, self.backend)
         evidence = _logme.fit(problem, self.regression, self.variant)
         self.n_features_in_ = problem.n_features
-        self.score_ = float(np.mean(evidence.evidences))
-        self.evidences_ = evidence.evidences
-        self.alphas_ = evidence.alphas
-        self.betas_ = evidence.betas
+        self.evidences_ = on_host(evidence.evidences)
+        self.alphas_ = on_host(evidence.alphas)
+        self.betas_ = on_host(evidence.betas)
+        self.score_ = float(self.evidences_.mean())
         ratios = evidence.ratios
         if not self.regression:
             self.classes_ = problem.classes
-            ratios = ratios[_logme.present_targets(problem, self.variant)]
-        self.weights_ = _logme.weights(problem, ratios, self.regression)
+            present = _logme.present_targets(problem, self.variant)
+            ratios = ratios[beside(ratios, present)]
+        self.weights_ = on_host(_logme.weights(problem, ratios, self.regression))
         self._single_target = self.regression and problem.labels.ndim == 1
         return self
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X) -> Any:
         """Most probable classes (n,), or targets of the shape given to `fit`."""
-        values = self._features(X) @ self.weights_.T
+        X = self._features(X)
+        values = X @ beside(X, self.weights_).T
         if self.regression:
             return values[:, 0] if self._single_target else values
-        return self.classes_[np.argmax(values, axis=1)]
+        return self.classes_[on_host(values.argmax(axis=1))]
 
 
 class PARC(_Estimator):

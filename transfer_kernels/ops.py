@@ -2,7 +2,9 @@
 
 The contracts (shapes, units, formulas, sources) are the docstrings of the packages
 ``transfer_kernels.kernels.<op>``. Arrays must be as the contracts say: the metrics bring a user's
-arrays into that form, and `transfer_kernels.arrays` helps who calls the ops directly.
+arrays into that form, and `transfer_kernels.arrays` helps who calls the ops directly. The device
+that holds an op's first argument decides where it runs; results are NumPy arrays for arrays on the
+host, tensors for those on a GPU.
 """
 
 from __future__ import annotations
@@ -26,10 +28,15 @@ __all__ = [
     "parc_correlation",
     "parc_correlation_vectors",
     "randomized_pca",
+    "row_space",
     "self_challenging",
     "target_moments",
     "within_scatter",
 ]
+
+
+def _version(op: str, backend: str | None, array):
+    return implementation(op, backend, arrays.device_kind(array))
 
 
 def first_nonfinite(X, *, backend: str | None = None) -> tuple[int, int] | None:
@@ -37,7 +44,7 @@ def first_nonfinite(X, *, backend: str | None = None) -> tuple[int, int] | None:
 
     The contract is that of `transfer_kernels.kernels.first_nonfinite`.
     """
-    return implementation("first_nonfinite", backend).first_nonfinite(X)
+    return _version("first_nonfinite", backend, X).first_nonfinite(X)
 
 
 def fisher_scatter(
@@ -76,7 +83,7 @@ def fisher_scatter(
     codes = arrays.as_codes(codes, len(X), n_classes)
     if weights is not None:
         weights = arrays.as_weights(weights, len(X))
-    return implementation("fisher_scatter", backend).fisher_scatter(
+    return _version("fisher_scatter", backend, X).fisher_scatter(
         X, codes, n_classes, weights, shift
     )
 
@@ -86,7 +93,7 @@ def within_scatter(gram, left, right, n_samples: int, *, backend: str | None = N
 
     The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
     """
-    return implementation("fisher_discriminant", backend).within_scatter(
+    return _version("fisher_discriminant", backend, gram).within_scatter(
         gram, left, right, n_samples
     )
 
@@ -96,7 +103,7 @@ def dominant_eigenvalue(within, ones, *, backend: str | None = None) -> float:
 
     The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
     """
-    return implementation("fisher_discriminant", backend).dominant_eigenvalue(within, ones)
+    return _version("fisher_discriminant", backend, within).dominant_eigenvalue(within, ones)
 
 
 def fisher_discriminant(
@@ -106,7 +113,7 @@ def fisher_discriminant(
 
     The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
     """
-    return implementation("fisher_discriminant", backend).fisher_discriminant(
+    return _version("fisher_discriminant", backend, within).fisher_discriminant(
         within, means, shrinkage, n_features
     )
 
@@ -122,7 +129,7 @@ def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | N
     """
     X = arrays.as_features(X, "X")
     codes = arrays.as_codes(codes, len(X), len(coef))
-    return implementation("self_challenging", backend).self_challenging(
+    return _version("self_challenging", backend, X).self_challenging(
         X, codes, coef, intercept, mixing
     )
 
@@ -134,7 +141,7 @@ def parc_correlation(X, codes, *, backend: str | None = None) -> float:
     """
     X = arrays.as_features(X, "X")
     codes = arrays.as_codes(codes, len(X))
-    return implementation("parc_correlation", backend).parc_correlation(X, codes)
+    return _version("parc_correlation", backend, X).parc_correlation(X, codes)
 
 
 def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
@@ -145,7 +152,7 @@ def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
     X = arrays.as_features(X, "X")
     Y = arrays.as_targets(arrays.as_array(Y, "Y"), "Y")
     arrays.require_length(Y, len(X), "Y")
-    return implementation("parc_correlation", backend).parc_correlation_vectors(X, Y)
+    return _version("parc_correlation", backend, X).parc_correlation_vectors(X, Y)
 
 
 def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.ndarray:
@@ -155,7 +162,15 @@ def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.nd
     """
     X = arrays.as_features(X, "X")
     arrays.require_components(n_components, X.shape)
-    return implementation("randomized_pca", backend).randomized_pca(X, n_components)
+    return _version("randomized_pca", backend, X).randomized_pca(X, n_components)
+
+
+def row_space(X, *, backend: str | None = None):
+    """Centred features in a basis of their row space, that basis, and their mean, for n < d.
+
+    The contract is that of `transfer_kernels.kernels.row_space`.
+    """
+    return _version("row_space", backend, X).row_space(X)
 
 
 def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
@@ -163,7 +178,7 @@ def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
 
     The contract is that of `transfer_kernels.kernels.target_moments`.
     """
-    return implementation("target_moments", backend).target_moments(X, Y)
+    return _version("target_moments", backend, X).target_moments(X, Y)
 
 
 def logme_evidence(
@@ -182,6 +197,6 @@ def logme_evidence(
     The contract is that of `transfer_kernels.kernels.logme_evidence`; ``rule`` defaults to
     ``EvidenceRule()``.
     """
-    return implementation("logme_evidence", backend).logme_evidence(
+    return _version("logme_evidence", backend, gram).logme_evidence(
         gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual
     )

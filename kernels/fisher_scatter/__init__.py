@@ -23,6 +23,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..array_namespace import array_namespace, as_float64, is_tensor, on_host
+
 #: Rows that are looked at for the shift.
 SHIFT_ROWS = 64
 
@@ -37,18 +39,30 @@ def default_shift(X) -> np.ndarray:
     The rows are spread evenly: samples often come sorted by class.
     """
     n_rows = min(SHIFT_ROWS, len(X))
-    rows = X[np.arange(n_rows) * len(X) // n_rows].astype(np.float64)
+    rows = as_float64(X[[i * len(X) // n_rows for i in range(n_rows)]])
     mean = rows.mean(axis=0)
-    return np.where(np.abs(mean) > HARMLESS_OFFSET * rows.std(axis=0), mean, 0.0)
+    spread = ((rows - mean) ** 2).mean(axis=0) ** 0.5
+    return array_namespace(X).where(abs(mean) > HARMLESS_OFFSET * spread, mean, 0.0)
+
+
+def _rank_two_update(gram, left, right):
+    """Upper triangle of gram + left right^T + right left^T."""
+    if is_tensor(gram):
+        return gram.addr(left, right).addr_(right, left)
+    from scipy.linalg.blas import dsyr2
+
+    # BLAS sees the upper triangle of a C-ordered matrix as a lower one.
+    gram = np.array(gram, order="C", copy=True)
+    return dsyr2(1.0, left, right, lower=1, a=gram.T, overwrite_a=1).T
 
 
 @dataclass(frozen=True)
 class FisherScatter:
     """Weighted class sums and Gram matrix of n samples with d features in C classes.
 
-    Everything is float64. The attributes named ``shifted_`` are those of x - shift, the form in
-    which the sums are made and should be used where digits matter; the properties `sums` and `gram`
-    are those of x itself.
+    Everything is float64: NumPy arrays, or tensors where the features were on a GPU. The attributes
+    named ``shifted_`` are those of x - shift, the form in which the sums are made and should be
+    used where digits matter; the properties `sums` and `gram` are those of x itself.
 
     Parameters
     ----------
@@ -75,13 +89,12 @@ class FisherScatter:
     @property
     def sums(self) -> np.ndarray:
         """(C, d) sum of w x over each class."""
-        return self.shifted_sums + np.outer(self.counts, self.shift)
+        return self.shifted_sums + self._xp.outer(self.counts, self.shift)
 
     @property
     def gram(self) -> np.ndarray:
         """(d, d) sum of w x x^T, both triangles."""
-        upper = np.triu(self.moved_to(np.zeros_like(self.shift)).shifted_gram)
-        return upper + np.triu(upper, 1).T
+        return self._symmetric(self.moved_to(self._xp.zeros_like(self.shift)).shifted_gram)
 
     @property
     def means(self) -> np.ndarray:
@@ -94,33 +107,35 @@ class FisherScatter:
         with np.errstate(invalid="ignore"):
             return self.shifted_sums / self.counts[:, None]
 
+    @property
+    def _xp(self):
+        return array_namespace(self.shift)
+
+    def _symmetric(self, gram):
+        """Both triangles of a matrix of which the upper one is meant."""
+        return self._xp.triu(gram) + self._xp.triu(gram, 1).T
+
     def within(self) -> np.ndarray:
         """(d, d) within-class scatter divided by the total weight, both triangles."""
         present = self.counts > 0
-        roots = self.shifted_sums[present] / np.sqrt(self.counts[present])[:, None]
-        upper = np.triu(self.shifted_gram - roots.T @ roots) / self.counts.sum()
-        return upper + np.triu(upper, 1).T
+        roots = self.shifted_sums[present] / self.counts[present][:, None] ** 0.5
+        return self._symmetric((self.shifted_gram - roots.T @ roots) / self.counts.sum())
 
     def total(self) -> np.ndarray:
         """(d, d) scatter around the mean of all, divided by the total weight, both triangles."""
         weight = self.counts.sum()
         mean = self.shifted_sums.sum(axis=0) / weight
-        upper = np.triu(self.shifted_gram) / weight
-        return upper + np.triu(upper, 1).T - np.outer(mean, mean)
+        return self._symmetric(self.shifted_gram / weight) - self._xp.outer(mean, mean)
 
     def moved_to(self, shift: np.ndarray) -> FisherScatter:
         """The same sums around another shift."""
-        if np.array_equal(shift, self.shift):
+        if bool((shift == self.shift).all()):
             return self
-        from scipy.linalg.blas import dsyr2
-
         step = self.shift - shift
-        sums = self.shifted_sums + np.outer(self.counts, step)
-        root_sums = self.shifted_root_sums + np.outer(self.root_counts, step)
+        sums = self.shifted_sums + self._xp.outer(self.counts, step)
+        root_sums = self.shifted_root_sums + self._xp.outer(self.root_counts, step)
         half = self.shifted_sums.sum(axis=0) + 0.5 * self.counts.sum() * step
-        # BLAS sees the upper triangle of a C-ordered matrix as a lower one.
-        gram = np.array(self.shifted_gram, order="C", copy=True)
-        gram = dsyr2(1.0, half, step, lower=1, a=gram.T, overwrite_a=1).T
+        gram = _rank_two_update(self.shifted_gram, half, step)
         return FisherScatter(shift, self.counts, sums, gram, self.root_counts, root_sums)
 
     def __add__(self, other: FisherScatter) -> FisherScatter:
@@ -144,8 +159,8 @@ class FisherScatter:
 
     def save(self, path) -> None:
         """Write to an ``.npz`` file; `load` reads it."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays["shifted_gram"] = np.triu(self.shifted_gram)
+        arrays = {field.name: on_host(getattr(self, field.name)) for field in fields(self)}
+        arrays["shifted_gram"] = np.triu(arrays["shifted_gram"])
         np.savez(path, **arrays)
 
     @classmethod

@@ -88,7 +88,7 @@ def score(
 
     Parameters
     ----------
-    features : (n, d) array or CPU tensor
+    features : (n, d) array or tensor
         Features of the target's samples.
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..kernels.array_namespace import array_namespace, beside
 from ..ops import Evidence, EvidenceRule
 from .problem import Problem
 from .registry import Metric
@@ -68,7 +69,7 @@ def logme(
 
     Parameters
     ----------
-    features : (n, d) array or CPU tensor
+    features : (n, d) array or tensor
         Features of the target's samples, float16, bfloat16, float32, float64 or integers.
     labels : (n,) array, tensor or list; with ``regression`` also (n, k)
         Class labels of any hashable kind, or real targets.
@@ -85,7 +86,7 @@ def logme(
         - "transformer-ranker": like "thuml", but each class starts from its predecessor's alpha and
           beta, so that the score depends slightly on the numbering of the classes.
     backend : str, optional
-        Force a backend: "native", "numba" or "reference".
+        Force a backend; `transfer_kernels.show_backends` lists them.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def logme(
 
 def compute(problem: Problem, regression: bool = False, variant: str = "evidence") -> float:
     """The score of a problem; see `logme`."""
-    return float(np.mean(fit(problem, regression, variant).evidences))
+    return float(fit(problem, regression, variant).evidences.mean())
 
 
 def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -> Evidence:
@@ -140,7 +141,7 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     return evidence
 
 
-def weights(problem: Problem, ratios: np.ndarray, regression: bool) -> np.ndarray:
+def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
     dual = problem.n_samples < problem.n_features
     gram = problem.gram
@@ -148,9 +149,10 @@ def weights(problem: Problem, ratios: np.ndarray, regression: bool) -> np.ndarra
         moments, _ = _regression_moments(problem, dual)
     else:
         moments, _ = _class_moments(problem, dual, [])
-    eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
-    damped = np.maximum(eigenvalues, 0.0)[:, None] + ratios
-    solution = vectors @ ((vectors.T @ moments) / damped)
+    xp = array_namespace(gram)
+    eigenvalues, vectors = xp.linalg.eigh(gram, UPLO="U")
+    damped = xp.clip(eigenvalues, 0.0, None)[:, None] + ratios
+    solution = vectors @ ((vectors.T @ beside(gram, moments)) / damped)
     if dual:  # F^T (F F^T + t I)^-1 y = (F^T F + t I)^-1 F^T y
         solution = ops.target_moments(problem.features, solution, backend=problem.backend)
     return solution.T
@@ -164,13 +166,22 @@ def present_targets(problem: Problem, variant: str) -> np.ndarray:
 
 def _class_moments(problem, dual, absent):
     """F^T Y (dual: Y itself) and y.y for the indicators of the classes, absent ones inserted."""
-    counts = np.bincount(problem.codes).astype(np.float64)
+    counts = problem.class_counts
     if dual:
-        moments = np.zeros((problem.n_samples, len(counts)))
-        moments[np.arange(problem.n_samples), problem.codes] = 1.0
+        moments = np.eye(len(counts))[problem.host_codes]
     else:
-        moments = np.ascontiguousarray(problem.scatter.sums.T)
-    return np.insert(moments, absent, 0.0, axis=1), np.insert(counts, absent, 0.0)
+        moments = problem.scatter.sums.T
+    return _with_empty_columns(moments, absent), np.insert(counts, absent, 0.0)
+
+
+def _with_empty_columns(columns, positions):
+    """Columns of zeros inserted before the positions, as by np.insert."""
+    if len(positions) == 0:
+        return columns
+    xp = array_namespace(columns)
+    n_columns = columns.shape[1]
+    order = np.insert(np.arange(n_columns), positions, n_columns).tolist()
+    return xp.concatenate([columns, 0.0 * columns[:, :1]], axis=1)[:, order]
 
 
 def _absent_classes(classes):

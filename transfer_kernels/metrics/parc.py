@@ -36,7 +36,7 @@ def parc(
 
     Parameters
     ----------
-    features : (n, d) array or CPU tensor
+    features : (n, d) array or tensor
         Features of the target's samples, float16, bfloat16, float32, float64 or integers.
     labels : (n,) array, tensor or list, or (n, k) real array
         Class labels of any hashable kind, or label vectors such as multi-label indicators or
@@ -46,7 +46,7 @@ def parc(
         code with its fixed seed. The paper uses 32, which also makes many samples affordable:
         without a projection the work is n^2 d flops.
     backend : str, optional
-        Force a backend: "native", "numba" or "reference".
+        Force a backend; `transfer_kernels.show_backends` lists them.
 
     Returns
     -------

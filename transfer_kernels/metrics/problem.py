@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays, ops
+from ..kernels.array_namespace import beside
 from ..ops import FisherScatter
 
 
@@ -18,8 +19,9 @@ class Problem:
 
     Parameters
     ----------
-    features : (n, d) array or CPU tensor
-        Features that a pre-trained model extracts from the target data set.
+    features : (n, d) array or tensor
+        Features that a pre-trained model extracts from the target data set. On a GPU they stay
+        there, and so does all that is made from them.
     labels : (n,) or (n, k) array, tensor or list
         Class labels of any hashable kind, regression targets or label vectors.
     backend : str, optional
@@ -43,11 +45,11 @@ class Problem:
 
     @property
     def n_samples(self) -> int:
-        return self.features.shape[0]
+        return int(self.features.shape[0])
 
     @property
     def n_features(self) -> int:
-        return self.features.shape[1]
+        return int(self.features.shape[1])
 
     @cached_property
     def _encoded(self) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +61,19 @@ class Problem:
         return self._encoded[0]
 
     @property
-    def codes(self) -> np.ndarray:
-        """(n,) index of each sample's class."""
+    def host_codes(self) -> np.ndarray:
+        """(n,) int64 index of each sample's class."""
         return self._encoded[1]
+
+    @cached_property
+    def codes(self) -> Any:
+        """The same, beside the features."""
+        return beside(self.features, self.host_codes)
+
+    @cached_property
+    def class_counts(self) -> np.ndarray:
+        """(C,) float64 number of samples of each class."""
+        return np.bincount(self.host_codes).astype(np.float64)
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -76,7 +88,7 @@ class Problem:
         )
 
     @cached_property
-    def gram(self) -> np.ndarray:
+    def gram(self) -> Any:
         """X^T X (d, d) where n >= d, else X X^T (n, n); upper triangle, features not centred."""
         if self.n_samples < self.n_features:
             scatter = self._unlabelled_scatter(self.features.T)
@@ -84,8 +96,8 @@ class Problem:
             # Classes do not enter the Gram matrix: where a scatter is at hand, it serves.
             at_hand = self.__dict__.get("scatter")
             scatter = at_hand or self._unlabelled_scatter(self.features)
-        return scatter.moved_to(np.zeros_like(scatter.shift)).shifted_gram
+        return scatter.moved_to(0.0 * scatter.shift).shifted_gram
 
-    def _unlabelled_scatter(self, rows: np.ndarray) -> FisherScatter:
-        codes = np.zeros(len(rows), dtype=np.int64)
+    def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
+        codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
         return ops.fisher_scatter(rows, codes, 1, backend=self.backend)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..kernels.array_namespace import array_namespace
 from .problem import Problem
 from .registry import Metric
 from .uninformative import UninformativeScoreWarning
@@ -44,10 +45,10 @@ class Discriminant:
         Class means around their weighted mean ``center`` (d,).
     """
 
-    coef: np.ndarray
-    intercept: np.ndarray
-    means: np.ndarray
-    center: np.ndarray
+    coef: Any
+    intercept: Any
+    means: Any
+    center: Any
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ def sfda(features: Any, labels: Any, *, backend: str | None = None) -> float:
 
     Parameters
     ----------
-    features : (n, d) array or CPU tensor
+    features : (n, d) array or tensor
         Features of the target's samples, float16, bfloat16, float32, float64 or integers.
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
     backend : str, optional
-        Force a backend: "native", "numba" or "reference".
+        Force a backend; `transfer_kernels.show_backends` lists them.
 
     Returns
     -------
@@ -107,7 +108,8 @@ def fit(problem: Problem) -> Fit:
     codes, backend = problem.codes, problem.backend
     n, d = problem.n_samples, problem.n_features
     counts = scatter.counts
-    log_priors = np.log(counts / n)
+    xp = array_namespace(counts)
+    log_priors = xp.log(counts / n)
 
     means = scatter.shifted_means
     within = ops.within_scatter(
@@ -136,8 +138,8 @@ def fit(problem: Problem) -> Fit:
     rest2 = (counts - 2.0 * mixed.root_counts + mixed.counts)[:, None]
     sums = q_sums + rest * anchors
     means = sums / counts[:, None]
-    left = np.concatenate([2.0 * (q_sums - q2_sums) + rest2 * anchors, -sums])
-    right = np.concatenate([anchors, means])
+    left = xp.concatenate([2.0 * (q_sums - q2_sums) + rest2 * anchors, -sums])
+    right = xp.concatenate([anchors, means])
     within = ops.within_scatter(mixed.shifted_gram, left, right, n, backend=backend)
 
     second = discriminant(within, means, first.center)
@@ -168,31 +170,27 @@ def _discriminant_space(problem):
     """
     if problem.n_samples >= problem.n_features:
         return problem.features, problem.scatter, np.ones(problem.n_features), None
-    from scipy.linalg import qr
-
-    X = problem.features.astype(np.float64)
-    origin = X.mean(axis=0)
-    X -= origin
-    basis, upper = qr(X.T, mode="economic", overwrite_a=True, check_finite=False)
-    Z = np.ascontiguousarray(upper.T)
+    Z, basis, origin = ops.row_space(problem.features, backend=problem.backend)
     scatter = ops.fisher_scatter(
         Z, problem.codes, len(problem.classes), backend=problem.backend
     )
-    return Z, scatter, basis.sum(axis=0), (basis.T, origin)
+    return Z, scatter, basis.sum(axis=1), (basis, origin)
 
 
-def fisher_axes(first: Discriminant, priors: np.ndarray) -> np.ndarray:
+def fisher_axes(first: Discriminant, priors: Any) -> Any:
     """(d, min(C - 1, d)) axes W of the Fisher space, best first, with W^T S W = I.
 
     The between-class scatter is B^T B with B = sqrt(priors) means, so that the generalised
     eigenvectors are S^-1 B^T U / sqrt(e), for the eigenpairs (e, U) of the C x C matrix B S^-1 B^T.
     """
-    roots = np.sqrt(priors)[:, None]
+    xp = array_namespace(first.coef)
+    n_classes, n_features = first.coef.shape
+    roots = priors[:, None] ** 0.5
     solved = roots * first.coef
-    eigenvalues, vectors = np.linalg.eigh(solved @ (roots * first.means).T)
-    n_axes = min(len(priors) - 1, first.coef.shape[1])
-    largest = np.argsort(eigenvalues)[::-1][:n_axes]
-    scale = np.sqrt(np.maximum(eigenvalues[largest], np.finfo(float).tiny))
+    eigenvalues, vectors = xp.linalg.eigh(solved @ (roots * first.means).T)
+    n_axes = min(n_classes - 1, n_features)
+    largest = [n_classes - 1 - axis for axis in range(n_axes)]
+    scale = xp.clip(eigenvalues[largest], np.finfo(float).tiny, None) ** 0.5
     return solved.T @ (vectors[:, largest] / scale)
 
 

@@ -1,0 +1,37 @@
+"""NumPy arrays and PyTorch tensors by one spelling, without importing PyTorch.
+
+What is written with ``xp = array_namespace(x)`` runs where ``x`` is: the functions used are those
+that NumPy and PyTorch spell alike.
+"""
+
+import sys
+
+import numpy as np
+
+
+def is_tensor(values) -> bool:
+    """Whether the values are a PyTorch tensor."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor)
+
+
+def array_namespace(array):
+    """The module whose functions take the array: torch for a tensor, else NumPy."""
+    return sys.modules["torch"] if is_tensor(array) else np
+
+
+def beside(array, values):
+    """The values as an array of the same kind and on the same device as ``array``."""
+    if is_tensor(array):
+        return sys.modules["torch"].as_tensor(values, device=array.device)
+    return on_host(values)
+
+
+def on_host(values) -> np.ndarray:
+    """The values as a NumPy array; for small results, never for features."""
+    return values.detach().cpu().numpy() if is_tensor(values) else np.asarray(values)
+
+
+def as_float64(array):
+    """The array in float64, itself where it is so already."""
+    return array.double() if is_tensor(array) else np.asarray(array, dtype=np.float64)

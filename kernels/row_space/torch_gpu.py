@@ -1,0 +1,13 @@
+"""`row_space` by cuSOLVER through PyTorch."""
+
+import torch
+
+from ..torch_runtime import as_features
+
+
+def row_space(X):
+    """See the contract in the package's docstring."""
+    X = as_features(X).double()
+    origin = X.mean(dim=0)
+    basis, upper = torch.linalg.qr((X - origin).T)
+    return upper.T.contiguous(), basis.T, origin

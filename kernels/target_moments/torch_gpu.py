@@ -1,0 +1,18 @@
+"""`target_moments` by cuBLAS through PyTorch, block of rows by block of rows."""
+
+import torch
+
+from ..torch_runtime import as_doubles, as_features
+
+BLOCK_ELEMENTS = 1 << 24
+
+
+def target_moments(X, Y):
+    """See the contract in the package's docstring."""
+    X = as_features(X)
+    Y = as_doubles(Y, X)
+    moments = torch.zeros(X.shape[1], Y.shape[1], dtype=torch.float64, device=X.device)
+    block_rows = max(1, BLOCK_ELEMENTS // X.shape[1])
+    for rows, targets in zip(X.split(block_rows), Y.split(block_rows), strict=True):
+        moments.addmm_(rows.double().T, targets)
+    return moments
