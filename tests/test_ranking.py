@@ -14,7 +14,7 @@ import pytest
 from conftest import in_subprocess, make_problem
 from transfer_kernels.kernels.threads import thread_count
 
-from transfer_kernels import scoring
+from transfer_kernels import backends, scoring
 from transfer_kernels.metrics import Problem, UninformativeScoreWarning, compute
 from transfer_kernels.ranking import ModelScores, Ranking, rank
 from transfer_kernels.score_files import Journal, JournalEntry, array_digest, write_atomically
@@ -520,3 +520,22 @@ def test_atomic_writes_keep_the_old_file_on_failure(tmp_path, monkeypatch):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_that_nothing_serves_is_told_before_any_work(monkeypatch):
+    on_host = [backend for backend in backends.BACKENDS if backend.device == "cpu"]
+    monkeypatch.setattr(backends, "BACKENDS", on_host)
+    zoo, labels = small_zoo()
+    with pytest.raises(ValueError, match="no backend serves arrays on 'cuda'"):
+        rank(zoo, labels, backend=None, device="cuda:0")
+
+
+def test_features_are_copied_to_the_device():
+    pytest.importorskip("torch")
+    zoo, labels = small_zoo()
+    zoo["mapped"] = np.broadcast_to(zoo["model1"][:1], zoo["model1"].shape) + zoo["model2"]
+    zoo["mapped"].flags.writeable = False
+    here, there = rank(zoo, labels), rank(zoo, labels, device="cpu")
+    assert {row.name: dict(row.scores) for row in here} == {
+        row.name: dict(row.scores) for row in there
+    }

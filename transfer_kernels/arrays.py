@@ -86,15 +86,32 @@ def _torch_for(values):
         import torch
     except ImportError:
         raise TypeError(
-            f"a {type(values).__module__}.{type(values).__name__} on a GPU needs PyTorch, which is "
-            "not installed; install transfer-kernels[torch] or copy the array to the host"
+            f"features of type {type(values).__name__} on a GPU need PyTorch, which is not "
+            "installed; install transfer-kernels[torch], or compute on the host"
         ) from None
     return torch
 
 
 def device_kind(array: Any) -> str:
     """Kind of device that holds an array or tensor: "cpu", "cuda", ..."""
-    return array.device.type if is_tensor(array) else "cpu"
+    tensor = _gpu_tensor(array)
+    return "cpu" if tensor is None else tensor.device.type
+
+
+def moved_to(device: str, features: Any) -> Any:
+    """Features as a tensor on a device such as "cuda" or "cuda:1".
+
+    Raises
+    ------
+    TypeError
+        If PyTorch is not installed.
+    """
+    tensor = _gpu_tensor(features)
+    if tensor is None:
+        torch = _torch_for(features)
+        # PyTorch would warn of read-only memory, but nothing here writes to features.
+        tensor = torch.from_numpy(np.require(as_features(features), requirements=("C", "W")))
+    return tensor.to(device)
 
 
 def as_features(features: Any, name: str = "features") -> Any:

@@ -123,24 +123,43 @@ def choose_backend(name: str | None = None, device: str = "cpu") -> Backend:
         If the named backend is unknown, not available here, or does not serve the device. There is
         no fallback from a backend that was named.
     """
-    wanted, source = name, "backend="
-    if wanted is None:
-        wanted, source = os.environ.get(BACKEND_VARIABLE) or None, f"{BACKEND_VARIABLE}="
-    if wanted is None:
+    backend = forced_backend(name)
+    if backend is None:
         return _first_available(device)
+    if not backend.serves(device):
+        reason = f"it takes arrays on {backend.device}, not on {device}"
+        if device == "cpu" and backend.host_variable:
+            reason += f", unless {backend.host_variable}=1 is set"
+        raise ValueError(_unusable(backend.name, name, reason))
+    return backend
+
+
+def forced_backend(name: str | None = None) -> Backend | None:
+    """The backend of that name, else of the environment's; None where neither names one.
+
+    Raises
+    ------
+    ValueError
+        If it is unknown or not available here.
+    """
+    wanted = name if name is not None else os.environ.get(BACKEND_VARIABLE)
+    if not wanted and name is None:
+        return None
     for backend in BACKENDS:
         if backend.name == wanted:
             reason = backend.obstacle()
-            if reason is None and not backend.serves(device):
-                reason = f"it takes arrays on {backend.device}, not on {device}"
-                if device == "cpu" and backend.host_variable:
-                    reason += f", unless {backend.host_variable}=1 is set"
-            if reason is None:
-                return backend
-            raise ValueError(
-                f"{source}{wanted!r} cannot be used: {reason}. Available: {_available_names()}"
-            )
-    raise ValueError(f"{source}{wanted!r} is unknown. Available: {_available_names()}")
+            if reason is not None:
+                raise ValueError(_unusable(wanted, name, reason))
+            return backend
+    raise ValueError(f"{_source(name)}{wanted!r} is unknown. Available: {_available_names()}")
+
+
+def _source(name: str | None) -> str:
+    return "backend=" if name is not None else f"{BACKEND_VARIABLE}="
+
+
+def _unusable(wanted: str, name: str | None, reason: str) -> str:
+    return f"{_source(name)}{wanted!r} cannot be used: {reason}. Available: {_available_names()}"
 
 
 def _first_available(device: str) -> Backend:

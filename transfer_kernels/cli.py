@@ -114,6 +114,7 @@ def _add_rank(commands: Any) -> None:
     add("--plot", metavar="F", type=Path, help="write a .png, .pdf or .svg picture")
     add("--jobs", metavar="N", type=int, default=1, help="worker processes (default 1)")
     add("--backend", metavar="B", help="force a backend (see `transfer-kernels info`)")
+    add("--device", metavar="D", help="score on this device, such as cuda (default: the CPU)")
     add("--fresh", action="store_true", help="score anew what an earlier run has finished")
 
 
@@ -145,6 +146,7 @@ def _rank(options: argparse.Namespace) -> int:
             order_by=options.order_by,
             layers=layers,
             backend=options.backend,
+            device=options.device,
             n_jobs=options.jobs,
             journal=journal,
         )

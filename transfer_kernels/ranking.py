@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backends import choose_backend
+from .arrays import device_kind
+from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
 from .score_files import (
@@ -309,6 +310,7 @@ def rank(
     order_by: str | None = None,
     layers: Mapping[str, float] | None = None,
     backend: str | None = None,
+    device: str | None = None,
     n_jobs: int = 1,
     progress: bool | None = None,
     journal: str | Path | Journal | None = None,
@@ -336,6 +338,9 @@ def rank(
         table. The plain scores stay as they are.
     backend : str, optional
         Force a backend, see `transfer_kernels.show_backends`.
+    device : str, optional
+        Copy every model's features to this device, such as ``"cuda"``, and score them there; by
+        default they are scored where they are.
     n_jobs : int, default 1
         Worker processes that share the processor's threads among them. They are started anew
         (spawn), so a script needs its ``if __name__ == "__main__":``. Give paths rather than
@@ -370,7 +375,7 @@ def rank(
     specs = _checked_metrics(metrics)
     _check_zoo(zoo, layers, n_jobs)
     order = _checked_order(order_by, specs, layers)
-    served_by = choose_backend(backend).name
+    served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
     keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by)
 
@@ -386,7 +391,7 @@ def rank(
     n_scores = len(zoo) * len(specs)
     with (
         _progress_bar(n_scores, len(outcomes), progress) as bar,
-        closing(score_all(tasks, Target(labels, backend), n_jobs)) as fresh,
+        closing(score_all(tasks, Target(labels, backend, device), n_jobs)) as fresh,
     ):
         for outcome in fresh:
             pair = (outcome.model, outcome.metric)
@@ -469,8 +474,25 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None, n_jobs: int) -> Non
         raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1")
 
 
+def _backends_by_model(
+    zoo: Mapping[str, Source], backend: str | None, device: str | None
+) -> dict[str, str]:
+    """Return the backend that will serve each model; of functions it is not known before."""
+    forced_backend(backend)
+    kinds = {
+        model: device_kind(source) if device is None else device.partition(":")[0]
+        for model, source in zoo.items()
+        if device is not None or not callable(source)
+    }
+    serving = {kind: choose_backend(backend, kind).name for kind in dict.fromkeys(kinds.values())}
+    return {model: serving[kind] for model, kind in kinds.items()}
+
+
 def _journal_keys(
-    zoo: Mapping[str, Source], specs: Sequence[str], labels: Any, backend: str
+    zoo: Mapping[str, Source],
+    specs: Sequence[str],
+    labels: Any,
+    served_by: Mapping[str, str],
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what each score depends on, for all sources that can be told apart.
 
@@ -480,7 +502,6 @@ def _journal_keys(
 
     shared = {
         "labels": None if labels is None else array_digest(labels),
-        "backend": backend,
         "version": __version__,
     }
     keys = {}
@@ -495,7 +516,13 @@ def _journal_keys(
         except (OSError, TypeError, ValueError):
             continue  # scoring it will tell what is wrong
         for spec in specs:
-            keys[model, spec] = {"model": model, "metric": spec, **stamp, **shared}
+            keys[model, spec] = {
+                "model": model,
+                "metric": spec,
+                "backend": served_by[model],
+                **stamp,
+                **shared,
+            }
     return keys
 
 

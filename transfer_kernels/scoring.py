@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+from .arrays import moved_to
 from .feature_files import FeatureFile, read_features
 from .metrics import Problem, UninformativeScoreWarning, compute
 
@@ -30,10 +31,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Target:
-    """What all models of a zoo share: the labels (None: each file has its own), the backend."""
+    """What all models of a zoo share: the labels (None: each file has its own), the backend.
+
+    And the device to which the features are copied, None to score them where they are.
+    """
 
     labels: Any
     backend: str | None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,10 @@ def _load(source: Source, target: Target) -> Problem:
     labels = held.labels if target.labels is None else target.labels
     if labels is None:
         raise ValueError("labels: none were given, and none are stored beside the features")
-    return Problem(held.features, labels, backend=target.backend)
+    features = held.features
+    if target.device is not None:
+        features = moved_to(target.device, features)
+    return Problem(features, labels, backend=target.backend)
 
 
 def failure(model: str, metric: str, error: BaseException) -> Outcome:
