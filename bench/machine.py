@@ -40,8 +40,9 @@ def facts() -> dict:
 
 
 def available_backends() -> list[str]:
-    """Names of the backends that run here, in order of choice."""
-    return [backend.name for backend in BACKENDS if backend.obstacle() is None]
+    """Names of the CPU backends that run here, in order of choice."""
+    usable = (b for b in BACKENDS if b.device == "cpu" and b.obstacle() is None)
+    return [backend.name for backend in usable]
 
 
 def instruction_sets() -> list[str]:

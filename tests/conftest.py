@@ -16,10 +16,10 @@ ISA_VARIABLE = "TRANSFER_KERNELS_ISA"
 
 
 def backend_variants():
-    """(backend, instruction set or None) of everything that runs here."""
+    """(backend, instruction set or None) of every CPU backend that runs here."""
     variants = []
     for backend in BACKENDS:
-        if backend.obstacle() is not None:
+        if backend.device != "cpu" or backend.obstacle() is not None:
             continue
         if backend.name == "native":
             from transfer_kernels import _native

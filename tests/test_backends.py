@@ -1,5 +1,7 @@
 """Choosing, forcing and reporting backends; no silent fallback when one was named."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
@@ -58,6 +60,28 @@ def test_no_backend_for_a_device():
         choose_backend(device="tpu")
     with pytest.raises(ValueError, match="'numba' cannot be used: it takes arrays on cpu"):
         choose_backend("numba", device="tpu")
+
+
+def test_precision_that_a_backend_lacks(backend):
+    X, y = make_problem(40, 4, 2)
+    with pytest.raises(ValueError, match="precision='float32' is not to be had here, only float64"):
+        tk.ops.fisher_scatter(X, y, 2, precision="float32", backend=backend)
+
+
+@pytest.mark.parametrize("name", ["cuda", "triton"])
+def test_gpu_backends_take_host_arrays_on_request_only(name, monkeypatch):
+    made = next(backend for backend in BACKENDS if backend.name == name)
+    ready = dataclasses.replace(made, obstacle=lambda: None)
+    monkeypatch.setattr(backends, "BACKENDS", (ready, *BACKENDS))
+    monkeypatch.delenv(ready.host_variable, raising=False)
+    assert choose_backend(name, "cuda") is ready
+    with pytest.raises(ValueError, match=f"not on cpu, unless {made.host_variable}=1"):
+        choose_backend(name, "cpu")
+    monkeypatch.setenv(ready.host_variable, "1")
+    assert choose_backend(name, "cpu") is ready
+    with pytest.raises(ValueError, match="it takes arrays on cpu, not on cuda"):
+        choose_backend(name, "cuda")
+    assert f"cpu ({made.host_variable}=1)" in describe_backends()
 
 
 def test_unknown_instruction_set(monkeypatch):

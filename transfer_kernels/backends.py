@@ -44,9 +44,10 @@ class Backend:
         """Whether it is a GPU backend that runs on the CPU."""
         return self.host_variable is not None and os.environ.get(self.host_variable) == "1"
 
-    def serves(self, device: str) -> bool:
-        """Whether it takes arrays on a kind of device."""
-        return device == ("cpu" if self.on_host else self.device)
+    @property
+    def served_device(self) -> str:
+        """Kind of device whose arrays it takes here."""
+        return "cpu" if self.on_host else self.device
 
 
 def _native_obstacle() -> str | None:
@@ -126,8 +127,8 @@ def choose_backend(name: str | None = None, device: str = "cpu") -> Backend:
     backend = forced_backend(name)
     if backend is None:
         return _first_available(device)
-    if not backend.serves(device):
-        reason = f"it takes arrays on {backend.device}, not on {device}"
+    if backend.served_device != device:
+        reason = f"it takes arrays on {backend.served_device}, not on {device}"
         if device == "cpu" and backend.host_variable:
             reason += f", unless {backend.host_variable}=1 is set"
         raise ValueError(_unusable(backend.name, name, reason))
@@ -168,7 +169,7 @@ def _first_available(device: str) -> Backend:
         if backend.device != device:
             continue
         obstacle = backend.obstacle()
-        if obstacle is None and backend.serves(device):
+        if obstacle is None and backend.served_device == device:
             return backend
         obstacles.append(f"{backend.name}: {obstacle or 'it runs on the CPU'}")
     why = "; ".join(obstacles) or "none is made for it"
