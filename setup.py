@@ -214,7 +214,8 @@ class CudaOnHostModule(Extension):
 
     def jobs(self, build):
         command = [*build.compiler.compiler_so, "-x", "c++", "-O2", "-g0", "-Wall", "-Wextra"]
-        command += [*binding_flags("_cuda_on_host"), "-DTK_ON_HOST=1", *sanitizer_flags()]
+        command += ["-Wno-unknown-pragmas", "-DTK_ON_HOST=1", *sanitizer_flags()]
+        command += binding_flags("_cuda_on_host")
         return [build.object_of(source, command) for source in self.sources]
 
     def link(self, build, objects):
