@@ -287,6 +287,7 @@ setup(
     packages=[
         "transfer_kernels",
         "transfer_kernels.metrics",
+        "transfer_kernels.recommend",
         "transfer_kernels.kernels",
         *kernel_packages,
     ],

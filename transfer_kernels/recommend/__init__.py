@@ -1,0 +1,28 @@
+"""Recommenders that learn from past transfers: which models of a zoo suit a new task?
+
+PyTorch and gensim are imported only when what needs them is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+#: Public name to the module that defines it.
+_HOMES = {
+    "Fennec": "fennec",
+    "Task": "history",
+    "TransferHistory": "history",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,548 @@
+"""The transfer history: how well known models did on past tasks, and what else is known of both."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import arrays
+from ..feature_files import FeatureFile, Pathlike, existing_file, find_features, read_features
+from ..score_files import write_atomically
+from ..target_files import find_companion, read_labels
+
+#: Columns of a table of models that are no tasks.
+MODEL_FACTS = ("parameters", "layers")
+
+Facts = Mapping[str, Mapping[str, float]]
+FeatureSource = Callable[[str, str], Any]
+ProxySource = Mapping[str, Any] | Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task as a recommender sees it: everything that is known of it but how models did on it.
+
+    Attributes
+    ----------
+    name : str
+    facts : mapping of str to float
+        Such as ``images`` and ``classes``.
+    """
+
+    name: str
+    facts: Mapping[str, float] = field(default_factory=dict)
+    feature_source: Callable[[str], Any] | None = field(default=None, repr=False)
+    proxy_source: Callable[[], Any] | None = field(default=None, repr=False)
+
+    def features(self, model: str) -> FeatureFile:
+        """Return a model's features (n, d) of the task and their labels (n,).
+
+        Raises
+        ------
+        ValueError
+            If the task has no source of features.
+        """
+        if self.feature_source is None:
+            raise ValueError(
+                f"task {self.name!r} has no features of any model; give the history a source of "
+                "them with features="
+            )
+        return _as_feature_file(self.feature_source(model))
+
+    def proxy(self) -> FeatureFile:
+        """Return the features that one large model, the proxy, has of the task.
+
+        They come with labels where the source gives some.
+
+        Raises
+        ------
+        ValueError
+            If the task has no proxy features.
+        """
+        found = None if self.proxy_source is None else self.proxy_source()
+        if found is None:
+            raise ValueError(
+                f"task {self.name!r} has no proxy features; give the history those of one large "
+                "model for every task with proxies="
+            )
+        return _as_feature_file(found)
+
+
+class TransferHistory:
+    """Performance of models on past tasks, with gaps, and what else is known of both.
+
+    Nothing here is changed after it was made; the methods that add or remove give a new history.
+
+    Parameters
+    ----------
+    models, tasks : sequence of str
+        Their names, M and T of them, each once.
+    performance : (M, T) array_like, optional
+        Higher is better, in any unit; NaN where it is not known, which is everywhere by default.
+    features : callable or path, optional
+        ``features(model, task)`` returns the features (n, d) that a model has of a task's images,
+        before any fine-tuning, and their labels (n,), as a pair. Or a folder that holds, for each
+        task, a folder of its name in the format of ``transfer-kernels rank``: one file of features
+        for each model, and the labels. Nothing is loaded before it is asked for.
+    proxies : callable, mapping or path, optional
+        Features of one large general model, the same for all tasks: ``proxies(task)`` or
+        ``proxies[task]`` is an array (n, d) or a pair of it and the labels (n,). Or a folder with
+        one file of features for each task.
+    model_facts : mapping of str to mapping of str to float, optional
+        Numbers by model, such as ``{"resnet18": {"parameters": 11.7e6, "layers": 21}}``.
+    task_facts : mapping of str to mapping of str to float, optional
+        Numbers by task, such as ``{"dtd": {"images": 5640, "classes": 47}}``.
+
+    Attributes
+    ----------
+    models, tasks : tuple of str
+    performance : (M, T) float64 array, read-only
+    known : (M, T) bool array
+        Where the performance is known.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If names are missing, repeated or no text, shapes do not fit, the performance holds
+        infinite values, or facts name unknown models or tasks.
+
+    Examples
+    --------
+    >>> history = TransferHistory(
+    ...     ["a", "b"], ["cars", "pets", "dtd"], [[91.0, 88.0, 70.1], [92.5, float("nan"), 73.0]]
+    ... )
+    >>> history.column("pets")
+    {'a': 88.0}
+    >>> history.without_task("cars")
+    TransferHistory(2 models, 2 tasks, 3 of 4 transfers known)
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        tasks: Sequence[str],
+        performance: Any = None,
+        *,
+        features: FeatureSource | Pathlike | None = None,
+        proxies: ProxySource | Pathlike | None = None,
+        model_facts: Facts | None = None,
+        task_facts: Facts | None = None,
+    ) -> None:
+        self.models = _names(models, "models")
+        self.tasks = _names(tasks, "tasks")
+        self.performance = _performance(performance, len(self.models), len(self.tasks))
+        self.known = np.isfinite(self.performance)
+        self.model_facts = _facts(model_facts, self.models, "model_facts")
+        self.task_facts = _facts(task_facts, self.tasks, "task_facts")
+        self._features = _feature_source(features)
+        self._proxies = _proxy_source(proxies)
+
+    @classmethod
+    def from_records(
+        cls, records: Iterable[tuple[str, str, float]], **sources: Any
+    ) -> TransferHistory:
+        """Make a history of (model, task, performance) triples; pairs not listed are gaps.
+
+        Models and tasks are in the order in which they first occur; ``sources`` are the keyword
+        arguments of the constructor.
+
+        Raises
+        ------
+        ValueError
+            If a pair occurs twice, or as the constructor raises.
+        """
+        found: dict[tuple[str, str], float] = {}
+        for model, task, value in records:
+            if (model, task) in found:
+                raise ValueError(f"records: model {model!r} on task {task!r} occurs twice")
+            found[model, task] = value
+        models = list(dict.fromkeys(model for model, _ in found))
+        tasks = list(dict.fromkeys(task for _, task in found))
+        rows = [[found.get((model, task), math.nan) for task in tasks] for model in models]
+        return cls(models, tasks, rows, **sources)
+
+    @classmethod
+    def read_csv(
+        cls,
+        path: Pathlike,
+        *,
+        tasks: Sequence[str] | None = None,
+        facts: Sequence[str] = MODEL_FACTS,
+        task_table: Pathlike | None = None,
+        **sources: Any,
+    ) -> TransferHistory:
+        """Read a transfer table.
+
+        Parameters
+        ----------
+        path : str or Path
+            Wide: a column ``model``, and one for each task; empty cells and ``nan`` are gaps. Or
+            long: the columns ``model``, ``task`` and ``performance``, one transfer a line.
+        tasks : sequence of str, optional
+            The tasks to read, in this order; by default all, which in a wide table are the columns
+            that are no ``facts``.
+        facts : sequence of str, default ("parameters", "layers")
+            Columns of a wide table that are facts of the models.
+        task_table : str or Path, optional
+            Table with a column ``task``, whose other columns become facts of the tasks.
+        **sources
+            ``features`` and ``proxies`` of the constructor.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, a cell is no number, or a model or pair occurs twice.
+        FileNotFoundError
+            If there is no such file.
+        """
+        path = existing_file(path)
+        header, rows = _read_table(path, "model")
+        if "task" in header and "performance" in header:
+            history = cls.from_records(
+                [
+                    (row["model"], row["task"], _number(path, row["performance"], row["model"]))
+                    for row in rows
+                ],
+            )
+            if tasks is not None:
+                history = history.subset(tasks=tasks)
+            model_facts: dict[str, dict[str, float]] = {}
+        else:
+            columns = [name for name in header if name != "model" and name not in facts]
+            chosen = columns if tasks is None else list(tasks)
+            if missing := [task for task in chosen if task not in columns]:
+                raise ValueError(f"{path}: has no column {', '.join(map(repr, missing))}")
+            performance = [[_number(path, row[t], row["model"]) for t in chosen] for row in rows]
+            history = cls([row["model"] for row in rows], chosen, performance)
+            model_facts = _row_facts(path, rows, "model", [f for f in facts if f in header])
+        task_facts: dict[str, dict[str, float]] = {}
+        if task_table is not None:
+            titles, lines = _read_table(existing_file(task_table), "task")
+            others = [title for title in titles if title != "task"]
+            task_facts = _row_facts(Path(task_table), lines, "task", others)
+            task_facts = {task: task_facts.get(task, {}) for task in history.tasks}
+        return cls(
+            history.models,
+            history.tasks,
+            history.performance,
+            model_facts=model_facts,
+            task_facts=task_facts,
+            **sources,
+        )
+
+    def to_csv(self, path: Pathlike, task_table: Pathlike | None = None) -> None:
+        """Write the wide table that `read_csv` reads, gaps as empty cells, at full precision.
+
+        Features are not written. Facts of the tasks go to ``task_table``.
+        """
+        facts = list(dict.fromkeys(name for row in self.model_facts.values() for name in row))
+        rows: list[list[str]] = []
+        for model, line in zip(self.models, self.performance, strict=True):
+            known = self.model_facts.get(model, {})
+            rows.append([model, *map(_cell, line), *(_cell(known.get(f, math.nan)) for f in facts)])
+        _write_table(path, ["model", *self.tasks, *facts], rows)
+        if task_table is not None:
+            facts = list(dict.fromkeys(name for row in self.task_facts.values() for name in row))
+            rows = [
+                [task, *(_cell(self.task_facts.get(task, {}).get(f, math.nan)) for f in facts)]
+                for task in self.tasks
+            ]
+            _write_table(task_table, ["task", *facts], rows)
+
+    # ------------------------------------------------------------------ parts
+
+    def task(self, name: str) -> Task:
+        """Return what is known of one task apart from the performance on it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such task.
+        """
+        self._index(name, self.tasks, "task")
+        features, proxies = self._features, self._proxies
+        return Task(
+            name,
+            self.task_facts.get(name, {}),
+            None if features is None else lambda model: features(model, name),
+            None if proxies is None else lambda: _one_proxy(proxies, name),
+        )
+
+    def features(self, model: str, task: str) -> FeatureFile:
+        """Return a model's features of a task and their labels; raises as `Task.features`."""
+        self._index(model, self.models, "model")
+        return self.task(task).features(model)
+
+    def proxy(self, task: str) -> FeatureFile:
+        """Return the proxy's features of a task; raises as `Task.proxy`."""
+        return self.task(task).proxy()
+
+    @property
+    def has_features(self) -> bool:
+        """Whether there is a source of the models' features."""
+        return self._features is not None
+
+    @property
+    def has_proxies(self) -> bool:
+        """Whether there is a source of the proxy's features."""
+        return self._proxies is not None
+
+    def column(self, task: str) -> dict[str, float]:
+        """Return the known performances on a task by model."""
+        t = self._index(task, self.tasks, "task")
+        return self._known_items(self.models, self.performance[:, t])
+
+    def row(self, model: str) -> dict[str, float]:
+        """Return the known performances of a model by task."""
+        m = self._index(model, self.models, "model")
+        return self._known_items(self.tasks, self.performance[m])
+
+    def fact(self, name: str) -> dict[str, float]:
+        """Return one fact of all models that have it, such as ``"parameters"``."""
+        return {m: self.model_facts[m][name] for m in self.models if name in self.model_facts[m]}
+
+    def task_fact(self, name: str) -> dict[str, float]:
+        """Return one fact of all tasks that have it, such as ``"classes"``."""
+        return {t: self.task_facts[t][name] for t in self.tasks if name in self.task_facts[t]}
+
+    # ------------------------------------------------------------------ other histories
+
+    def subset(
+        self, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> TransferHistory:
+        """Return the history of these models and tasks, in this order; all by default."""
+        models = self.models if models is None else models
+        tasks = self.tasks if tasks is None else tasks
+        rows = [self._index(model, self.models, "model") for model in models]
+        columns = [self._index(task, self.tasks, "task") for task in tasks]
+        return TransferHistory(
+            models,
+            tasks,
+            self.performance[np.ix_(rows, columns)],
+            features=self._features,
+            proxies=self._proxies,
+            model_facts={model: self.model_facts[model] for model in models},
+            task_facts={task: self.task_facts[task] for task in tasks},
+        )
+
+    def without_task(self, task: str) -> TransferHistory:
+        """Return the history without one task."""
+        self._index(task, self.tasks, "task")
+        return self.subset(tasks=[name for name in self.tasks if name != task])
+
+    def with_performance(self, performance: Any) -> TransferHistory:
+        """Return the same models and tasks with another matrix (M, T)."""
+        return TransferHistory(
+            self.models,
+            self.tasks,
+            performance,
+            features=self._features,
+            proxies=self._proxies,
+            model_facts=self.model_facts,
+            task_facts=self.task_facts,
+        )
+
+    def scored(self, metric: str = "fda_score", *, backend: str | None = None) -> TransferHistory:
+        """Return the history whose performance is a metric's score of every model's features.
+
+        Parameters
+        ----------
+        metric : str
+            Spec of a metric of this package.
+        backend : str, optional
+            Force a backend.
+        """
+        from ..metrics import canonical_spec, score
+
+        spec = canonical_spec(metric)
+        matrix = [
+            [score(*self.features(model, task), spec, backend=backend)[spec] for task in self.tasks]
+            for model in self.models
+        ]
+        return self.with_performance(matrix)
+
+    def __repr__(self) -> str:
+        return (
+            f"TransferHistory({len(self.models)} models, {len(self.tasks)} tasks, "
+            f"{int(self.known.sum())} of {self.known.size} transfers known)"
+        )
+
+    def _index(self, name: str, names: tuple[str, ...], kind: str) -> int:
+        if name not in names:
+            shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
+            raise ValueError(f"{kind} {name!r} is not in this history; it has {shown}")
+        return names.index(name)
+
+    @staticmethod
+    def _known_items(names: Sequence[str], values: NDArray) -> dict[str, float]:
+        pairs = zip(names, values.tolist(), strict=True)
+        return {name: value for name, value in pairs if not math.isnan(value)}
+
+
+# ---------------------------------------------------------------------------- the door
+
+
+def _names(names: Any, argument: str) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"{argument}: a sequence of names is needed, not {names!r}")
+    listed = tuple(names)
+    if not listed:
+        raise ValueError(f"{argument}: none given")
+    for name in listed:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument}: names are texts; {name!r} is not")
+    if len(set(listed)) < len(listed):
+        repeated = next(name for name in listed if listed.count(name) > 1)
+        raise ValueError(f"{argument}: {repeated!r} occurs twice")
+    return listed
+
+
+def _performance(performance: Any, n_models: int, n_tasks: int) -> NDArray[np.float64]:
+    if performance is None:
+        matrix = np.full((n_models, n_tasks), math.nan)
+    else:
+        given = arrays.as_array(performance, "performance")
+        if given.dtype.kind not in "fiub":
+            raise TypeError(
+                f"performance must be real numbers with NaN for gaps, not of dtype {given.dtype}"
+            )
+        matrix = np.array(given, dtype=np.float64)
+    if matrix.shape != (n_models, n_tasks):
+        raise ValueError(
+            f"performance of shape {matrix.shape} does not fit {n_models} models and {n_tasks} "
+            f"tasks; it must be of shape ({n_models}, {n_tasks})"
+        )
+    if np.isinf(matrix).any():
+        row, column = np.argwhere(np.isinf(matrix))[0]
+        raise ValueError(
+            f"performance contains {matrix[row, column]} first at row {row}, column {column}; "
+            "write NaN where it is not known"
+        )
+    matrix.flags.writeable = False
+    return matrix
+
+
+def _facts(facts: Facts | None, names: Sequence[str], argument: str) -> Facts:
+    given = {} if facts is None else facts
+    if unknown := [name for name in given if name not in names]:
+        raise ValueError(f"{argument}: {unknown[0]!r} is not in this history")
+    kept = {}
+    for name in names:
+        row = {fact: float(value) for fact, value in given.get(name, {}).items()}
+        for fact, value in row.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{argument}: {fact} of {name!r} is {value}; leave it out")
+        kept[name] = MappingProxyType(row)
+    return MappingProxyType(kept)
+
+
+def _feature_source(source: FeatureSource | Pathlike | None) -> FeatureSource | None:
+    if not isinstance(source, str | Path):
+        return source
+    root = Path(source)
+
+    def features(model: str, task: str) -> FeatureFile:
+        zoo = find_features(root / task)
+        if model not in zoo:
+            raise ValueError(f"{root / task}: holds no features of model {model!r}")
+        found = read_features(zoo[model])
+        path = find_companion(root / task, "labels")
+        return FeatureFile(found.features, read_labels(path)) if path else found
+
+    return features
+
+
+def _proxy_source(source: ProxySource | Pathlike | None) -> ProxySource | None:
+    if not isinstance(source, str | Path):
+        return source
+    root = Path(source)
+
+    def proxy(task: str) -> FeatureFile:
+        found = find_features(root)
+        if task not in found:
+            raise ValueError(f"{root}: holds no proxy features of task {task!r}")
+        return read_features(found[task])
+
+    return proxy
+
+
+def _one_proxy(proxies: ProxySource, task: str) -> Any:
+    return proxies.get(task) if isinstance(proxies, Mapping) else proxies(task)
+
+
+def _as_feature_file(found: Any) -> FeatureFile:
+    return FeatureFile(*found) if isinstance(found, tuple) else FeatureFile(found)
+
+
+# ---------------------------------------------------------------------------- tables
+
+
+def _read_table(path: Path, key: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Titles and rows of a CSV table that has this column."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not UTF-8 text") from None
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    header = [title.strip() for title in reader.fieldnames or ()]
+    if key not in header:
+        raise ValueError(f"{path}: has no column {key!r}; its first line must name it")
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: a column occurs twice in its first line")
+    reader.fieldnames = header
+    rows = list(reader)
+    if not rows:
+        raise ValueError(f"{path}: has no lines")
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(f"{path}: line {line} has not {len(header)} cells as the first has")
+    return header, rows
+
+
+def _number(path: Path, cell: str, name: str) -> float:
+    if cell.strip() == "":
+        return math.nan
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"{path}: {cell!r} in the row of {name!r} is no number") from None
+
+
+def _row_facts(
+    path: Path, rows: Sequence[Mapping[str, str]], key: str, columns: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Numbers of some columns by the name in the key column; other texts are passed over."""
+    facts: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row[key] in facts:
+            raise ValueError(f"{path}: {key} {row[key]!r} occurs twice")
+        numbers = facts[row[key]] = {}
+        for column in columns:
+            try:
+                value = float(row[column])
+            except ValueError:
+                continue
+            if math.isfinite(value):
+                numbers[column] = value
+    return facts
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def _write_table(path: Pathlike, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    write_atomically(path, buffer.getvalue())
