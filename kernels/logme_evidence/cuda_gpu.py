@@ -10,11 +10,13 @@ from . import SMALLEST_PRECISION, Evidence
 
 BAND = 32  # rows of a panel and width of the band
 
-#: Targets fitted at once on a multiprocessor: what its shared memory and registers hold.
-TARGETS_AT_ONCE = 2
+
+def targets_at_once(kernels):
+    """As many as the multiprocessors hold thread blocks; each takes 33 * 32 * d doubles."""
+    return 2 * kernels.multiprocessor_count()
 
 
-def _stacked(gram, moments):
+def stacked(gram, moments):
     """The symmetric matrix, padded with zeros to panels, and the moments' transpose below it."""
     size, n_targets = moments.shape
     padded = -(-size // BAND) * BAND
@@ -25,7 +27,7 @@ def _stacked(gram, moments):
     return matrix
 
 
-def _reduce(matrix, kernels, stream):
+def reduce_to_band(matrix, kernels, stream):
     """Q^T G Q, a band, in the place of G and moments^T Q in that of moments^T."""
     rows, padded = matrix.shape
     scratch = {"dtype": torch.float64, "device": matrix.device}
@@ -66,12 +68,11 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     kernels = module_for(gram)
     with on_device_of(gram):
         stream = current_stream(gram)
-        matrix = _stacked(gram, moments)
-        _reduce(matrix, kernels, stream)
+        matrix = stacked(gram, moments)
+        reduce_to_band(matrix, kernels, stream)
         padded = matrix.shape[1]
-        n_blocks = min(n_targets, TARGETS_AT_ONCE * kernels.multiprocessor_count())
-        if rule.warm_start:
-            n_blocks = 1  # each target begins where its predecessor ended
+        # To start warm, each target waits for its predecessor.
+        n_blocks = 1 if rule.warm_start else min(n_targets, targets_at_once(kernels))
         workspace = torch.empty(
             n_blocks * kernels.logme_fit_workspace_size(padded),
             dtype=torch.float64,
