@@ -44,24 +44,4 @@ __device__ __forceinline__ float to_float(BFloat16 value) {
 }
 __device__ __forceinline__ float to_float(Half value) { return half_bits_to_float(value.bits); }
 
-// Rows a[0], a[2] of A are `lane / 4`, a[1], a[3] eight below; columns a[0], a[1] are `lane % 4`,
-// a[2], a[3] four to the right. b[0], b[1] are rows `lane % 4` and four below of B's column
-// `lane / 4`. c[0], c[1] are row `lane / 4`, columns 2 (lane % 4) and the next; c[2], c[3] eight
-// rows below.
-__device__ __forceinline__ void mma_m16n8k8_f64(double (&c)[4], const double (&a)[4],
-                                                const double (&b)[2]) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile(
-        "mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-        "{%0,%1,%2,%3};"
-        : "+d"(c[0]), "+d"(c[1]), "+d"(c[2]), "+d"(c[3])
-        : "d"(a[0]), "d"(a[1]), "d"(a[2]), "d"(a[3]), "d"(b[0]), "d"(b[1]));
-#else
-    mma_m8n8k4_f64(c[0], c[1], a[0], b[0]);
-    mma_m8n8k4_f64(c[2], c[3], a[1], b[0]);
-    mma_m8n8k4_f64(c[0], c[1], a[2], b[1]);
-    mma_m8n8k4_f64(c[2], c[3], a[3], b[1]);
-#endif
-}
-
 }  // namespace tk

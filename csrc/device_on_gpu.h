@@ -29,6 +29,25 @@ __device__ __forceinline__ void mma_m8n8k4_f64(double& c0, double& c1, double a,
         : "d"(a), "d"(b));
 }
 
+// The same for 16 x 8 times 8 x 8. a[0] is as `a` above, a[1] eight rows below, a[2] and a[3] four
+// columns to the right of those; b[0] as `b` above, b[1] four rows below; c[0] and c[1] as above, c[2]
+// and c[3] eight rows below those.
+__device__ __forceinline__ void mma_m16n8k8_f64(double (&c)[4], const double (&a)[4],
+                                                const double (&b)[2]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+d"(c[0]), "+d"(c[1]), "+d"(c[2]), "+d"(c[3])
+        : "d"(a[0]), "d"(a[1]), "d"(a[2]), "d"(a[3]), "d"(b[0]), "d"(b[1]));
+#else
+    mma_m8n8k4_f64(c[0], c[1], a[0], b[0]);
+    mma_m8n8k4_f64(c[2], c[3], a[1], b[0]);
+    mma_m8n8k4_f64(c[0], c[1], a[2], b[1]);
+    mma_m8n8k4_f64(c[2], c[3], a[3], b[1]);
+#endif
+}
+
 inline void check_cuda(cudaError_t status, const char* what) {
     if (status != cudaSuccess)
         throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <new>
 #include <numeric>
@@ -29,7 +30,7 @@ constexpr uint64_t kPoison = 0x7ffca5a57ffca5a5u;
 const char kOrderVariable[] = "TRANSFER_KERNELS_HOST_ORDER";
 
 bool same_place(const Site& a, const Site& b) {
-    return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+    return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 void poison(void* memory, size_t bytes) {
@@ -117,6 +118,7 @@ public:
         ready_.clear();
         alive_ = threads_.size();
         waiting_ = 0;
+        in_warp_functions_.assign((threads_.size() + kLanes - 1) / kLanes, 0);
         for (Thread& thread : threads_) {
             thread.fiber.prepare(stacks_.bottom(thread.number), body_);
             make_ready(thread);
@@ -151,6 +153,7 @@ public:
         self.mask = mask;
         self.function = function;
         self.mine = mine;
+        ++in_warp_functions_[self.number / kLanes];
         finish_warp_function_if_complete(self);
         self.fiber.pause();
     }
@@ -196,19 +199,22 @@ private:
     }
 
     void finish_warp_function_if_complete(const Thread& last) {
+        int& arrived = in_warp_functions_[last.number / kLanes];
+        const int awaited = __builtin_popcount(last.mask);
+        if (arrived < awaited) return;
         Thread* const lanes = threads_.data() + last.number / kLanes * kLanes;
         const size_t present = std::min<size_t>(kLanes, threads_.size() - (lanes - threads_.data()));
         void* brought[kLanes] = {};
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             if (!(last.mask >> lane & 1)) continue;
-            if (lane >= present || lanes[lane].state == State::ended)
-                refuse("a warp function whose mask names a lane that is not there", last.site);
+            if (lane >= present) return;
             const Thread& other = lanes[lane];
             if (other.state != State::in_warp_function || other.mask != last.mask) return;
             if (other.function != last.function || !same_place(other.site, last.site)) return;
             brought[lane] = other.mine;
         }
         last.function(brought, last.mask);
+        arrived -= awaited;
         for (unsigned lane = 0; lane < present; ++lane)
             if (last.mask >> lane & 1) make_ready(lanes[lane]);
     }
@@ -241,10 +247,11 @@ private:
     size_t shared_bytes_;
     std::unique_ptr<char, Free> shared_;
     const std::function<void()>& body_;
-    std::vector<Thread*> ready_;
+    std::deque<Thread*> ready_;
     std::vector<void*> poisoned_;
     size_t alive_ = 0;
-    size_t waiting_ = 0;
+    size_t waiting_ = 0;                  // at the barrier
+    std::vector<int> in_warp_functions_;  // by warp
 };
 
 // Makes the block the running one, and nothing running again, whatever happens.
@@ -256,27 +263,27 @@ struct Running {
     }
 };
 
-// C += A B for 8 x 4 times 4 x 8, one rounding for each product, in the order of k.
+// What a lane brings to C += A B, and takes from it, with C of 16 x 8, A of 16 x 8, B of 8 x 8.
 struct Mma {
-    double c0, c1, a, b;
+    double c[4], a[4], b[2];
 
+    // One rounding for each product, in the order of A's columns.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
     __attribute__((target_clones("fma", "default")))
 #endif
     static void multiply(void* const* brought, unsigned) {
-        double a[8][4], b[4][8];
+        double a[16][8], b[8][8];
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             const Mma& self = *static_cast<const Mma*>(brought[lane]);
-            a[lane / 4][lane % 4] = self.a;
-            b[lane % 4][lane / 4] = self.b;
+            for (unsigned i = 0; i < 4; ++i) a[lane / 4 + i % 2 * 8][lane % 4 + i / 2 * 4] = self.a[i];
+            for (unsigned i = 0; i < 2; ++i) b[lane % 4 + i * 4][lane / 4] = self.b[i];
         }
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             Mma& self = *static_cast<Mma*>(brought[lane]);
-            const unsigned row = lane / 4, column = lane % 4 * 2;
-            for (unsigned k = 0; k < 4; ++k) {
-                self.c0 = __builtin_fma(a[row][k], b[k][column], self.c0);
-                self.c1 = __builtin_fma(a[row][k], b[k][column + 1], self.c1);
-            }
+            for (unsigned k = 0; k < 8; ++k)
+                for (unsigned i = 0; i < 4; ++i)
+                    self.c[i] = __builtin_fma(a[lane / 4 + i / 2 * 8][k],
+                                              b[k][lane % 4 * 2 + i % 2], self.c[i]);
         }
     }
 };
@@ -339,11 +346,13 @@ unsigned match_any(unsigned mask, uint64_t value, Site site) {
     return mine.result;
 }
 
-void mma_m8n8k4_f64(double& c0, double& c1, double a, double b, Site site) {
-    Mma mine{c0, c1, a, b};
+void mma_m16n8k8_f64(double (&c)[4], const double (&a)[4], const double (&b)[2], Site site) {
+    Mma mine;
+    std::copy(c, c + 4, mine.c);
+    std::copy(a, a + 4, mine.a);
+    std::copy(b, b + 2, mine.b);
     meet_warp(0xffffffffu, &Mma::multiply, &mine, site);
-    c0 = mine.c0;
-    c1 = mine.c1;
+    std::copy(mine.c, mine.c + 4, c);
 }
 
 // A half's exponent and mantissa, moved into a float, are off by the difference of the biases; the

@@ -110,7 +110,7 @@ T shuffle(unsigned mask, T value, unsigned source, Site site) {
 unsigned ballot(unsigned mask, bool predicate, Site site);
 unsigned match_any(unsigned mask, uint64_t value, Site site);
 float half_bits_to_float(uint16_t bits);
-void mma_m8n8k4_f64(double& c0, double& c1, double a, double b, Site site);
+void mma_m16n8k8_f64(double (&c)[4], const double (&a)[4], const double (&b)[2], Site site);
 
 template <class To, class From>
 To as_bits(From from) {
@@ -270,7 +270,14 @@ namespace tk {
 inline float half_bits_to_float(uint16_t bits) { return host::half_bits_to_float(bits); }
 
 inline void mma_m8n8k4_f64(double& c0, double& c1, double a, double b, TK_SITE) {
-    host::mma_m8n8k4_f64(c0, c1, a, b, site);
+    double c[4] = {c0, c1, 0.0, 0.0};
+    host::mma_m16n8k8_f64(c, {a, 0.0, 0.0, 0.0}, {b, 0.0}, site);
+    c0 = c[0];
+    c1 = c[1];
+}
+
+inline void mma_m16n8k8_f64(double (&c)[4], const double (&a)[4], const double (&b)[2], TK_SITE) {
+    host::mma_m16n8k8_f64(c, a, b, site);
 }
 
 // Runs the kernel to its end.
