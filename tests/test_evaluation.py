@@ -125,16 +125,19 @@ def test_figures_are_bounded_and_need_no_order_of_the_models(pairs, random):
     first, second = (evaluate(*zip(*rows, strict=True)) for rows in (pairs, shuffled))
     for figure, value in first.items():
         assert second[figure] == pytest.approx(value, abs=1e-9, nan_ok=True), figure
-        assert math.isnan(value) or figure.startswith("rel") or -1 <= value <= 1
+        assert math.isnan(value) or figure.startswith("re") or -1 <= value <= 1
 
 
 def test_perfect_and_reversed_orders():
     accuracies = [0.5, 0.7, 0.6, 0.9]
-    assert set(evaluate(accuracies, accuracies).values()) == {1.0}
+    perfect = evaluate(accuracies, accuracies)
+    assert {perfect[f] for f in perfect if not f.startswith("regret")} == {1.0}
+    assert set(perfect.regret.values()) == {0.0}
     reverse = evaluate([-a for a in accuracies], accuracies, ks=(1,))
     assert reverse.kendall == reverse.weighted_kendall == reverse.spearman == -1.0
     assert reverse["recall@1"] == 0.0
     assert reverse["rel@1"] == pytest.approx(0.5 / 0.9)
+    assert reverse["regret@1"] == pytest.approx(0.9 - 0.5)
 
 
 def test_weightings_differ_in_whose_ranks_count():

@@ -1,5 +1,7 @@
 """How well scores predict the true accuracies of the models: rank correlations, recall, regret.
 
+This is one zoo on one target; `transfer_kernels.yardstick` goes over the tasks of a transfer table.
+
 Every function takes ``scores`` first and ``accuracies`` second, either two mappings by model name
 or two sequences in the same order; higher is better in both.
 
@@ -35,8 +37,9 @@ class Evaluation(Mapping[str, float]):
         The same with the weights of Model Spider, which follow the true accuracy alone.
     kendall, pearson, spearman : float
         Kendall's tau-b, Pearson's and Spearman's correlation.
-    recall, rel : dict of int to float
-        ``recall[k]`` and ``rel[k]``, see `recall_at_k` and `rel_at_k`.
+    recall, rel, regret : dict of int to float
+        ``recall[k]``, ``rel[k]`` and ``regret[k]``, see `recall_at_k`, `rel_at_k` and
+        `regret_at_k`.
     n_models : int
         Models that were compared.
     excluded : tuple of str
@@ -53,9 +56,10 @@ class Evaluation(Mapping[str, float]):
     rel: Mapping[int, float]
     n_models: int
     excluded: tuple[str, ...] = field(default=())
+    regret: Mapping[int, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the figures as a flat dictionary, ``recall@k`` and ``rel@k`` included."""
+        """Return the figures as a flat dictionary, ``recall@k`` and the like included."""
         return {
             "weighted_kendall": self.weighted_kendall,
             "weighted_kendall_by_accuracy": self.weighted_kendall_by_accuracy,
@@ -64,6 +68,7 @@ class Evaluation(Mapping[str, float]):
             "spearman": self.spearman,
             **{f"recall@{k}": value for k, value in self.recall.items()},
             **{f"rel@{k}": value for k, value in self.rel.items()},
+            **{f"regret@{k}": value for k, value in self.regret.items()},
         }
 
     def __getitem__(self, figure: str) -> float:
@@ -94,7 +99,7 @@ def evaluate(scores: Values, accuracies: Values, ks: Sequence[int] = (1, 3)) -> 
     accuracies : mapping of str to float, or sequence of float
         True accuracies of the same models, finite.
     ks : sequence of int, default (1, 3)
-        The ``k`` of recall@k and rel@k.
+        The ``k`` of recall@k, rel@k and regret@k.
 
     Raises
     ------
@@ -121,6 +126,7 @@ def evaluate(scores: Values, accuracies: Values, ks: Sequence[int] = (1, 3)) -> 
         rel={k: rel_at_k(score, accuracy, k) for k in ks},
         n_models=int(score.size),
         excluded=excluded,
+        regret={k: regret_at_k(score, accuracy, k) for k in ks},
     )
 
 
@@ -205,6 +211,15 @@ def rel_at_k(scores: Values, accuracies: Values, k: int) -> float:
     x, y = _finite_pair(scores, accuracies)
     best = y.max()
     return float(y[_best_first(x)[: _checked_k(k)]].max() / best) if best > 0 else math.nan
+
+
+def regret_at_k(scores: Values, accuracies: Values, k: int) -> float:
+    """Best accuracy of all minus the best among the k highest scores, in the accuracies' unit.
+
+    Among equal scores the one listed first counts as the higher.
+    """
+    x, y = _finite_pair(scores, accuracies)
+    return float(y.max() - y[_best_first(x)[: _checked_k(k)]].max())
 
 
 def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

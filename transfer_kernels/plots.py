@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .yardstick import Comparison
+
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
 FORMATS = (".png", ".pdf", ".svg")
-_INK, _ACCENT, _FAINT = "#333333", "#0b6e99", "#cccccc"
+_INK, _ACCENT, _FAINT, _CONTROL = "#333333", "#0b6e99", "#cccccc", "#888888"
 
 
 def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
@@ -96,6 +98,52 @@ def plot_against_truth(
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
     return figure
+
+
+def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") -> Figure:
+    """Draw recommenders as rows, best mean on top: the tasks' values, the mean and its interval.
+
+    Controls are grey.
+
+    Parameters
+    ----------
+    comparison : transfer_kernels.yardstick.Comparison
+    figure : str
+        One of ``comparison.figures``.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the figure is unknown or defined for no recommender.
+    """
+    means = {name: comparison.mean(name, figure) for name in comparison.recommenders}
+    means = {name: value for name, value in means.items() if math.isfinite(value)}
+    if not means:
+        raise ValueError(f"figure: {figure} is defined for no recommender here")
+    names = sorted(means, key=means.__getitem__)
+    drawing = _figure(7.2, 1.1 + 0.34 * len(names))
+    axes = drawing.subplots()
+    for place, name in enumerate(names):
+        color = _CONTROL if name.endswith("(control)") else _ACCENT
+        values = [v for v in comparison.values(name, figure).values() if math.isfinite(v)]
+        axes.plot(values, [place] * len(values), "|", color=color, alpha=0.45, markersize=9)
+        axes.plot(comparison.interval(name, figure), [place, place], color=color, linewidth=2.5)
+        axes.plot(means[name], place, "o", color=color, markersize=7)
+        axes.annotate(
+            f"{means[name]:.3f}",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            verticalalignment="center",
+            fontsize=8,
+            color=_INK,
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
+    _strip(axes)
+    return drawing
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
