@@ -11,15 +11,16 @@ import argparse
 import json
 import sys
 
+from . import gpu_tables
 from .machine import ROOT
+from .markdown import percent, seconds, size_text, table
 
 RESULTS = ROOT / "bench" / "results"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- speed table -->", "<!-- /speed table -->"
 
 
 def reports(kind: str) -> list[tuple[str, dict]]:
-    """(name, content) of the committed full measurements of a kind, "table" or "sweep"."""
+    """(name, content) of the committed full measurements of a kind: "table", "sweep" or "gpu"."""
     found = []
     for path in sorted(RESULTS.glob("*.json")):
         content = json.loads(path.read_text())
@@ -28,9 +29,12 @@ def reports(kind: str) -> list[tuple[str, dict]]:
     return found
 
 
-def markdown() -> str:
-    """All tables, one section a machine."""
-    return "\n\n".join(section(content) for _, content in reports("table"))
+def markdown() -> dict[str, str]:
+    """What stands between each pair of markers in README.md."""
+    return {
+        "speed table": "\n\n".join(section(content) for _, content in reports("table")),
+        "gpu table": gpu_tables.section([content for _, content in reports("gpu")], ROOT / "kernels"),
+    }
 
 
 def section(content: dict) -> str:
@@ -174,48 +178,22 @@ def shape(problem: dict, d: int | None = None) -> str:
     return f"{problem['n']:,} × {d or problem['d']}".replace(",", " ")
 
 
-def seconds(value: dict | float | None) -> str:
-    """Three significant digits, in s or ms."""
-    if value is None:
-        return ""
-    value = value["median"] if isinstance(value, dict) else value
-    if value < 0.0995:
-        return f"{significant(1e3 * value)} ms"
-    return f"{significant(value)} s"
-
-
-def significant(value: float) -> str:
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f} %"
-
-
-def size_text(count: float) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def updated(readme: str, tables: str) -> str:
-    """The text with what stands between the markers replaced.
+def updated(readme: str, tables: dict[str, str]) -> str:
+    """The text with what stands between each pair of markers replaced.
 
     Raises
     ------
     ValueError
-        If the markers are not there, once each and in order.
+        If a pair of markers is not there, once and in order.
     """
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end or BEGIN in tail or END in tail:
-        raise ValueError(f"README.md must have {BEGIN} and then {END}, once each")
-    return head + begin + "\n" + (f"\n{tables}\n\n" if tables else "") + end + tail
+    for name, content in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        head, found_begin, rest = readme.partition(begin)
+        _, found_end, tail = rest.partition(end)
+        if not found_begin or not found_end or begin in tail or end in tail:
+            raise ValueError(f"README.md must have {begin} and then {end}, once each")
+        readme = head + begin + "\n" + (f"\n{content}\n\n" if content else "") + end + tail
+    return readme
 
 
 def main() -> None:
@@ -229,7 +207,7 @@ def main() -> None:
 
     tables = markdown()
     if not (options.write or options.check):
-        print(tables)
+        print("\n\n".join(tables.values()))
         return
     before = README.read_text()
     after = updated(before, tables)

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from bench import bounds, data, published, report, timing, work
+from bench import (
+    bounds,
+    data,
+    gpu_tables,
+    machine,
+    markdown,
+    published,
+    report,
+    timing,
+    work,
+)
 from bench.data import Problem
 
 
@@ -44,24 +54,49 @@ def test_work_of_metrics_is_that_of_their_parts():
     assert work.parc(100, 64, 8) > work.parc(100, 64, 4)
 
 
-def test_readme_block_is_replaced_and_nothing_else():
-    readme = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    once = report.updated(readme, "| new |")
-    assert once == f"before\n{report.BEGIN}\n\n| new |\n\n{report.END}\nafter\n"
-    assert report.updated(once, "| new |") == once
-    assert report.updated(once, "") == f"before\n{report.BEGIN}\n{report.END}\nafter\n"
+BEGIN, END = "<!-- times -->", "<!-- /times -->"
 
 
-@pytest.mark.parametrize(
-    "readme", ["", report.BEGIN, report.END + report.BEGIN, 2 * (report.BEGIN + report.END)]
-)
+def test_readme_blocks_are_replaced_and_nothing_else():
+    readme = f"before\n{BEGIN}\nold\n{END}\nafter\n<!-- more -->\n<!-- /more -->\n"
+    tables = {"times": "| new |", "more": "| other |"}
+    once = report.updated(readme, tables)
+    assert once == (
+        f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n<!-- more -->\n\n| other |\n\n<!-- /more -->\n"
+    )
+    assert report.updated(once, tables) == once
+    assert report.updated(once, {"times": "", "more": ""}) == readme.replace("old\n", "")
+
+
+@pytest.mark.parametrize("readme", ["", BEGIN, END + BEGIN, 2 * (BEGIN + END)])
 def test_readme_without_its_markers_is_refused(readme):
     with pytest.raises(ValueError, match="README.md must have"):
-        report.updated(readme, "| new |")
+        report.updated(readme, {"times": "| new |"})
+
+
+def test_gpu_table_tells_what_was_measured():
+    row = {
+        "name": "SFDA", "size": "10 x 2", "backend": "cuda", "error": 1e-12, "extra_bytes": 5e6,
+        "seconds": {"median": 0.02}, "floor_s": 0.005, "plain": None,
+    }  # fmt: skip
+    measured = {
+        "device": {"name": "GPU", "driver": "1", "cuda": "13", "torch": "2"},
+        "ceilings": {"float64_flops": 6e13, "tf32_flops": 4e14, "bytes": 4e12},
+        "commit": "abc", "date": "today", "rows": [row],
+    }  # fmt: skip
+    text = gpu_tables.section([measured], machine.ROOT / "kernels")
+    assert "| SFDA | 10 x 2 | cuda | 20.0 ms | 5.00 ms | 25 % |  | 1e-12 | 5 MB |" in text
+
+
+def test_gpu_table_without_a_measurement_claims_none():
+    text = gpu_tables.section([], machine.ROOT / "kernels")
+    assert "None of this has run on a GPU" in text
+    assert "missing" not in text
+    assert text.count("unproven") == len(list((machine.ROOT / "kernels").glob("*/reference.py")))
 
 
 def test_numbers_are_readable():
-    assert report.seconds(0.01234) == "12.3 ms"
-    assert report.seconds({"median": 0.5}) == "0.50 s"
-    assert report.seconds(123.4) == "123 s"
-    assert report.size_text(2.5e9) == "2.50 GB"
+    assert markdown.seconds(0.01234) == "12.3 ms"
+    assert markdown.seconds({"median": 0.5}) == "0.50 s"
+    assert markdown.seconds(123.4) == "123 s"
+    assert markdown.size_text(2.5e9) == "2.50 GB"
