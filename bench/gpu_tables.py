@@ -8,8 +8,8 @@ from .markdown import percent, seconds, size_text, table
 
 #: How an op's version for a backend is made, in the order in which the backends look for one.
 VERSIONS = {
-    "cuda": {"cuda_gpu": "CUDA C++", "torch_gpu": "cuBLAS, cuSOLVER"},
-    "triton": {"triton_gpu": "Triton", "torch_gpu": "cuBLAS, cuSOLVER"},
+    "cuda": {"cuda_gpu": "CUDA C++", "torch_gpu": "PyTorch"},
+    "triton": {"triton_gpu": "Triton", "torch_gpu": "PyTorch"},
 }
 
 
@@ -31,7 +31,8 @@ def unproven(kernels: Path) -> str:
         "kernel agrees with the definition on the CPU (Triton in its interpreter; the CUDA "
         "sources under a layer that runs a block's threads as fibers, in several orders, with "
         "poisoned shared memory), and compiles for sm_80, sm_90 and sm_100 without a spilled "
-        "register. No time below is claimed; `bench/on_gpu.sh` tests and measures all of it.\n\n"
+        "register. No speed is claimed: `bench/on_gpu.sh` tests and measures all of it. “PyTorch” "
+        "means its operators, cuBLAS and cuSOLVER among them.\n\n"
         + table(["op", "`cuda`", "`triton`", "on a GPU"], rows)
     )
 

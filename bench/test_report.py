@@ -62,7 +62,8 @@ def test_readme_blocks_are_replaced_and_nothing_else():
     tables = {"times": "| new |", "more": "| other |"}
     once = report.updated(readme, tables)
     assert once == (
-        f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n<!-- more -->\n\n| other |\n\n<!-- /more -->\n"
+        f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n"
+        "<!-- more -->\n\n| other |\n\n<!-- /more -->\n"
     )
     assert report.updated(once, tables) == once
     assert report.updated(once, {"times": "", "more": ""}) == readme.replace("old\n", "")
