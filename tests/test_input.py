@@ -105,7 +105,9 @@ def test_malformed_specs(spec):
 
 
 def test_unknown_specs():
-    with pytest.raises(ValueError, match="metric 'leap' is unknown; there are logme, parc, sfda"):
+    known = ", ".join(tk.metric_names())
+    assert known == "fda_score, logme, parc, sfda"
+    with pytest.raises(ValueError, match=f"metric 'leap' is unknown; there are {known}"):
         tk.score(X, y, "leap")
     with pytest.raises(ValueError, match="'parc' has no option 'dims'; its options: n_components"):
         tk.score(X, y, "parc(dims=3)")

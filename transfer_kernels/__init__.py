@@ -8,6 +8,7 @@ from .ensemble import sfda_ensemble
 from .estimators import PARC, SFDA, LogME
 from .evaluation import evaluate
 from .metrics import Problem, UninformativeScoreWarning, metric_names, score
+from .metrics.fda import fda_score
 from .metrics.logme import logme
 from .metrics.parc import parc
 from .metrics.sfda import sfda
@@ -21,6 +22,7 @@ __all__ = [
     "UninformativeScoreWarning",
     "describe_backends",
     "evaluate",
+    "fda_score",
     "logme",
     "metric_names",
     "ops",

@@ -376,3 +376,11 @@ def require_components(n_components: Any, shape: Any) -> None:
             f"n_components={n_components} is out of range for features of shape {tuple(shape)}: "
             f"it must lie between 1 and {min(shape)}"
         )
+
+
+def require_positive_integer(value: Any, name: str) -> None:
+    """Raise unless ``value`` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}={value} is out of range: it must be at least 1")

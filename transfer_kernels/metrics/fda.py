@@ -1,0 +1,119 @@
+"""FDA score: mean posterior of the true class under plain linear discriminant analysis.
+
+    H. Bai, B. Wu, D. Song, C. Zhao, J. Chen: "Fennec", arXiv:2403.06382, 2024.
+
+It stands for the fine-tuned performance of a model on a task in Fennec's transfer phase:
+
+1. features projected on their 32 leading principal components, by the randomised method;
+2. discriminants z_c = x.Sw^-1 mu_c - mu_c.Sw^-1 mu_c / 2 + ln pi_c, Sw the within-class scatter;
+3. the mean over the samples of softmax(z) at their own class.
+
+This is the first stage of SFDA (Shao et al., ECCV 2022) without its shrinkage. Published code finds
+the discriminants by a generalised eigenproblem and fails where Sw is singular; here Sw is shrunk by
+1e-6 towards its mean eigenvalue there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import arrays, ops
+from ..kernels.array_namespace import array_namespace, on_host
+from .problem import Problem
+from .registry import Metric
+from .uninformative import UninformativeScoreWarning
+
+N_COMPONENTS = 32
+RIDGE = 1e-6
+
+#: Sw counts as singular where its eigenvalues reach from 1 to below this.
+SINGULAR = 1e-12
+
+
+def fda_score(
+    features: Any,
+    labels: Any,
+    n_components: int = N_COMPONENTS,
+    *,
+    backend: str | None = None,
+) -> float:
+    """Transferability by plain Fisher discriminant analysis: higher is better.
+
+    Parameters
+    ----------
+    features : (n, d) array or tensor
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    labels : (n,) array, tensor or list
+        Class labels of any hashable kind.
+    n_components : int, default 32
+        Principal components to project on first; all are kept where there are no more. The
+        projection is the randomised one of `transfer_kernels.parc`.
+    backend : str, optional
+        Force a backend; `transfer_kernels.show_backends` lists them.
+
+    Returns
+    -------
+    float
+        Mean posterior of the true class, in (0, 1]. It is measured on the samples that the
+        discriminants were made from: with few samples or classes it is near 1 for any model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `Problem`; also if fewer than two classes occur, no class varies within itself, or
+        n_components is not a positive integer.
+
+    Warns
+    -----
+    UninformativeScoreWarning
+        If there are too few samples for the within-class scatter to have full rank.
+
+    References
+    ----------
+    Bai et al., "Fennec", arXiv:2403.06382, 2024.
+    """
+    return compute(Problem(features, labels, backend), n_components)
+
+
+def compute(problem: Problem, n_components: int = N_COMPONENTS) -> float:
+    """The score of a problem; see `fda_score`."""
+    arrays.require_positive_integer(n_components, "n_components")
+    backend, codes = problem.backend, problem.codes
+    n, n_classes = problem.n_samples, len(problem.classes)
+    d = min(n_components, n, problem.n_features)
+    if d == problem.n_features:  # a rotation changes nothing in the discriminants
+        X, scatter = problem.features, problem.scatter
+    else:
+        X = ops.randomized_pca(problem.features, d, backend=backend)
+        scatter = ops.fisher_scatter(X, codes, n_classes, backend=backend)
+
+    means = scatter.shifted_means
+    within = ops.within_scatter(
+        scatter.shifted_gram, -scatter.shifted_sums, means, n, backend=backend
+    )
+    shrinkage = RIDGE if n - n_classes < d or _is_singular(within) else 0.0
+    center = scatter.counts @ means / n
+    coef, offset = ops.fisher_discriminant(within, means - center, shrinkage, d, backend=backend)
+    log_priors = array_namespace(scatter.counts).log(scatter.counts / n)
+    intercept = log_priors - offset - coef @ (center + scatter.shift)
+    posterior, _ = ops.self_challenging(X, codes, coef, intercept, backend=backend)
+    if n - n_classes < d:
+        warnings.warn(
+            f"the FDA score cannot discriminate well here: {n} samples of {n_classes} classes give "
+            f"the within-class scatter of {d} components no full rank, so that scores saturate "
+            "near 1; use more samples or fewer components",
+            UninformativeScoreWarning,
+            stacklevel=3,
+        )
+    return float(posterior.mean())
+
+
+def _is_singular(within: Any) -> bool:
+    spectrum = np.linalg.eigvalsh(on_host(within), UPLO="U")
+    return bool(spectrum[0] <= SINGULAR * spectrum[-1])
+
+
+METRIC = Metric("fda_score", compute)
