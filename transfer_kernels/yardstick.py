@@ -114,10 +114,11 @@ def by_metric(spec: str, *, backend: str | None = None) -> Recommender:
     canonical = canonical_spec(spec)
 
     def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        return {
-            model: score(*task.features(model), canonical, backend=backend)[canonical]
-            for model in past.models
-        }
+        scores = {}
+        for model in past.models:
+            features, labels = task.labelled_features(model)
+            scores[model] = score(features, labels, canonical, backend=backend)[canonical]
+        return scores
 
     return recommend
 

@@ -54,9 +54,19 @@ class Task:
         if self.feature_source is None:
             raise ValueError(
                 f"task {self.name!r} has no features of any model; give the history a source of "
-                "them with features="
+                "them with features=, or use the performances that it holds"
             )
         return _as_feature_file(self.feature_source(model))
+
+    def labelled_features(self, model: str) -> FeatureFile:
+        """Return the same, and raise ValueError also where there are no labels."""
+        found = self.features(model)
+        if found.labels is None:
+            raise ValueError(
+                f"the features of model {model!r} of task {self.name!r} come without labels; give "
+                "pairs of features and labels"
+            )
+        return found
 
     def proxy(self) -> FeatureFile:
         """Return the features that one large model, the proxy, has of the task.
@@ -364,11 +374,13 @@ class TransferHistory:
         from ..metrics import canonical_spec, score
 
         spec = canonical_spec(metric)
-        matrix = [
-            [score(*self.features(model, task), spec, backend=backend)[spec] for task in self.tasks]
-            for model in self.models
-        ]
-        return self.with_performance(matrix)
+
+        def scored(model: str, task: Task) -> float:
+            features, labels = task.labelled_features(model)
+            return score(features, labels, spec, backend=backend)[spec]
+
+        tasks = [self.task(name) for name in self.tasks]
+        return self.with_performance([[scored(m, task) for task in tasks] for m in self.models])
 
     def __repr__(self) -> str:
         return (
