@@ -1,0 +1,102 @@
+"""`parc_correlation` by CUDA kernels: tiles of pairs, sorted and counted in shared memory.
+
+Which bins are counted, and what follows from the counts, is up to `tensor_ranks`; the kernels are
+in csrc/parc_correlation.cu. Label vectors are left to `torch_gpu`.
+"""
+
+import torch
+
+from ..cuda_runtime import address, module_for
+from ..torch_runtime import current_stream
+from . import torch_gpu
+from .tensor_ranks import BINS, N_CELLS, TOLERANCE, uniform_level
+from .tensor_rows import KEPT_BYTES
+from .torch_gpu import SORT_LIMIT, parc_correlation_vectors
+
+__all__ = ["bounded_correlation", "parc_correlation", "parc_correlation_vectors"]
+
+#: Rows and columns of a tile of pairs, and what features are filled up to, as in csrc.
+PAIR_TILE = 128
+FEATURE_STEP = 16
+#: Tiles of pairs that are sorted before they are counted, 32 KiB each.
+CHUNK_TILES = 4096
+
+
+class KeyCounter(torch_gpu.KeyCounter):
+    """As `torch_gpu.KeyCounter`, by the kernels."""
+
+    MULTIPLES = PAIR_TILE, FEATURE_STEP
+
+    def sample(self):
+        """(2, N_CELLS) counts in cells of the pairs of a few rows."""
+        positions = self._sampled()
+        rows = self._rows.at(positions)
+        stripes = [(0, rows, 0, rows)]
+        level = uniform_level(rows.device)
+        counts = self._count(stripes, self._codes[positions], [level], N_CELLS.bit_length())
+        return counts[:, :N_CELLS]
+
+    def __call__(self, levels):
+        """(2, bins) counts of pairs of different and of the same class."""
+        return self._count(
+            self._rows.stripe_pairs(), self._codes, levels, self._bins.bit_length() - 1
+        )
+
+    def _count(self, stripe_pairs, codes, levels, bin_bits):
+        count_pairs = _PairCounts(codes, levels, bin_bits)
+        for stripes in stripe_pairs:
+            count_pairs.add(*stripes)
+        return count_pairs.counts.view(2, 1 << bin_bits)
+
+
+class _PairCounts:
+    """Counts of pairs in the bins of the last of the levels, and the kernels' scratch memory."""
+
+    def __init__(self, codes, levels, bin_bits):
+        self._module = module_for(codes)
+        self._codes, self._levels, self._bin_bits = codes, levels, bin_bits
+        self.counts = torch.zeros(2 << bin_bits, dtype=torch.int64, device=codes.device)
+        tiles = -(-len(codes) // PAIR_TILE)
+        self._chunk = min(CHUNK_TILES, tiles * tiles)
+        runs = self._module.digit_count(bin_bits) + 1
+        scratch = {"dtype": torch.int16, "device": codes.device}
+        self._entries = torch.empty(self._chunk * PAIR_TILE * PAIR_TILE, **scratch)
+        self._starts = torch.empty(self._chunk * runs, **scratch)
+
+    def add(self, first, rows, second, columns):
+        """Add the pairs i < j of two stripes of unit rows with these first positions."""
+        self._module.count_pairs(
+            self._stripe(first, rows),
+            self._stripe(second, columns),
+            depth=rows.shape[1],
+            diagonal=first == second,
+            cells=address(self._levels[0].cells),
+            refined=[
+                (address(level.cell_of), address(level.start), address(level.shift), level.bits)
+                for level in self._levels[1:]
+            ],
+            bin_bits=self._bin_bits,
+            chunk_tiles=self._chunk,
+            entries=address(self._entries),
+            starts=address(self._starts),
+            counts=address(self.counts),
+            stream=current_stream(rows),
+        )
+
+    def _stripe(self, first, rows):
+        n_rows = min(len(rows), len(self._codes) - first)
+        return address(rows), address(self._codes[first:]), n_rows
+
+
+def bounded_correlation(
+    X, codes, sort_limit=SORT_LIMIT, bins=BINS, tolerance=TOLERANCE, kept_bytes=KEPT_BYTES
+):
+    """The coefficient and the bound of the error that binning may have caused (0 when sorted)."""
+    return torch_gpu.bounded_correlation(
+        X, codes, sort_limit, bins, tolerance, kept_bytes, counter=KeyCounter
+    )
+
+
+def parc_correlation(X, codes):
+    """See the contract in the package's docstring."""
+    return bounded_correlation(X, codes)[0]
