@@ -167,14 +167,21 @@ def pretrain(model: Model, source: Task | None, effort: Effort) -> tuple[nn.Modu
     return backbone, test_accuracy(network, source)
 
 
-def fine_tune(backbone: nn.Module, width: int, target: Task, epochs: int, seed: int) -> float:
+def fine_tune(
+    backbone: nn.Module,
+    width: int,
+    target: Task,
+    epochs: int,
+    seed: int,
+    n_labelled: int = LABELLED,
+) -> float:
     """Fine-tune a copy of a backbone under a new head, and measure its accuracy on the target.
 
     The seed draws the labelled images, the head and the order of the batches.
     """
     labelled, _ = train_test_split(
         np.arange(len(target.train_labels)),
-        train_size=LABELLED,
+        train_size=n_labelled,
         stratify=target.train_labels,
         random_state=seed,
     )
@@ -248,7 +255,8 @@ def write_truth(path: Path, zoo: list[Transfer]) -> None:
             )
 
 
-def _wrapped(text: str, bullet: str = "") -> str:
+def wrapped(text: str, bullet: str = "") -> str:
+    """Break a paragraph of a README into lines."""
     return textwrap.fill(
         text,
         width=100,
@@ -266,7 +274,7 @@ def readme_lines(zoo: list[Transfer], effort: Effort) -> Iterator[str]:
     n = len(zoo[0].features)
 
     yield "# A zoo of small networks, and how well each learns scikit-learn's digits\n"
-    yield _wrapped(
+    yield wrapped(
         f"{len(zoo)} networks, pre-trained on tasks made from real photographs (or on nothing), "
         "their features of handwritten digits, and their accuracy there after fine-tuning."
     )
@@ -280,10 +288,10 @@ def readme_lines(zoo: list[Transfer], effort: Effort) -> Iterator[str]:
         "`layers` counts convolutions and linear layers with the head; `parameters` leaves the "
         "head out.",
     ):
-        yield _wrapped(text, "- ")
+        yield wrapped(text, "- ")
 
     yield "\n## How it was made\n"
-    yield _wrapped(
+    yield wrapped(
         f"`python examples/make_digits_zoo.py`, seed {SEED}, with Python "
         f"{platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
         f"scikit-learn {sklearn.__version__}, scikit-image {skimage.__version__}. One machine "
@@ -305,7 +313,7 @@ def readme_lines(zoo: list[Transfer], effort: Effort) -> Iterator[str]:
         f"models), that of the mean of {runs} seeds {noise / np.sqrt(runs):.1f}. Models that are "
         "closer than that are ties.",
     ):
-        yield _wrapped(text, "- ")
+        yield wrapped(text, "- ")
 
     yield "\n## Source tasks\n"
     for name, source in SOURCES.items():
@@ -324,7 +332,7 @@ def readme_lines(zoo: list[Transfer], effort: Effort) -> Iterator[str]:
         )
 
     yield "\n## Images\n"
-    yield _wrapped(
+    yield wrapped(
         "Credits and licences as scikit-image and scikit-learn state them. The zoo holds features, "
         "no image. The digits are part of UCI's Optical Recognition of Handwritten Digits "
         "(E. Alpaydin, C. Kaynak, 1998); scikit-learn states no licence for them, UCI lists "

@@ -104,15 +104,28 @@ def crops(
     origin : ndarray of int64, shape (n,)
         Index into `names`.
     """
+    borders = {name: int(len(photograph(name)) * (1 - HELD_OUT)) for name in names}
+    parts = [
+        photograph(name)[border:] if held_out else photograph(name)[:border]
+        for name, border in borders.items()
+    ]
+    return cut(parts, n, rng, most_zoom)
+
+
+def cut(
+    pictures: list[NDArray[np.float64]],
+    n: int,
+    rng: np.random.Generator,
+    most_zoom: int,
+    least_zoom: int = 1,
+) -> Sample:
+    """Cut as `crops` does, from given pictures of any size; returns the same."""
     images = np.empty((n, SIDE, SIDE))
-    origin = rng.integers(len(names), size=n)
-    for i, name in enumerate(origin):
-        pixels = photograph(names[name])
-        border = int(len(pixels) * (1 - HELD_OUT))
-        pixels = pixels[border:] if held_out else pixels[:border]
+    origin = rng.integers(len(pictures), size=n)
+    for i, pixels in enumerate(pictures[picture] for picture in origin):
         flat = True
         while flat:
-            zoom = rng.integers(1, most_zoom + 1)
+            zoom = rng.integers(least_zoom, most_zoom + 1)
             top, left = rng.integers(np.array(pixels.shape) - zoom * SIDE + 1)
             crop = pixels[top : top + zoom * SIDE, left : left + zoom * SIDE]
             images[i] = crop.reshape(SIDE, zoom, SIDE, zoom).mean(axis=(1, 3))
