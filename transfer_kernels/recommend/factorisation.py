@@ -12,6 +12,9 @@ Matrix = NDArray[np.float64]
 #: Penalty of `place_in_factors`, as a part of the vectors' mean square.
 PENALTY = 1e-6
 
+#: Gradients below this part of their terms are rounding: the start may be the solution.
+ROUNDING = 1e-12
+
 
 class Factors(NamedTuple):
     """P ~= rows columns^T.
@@ -73,6 +76,7 @@ def nonnegative_factors(
         observed, filled = np.where(known, P, 0.0), _fill_gaps(P, known)
     U, V = _nndsvda(filled, n_factors)
     row_penalty, column_penalty = regularisation * n_columns, regularisation * n_rows
+    rounding = ROUNDING * float(np.abs(observed).sum()) * float(np.abs(V).max())
     first, converged, n_iter = 0.0, False, 0
     while n_iter < max_iter and not converged:
         n_iter += 1
@@ -80,7 +84,7 @@ def nonnegative_factors(
         transposed = None if mask is None else mask.T
         violation += _sweep(V, U, observed.T, transposed, column_penalty)
         first = first or violation
-        converged = violation <= tol * first
+        converged = violation <= max(tol * first, rounding)
     residual = observed - U @ V.T
     count = P.size
     if mask is not None:

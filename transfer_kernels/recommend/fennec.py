@@ -100,9 +100,12 @@ class Fennec(_Estimator):
     performance_ : (M, T) array
         The matrix, gaps NaN, before scaling.
     model_vectors_ : (M, k) array
-        U. With `to`, a tensor.
+        U.
     task_vectors_ : (T, k) array
         V.
+    scoring_vectors_ : (M, k) or (M, k + 1) array
+        [(1 - w) U | w times the meta phase's part of each model]: what a placed task is multiplied
+        by. A tensor after `to`.
     reconstruction_error_ : float
         Root mean square of P - U V^T where P is known, after scaling.
 
@@ -190,19 +193,25 @@ class Fennec(_Estimator):
         )
         self.models_, self.tasks_ = scored.models, scored.tasks
         self.performance_ = performance
-        self.model_vectors_: Any = factors.rows
+        self.model_vectors_ = factors.rows
         self.task_vectors_ = factors.columns
         self.reconstruction_error_ = factors.error
         self.n_iter_ = factors.n_iter
         self.meta_: MetaRegression | None = None
-        self.meta_scores_: Any = np.zeros(len(self.models_))
+        meta_parts = None
         if self.meta_weight > 0:
-            self.meta_ = MetaRegression.fit(scored, scaled, architectures)
-            self.meta_scores_ = self.meta_.model_parts
+            self.meta_, meta_parts = MetaRegression.fit(scored, scaled, architectures)
+        self.scoring_vectors_: Any = self._scoring(self.model_vectors_, meta_parts)
         self.regressor_: Regressor | None = None
         if history.has_proxies:
             self.regressor_ = self._fit_regressor(history)
         return self
+
+    def _scoring(self, vectors: Matrix, meta_parts: Matrix | None) -> Matrix:
+        if meta_parts is None:
+            return vectors
+        w = float(self.meta_weight)
+        return np.hstack([(1.0 - w) * vectors, w * meta_parts[:, None]])
 
     def _fit_regressor(self, history: TransferHistory) -> Regressor:
         images = [self._proxy_images(history.proxy(task), task) for task in self.tasks_]
@@ -285,19 +294,20 @@ class Fennec(_Estimator):
             )
         rows = [self._model_index(model) for model in performance]
         values = _vector(performance, "performance")
-        return place_in_factors(on_host(self.model_vectors_)[rows], values)
+        return place_in_factors(self.model_vectors_[rows], values)
 
     def score(self, task: Task | Placement | Any) -> Any:
         """Return the scores of all models (M,), in the order of ``models_``.
 
-        One inner product for each model, where the model vectors are (see `to`).
+        One inner product for each model, where the scoring vectors are (see `to`).
         """
         placement = task if isinstance(task, Placement) else self.place(task)
-        w = float(self.meta_weight)
-        scores = self.model_vectors_ @ beside(self.model_vectors_, (1.0 - w) * placement.vector)
-        if self.meta_ is not None:
-            scores += w * self.meta_scores_
-            scores += w * self.meta_.task_part(placement.facts)
+        if self.meta_ is None:
+            return self.scoring_vectors_ @ beside(self.scoring_vectors_, placement.vector)
+        # The last factor of a placed task multiplies the meta phase's part of each model.
+        vector = np.append(placement.vector, 1.0)
+        scores = self.scoring_vectors_ @ beside(self.scoring_vectors_, vector)
+        scores += self.meta_weight * self.meta_.task_part(placement.facts)
         return scores
 
     def recommend(self, task: Task | Placement | Any, k: int | None = None) -> dict[str, float]:
@@ -370,10 +380,12 @@ class Fennec(_Estimator):
                 "scaling takes none"
             )
         vector = place_in_factors(self.task_vectors_[known], scaled[known])
+        part = None
         if self.meta_ is not None:
-            part = self.meta_.model_part(name, facts or {}, architecture)
-            self.meta_scores_ = _appended(self.meta_scores_, np.array([part]))
-        self.model_vectors_ = _appended(self.model_vectors_, vector[None])
+            part = np.array([self.meta_.model_part(name, facts or {}, architecture)])
+        added = self._scoring(vector[None], part)
+        self.scoring_vectors_ = _appended(self.scoring_vectors_, added)
+        self.model_vectors_ = np.vstack([self.model_vectors_, vector])
         self.models_ = (*self.models_, name)
         self.performance_ = np.vstack([self.performance_, row])
         return self
@@ -399,14 +411,18 @@ class Fennec(_Estimator):
         return performance
 
     def to(self, device: str) -> Fennec:
-        """Keep the model vectors on a device, as tensors, and score there; returns self.
+        """Score on a device such as "cuda", with the scoring vectors as a tensor; returns self.
 
-        ``"host"`` gives NumPy arrays again. Needs PyTorch.
+        ``"host"`` gives NumPy arrays again.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
         """
         self._require_fitted()
-        for name in ("model_vectors_", "meta_scores_"):
-            array = on_host(getattr(self, name))
-            setattr(self, name, array if device == "host" else _tensor(array, device))
+        array = on_host(self.scoring_vectors_)
+        self.scoring_vectors_ = array if device == "host" else _tensor(array, device)
         return self
 
     # ------------------------------------------------------------------ save and load
@@ -421,7 +437,8 @@ class Fennec(_Estimator):
         """
         self._require_fitted()
         tensors = {
-            "model_vectors": on_host(self.model_vectors_),
+            "model_vectors": self.model_vectors_,
+            "scoring_vectors": on_host(self.scoring_vectors_),
             "task_vectors": self.task_vectors_,
             "performance": self.performance_,
         }
@@ -440,7 +457,6 @@ class Fennec(_Estimator):
                 tensors[f"regressor.{name}"] = array
         if self.meta_ is not None:
             content["meta"] = self.meta_.names()
-            tensors["meta_scores"] = on_host(self.meta_scores_)
             for name, array in self.meta_.arrays().items():
                 tensors[f"meta.{name}"] = array
         save_state(folder, "fennec", content, tensors)
@@ -467,6 +483,7 @@ class Fennec(_Estimator):
         fennec = cls(**content["options"])
         fennec.models_, fennec.tasks_ = tuple(content["models"]), tuple(content["tasks"])
         fennec.model_vectors_ = tensors["model_vectors"]
+        fennec.scoring_vectors_ = tensors["scoring_vectors"]
         fennec.task_vectors_ = tensors["task_vectors"]
         fennec.performance_ = tensors["performance"]
         fennec.reconstruction_error_ = content["reconstruction_error"]
@@ -480,9 +497,7 @@ class Fennec(_Estimator):
         fennec.regressor_, fennec.meta_ = None, None
         if content["regressor"] is not None:
             fennec.regressor_ = REGRESSORS[content["regressor"]](**under("regressor.", tensors))
-        fennec.meta_scores_ = np.zeros(len(fennec.models_))
         if content["meta"] is not None:
-            fennec.meta_scores_ = tensors["meta_scores"]
             fennec.meta_ = MetaRegression.restored(content["meta"], under("meta.", tensors))
         return fennec
 

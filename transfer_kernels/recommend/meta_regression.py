@@ -33,8 +33,6 @@ class MetaRegression:
     model_weights, task_weights : (a,), (b,) arrays
         Of the columns as they are, not standardised.
     intercept : (1,) array
-    model_parts : (M,) array
-        What each model of `fit` adds to its predictions, intercept included.
     """
 
     model_facts: tuple[str, ...]
@@ -43,11 +41,18 @@ class MetaRegression:
     model_weights: Matrix
     task_weights: Matrix
     intercept: Matrix
-    model_parts: Matrix
 
     @classmethod
-    def fit(cls, history: TransferHistory, target: Matrix, architectures: Any) -> MetaRegression:
+    def fit(
+        cls, history: TransferHistory, target: Matrix, architectures: Any
+    ) -> tuple[MetaRegression, Matrix]:
         """Fit to the known entries of a matrix of the history's shape.
+
+        Returns
+        -------
+        regression : MetaRegression
+        model_parts : (M,) array
+            What each model adds to its predictions, intercept included.
 
         Raises
         ------
@@ -66,15 +71,10 @@ class MetaRegression:
                 "meta_weight=0"
             )
         model_weights, task_weights, intercept = _least_squares(A, B, target)
-        return cls(
-            model_facts,
-            task_facts,
-            names,
-            model_weights,
-            task_weights,
-            np.array([intercept]),
-            A @ model_weights + intercept,
+        fitted = cls(
+            model_facts, task_facts, names, model_weights, task_weights, np.array([intercept])
         )
+        return fitted, A @ model_weights + intercept
 
     def model_part(self, name: str, facts: Mapping[str, float], architecture: Any) -> float:
         """Return what a new model adds to its predictions.
@@ -137,13 +137,12 @@ class MetaRegression:
 
     @classmethod
     def restored(cls, names: Mapping[str, Any], arrays: Mapping[str, Matrix]) -> MetaRegression:
-        """Make it again of `names` and `arrays`; ``model_parts`` are left empty."""
+        """Make it again of `names` and `arrays`."""
         kinds = names["architecture_names"]
         return cls(
             tuple(names["model_facts"]),
             tuple(names["task_facts"]),
             None if kinds is None else tuple(kinds),
-            model_parts=np.zeros(0),
             **arrays,
         )
 

@@ -72,7 +72,8 @@ class Forest:
             ) from None
         X = np.concatenate([np.asarray(x, dtype=np.float32) for x in images])
         y = np.repeat(places, [len(x) for x in images], axis=0)
-        fitted = RandomForestRegressor(n_trees, random_state=seed).fit(X, y)
+        target = y[:, 0] if y.shape[1] == 1 else y
+        fitted = RandomForestRegressor(n_trees, random_state=seed).fit(X, target)
         trees = [one.tree_ for one in fitted.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
         own = [np.arange(tree.node_count) for tree in trees]
