@@ -14,13 +14,17 @@ struct BlockBand {
     const double* values;
     int64_t stride;
     int64_t size;
-    int64_t n_blocks;
+    int n_blocks;
 
-    __device__ __forceinline__ const double* diagonal(int64_t block) const {
-        return values + block * kBand * stride + block * kBand;
+    __device__ __forceinline__ const double* diagonal(int block) const {
+        return values + block * kBand * (stride + 1);
     }
-    __device__ __forceinline__ const double* right(int64_t block) const {
+    __device__ __forceinline__ const double* right(int block) const {
         return diagonal(block) + kBand;
+    }
+    // Within these, in fewer registers than 64-bit numbers take.
+    __device__ __forceinline__ int offset(int row, int column) const {
+        return row * static_cast<int>(stride) + column;
     }
 };
 

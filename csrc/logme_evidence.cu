@@ -67,6 +67,8 @@ void finish_update(const ReductionArgs& args, int64_t first, void* stream) {
 
 namespace {
 
+__host__ __device__ int blocks_in(int64_t padded) { return static_cast<int>(padded / kBand); }
+
 // Degrees of freedom over energy, kept in the range of precisions.
 __device__ __forceinline__ double precision(double degrees, double energy, double least) {
     if (energy < least * least) energy = least * least;
@@ -74,84 +76,112 @@ __device__ __forceinline__ double precision(double degrees, double energy, doubl
     return quotient < least ? least : quotient > largest ? largest : quotient;
 }
 
-// Every thread of a block holds the same values of these.
+// In shared memory.
 struct Target {
-    double alpha, beta, ratio, norm, residual;
+    double alpha, beta;
+    double ratio, norm, residual;  // t, m.m and |y - F m|^2 of the last m
+    bool converged;
 };
 
-// One target a thread block at a time, to its convergence.
-__global__ void __launch_bounds__(kSweepThreads, 2) fit_targets_kernel(const FitArgs args) {
-    TK_DYNAMIC_SHARED(SweepShared, shared);
-    ShiftedBand shifted{};
-    shifted.band = {args.matrix, args.padded, args.size, args.padded / kBand};
-    shifted.drop_null = !args.dual;  // primal moments have no part in the null space but rounding
-    const BlockBand& band = shifted.band;
-    const Workspace workspace(
-        args.workspace + blockIdx.x * Workspace::elements(band.n_blocks), band.n_blocks);
+// The next alpha and beta; `norm` is that of (gram + t I)^-1 moments, `image` its product with the
+// gram matrix between.
+__device__ void update(const FitArgs& args, const Elimination& found, double norm, double image,
+                       double square, Target& target) {
+    const double t = target.alpha / target.beta;
+    target.ratio = t;
+    target.norm = args.dual ? image : norm;
+    target.residual = args.dual ? t * t * norm : square - found.energy - t * norm;
+    if (target.residual < 0.0) target.residual = 0.0;
+    const double noise = static_cast<double>(args.n_samples - args.size) + found.left_over;
+    const double least = args.smallest_precision;
+    target.alpha = precision(found.fitted, target.norm + args.epsilon, least);
+    target.beta = precision(noise, target.residual + args.epsilon, least);
+    target.converged = fabs(target.alpha / target.beta - t) <= args.tolerance * t;
+}
 
+__device__ void conclude(const FitArgs& args, double log_determinant, const Target& target,
+                         double* results) {
+    const double n = static_cast<double>(args.n_samples), size = static_cast<double>(args.size);
+    const double log_alpha = log(target.alpha), log_beta = log(target.beta);
+    const double counted = args.full_spectrum ? size : static_cast<double>(args.n_features);
+    const double added = args.epsilon_in_evidence ? args.epsilon : 0.0;
+    const double evidence = counted * log_alpha + n * log_beta -
+                            (log_determinant + size * log_beta) -
+                            target.beta * (target.residual + added) -
+                            target.alpha * (target.norm + added) -
+                            n * 1.837877066409345484;  // ln 2 pi
+    results[0] = 0.5 * evidence / n;
+    results[args.n_targets] = target.alpha;
+    results[2 * args.n_targets] = target.beta;
+    results[3 * args.n_targets] = target.ratio;
+}
+
+// Bounds on t that the band has: in shared memory.
+struct Scales {
+    double mean;   // eigenvalue
+    double noise;  // rounding error in the band
+};
+
+__device__ void find_scales(const BlockBand& band, SweepShared& shared, Scales& scales) {
     double trace[4] = {}, largest = 0.0;
-    for (int64_t i = threadIdx.x; i < args.size; i += kSweepThreads)
-        trace[0] += args.matrix[i * args.padded + i];
-    for (int64_t i = threadIdx.x % 32; i < args.size; i += 32) {
-        const double value = args.matrix[i * args.padded + i];
+    for (int64_t i = threadIdx.x; i < band.size; i += kSweepThreads)
+        trace[0] += band.values[i * band.stride + i];
+    for (int64_t i = threadIdx.x % 32; i < band.size; i += 32) {
+        const double value = band.values[i * band.stride + i];
         if (value > largest) largest = value;
     }
     for (int distance = 16; distance > 0; distance /= 2) {
         const double other = __shfl_xor_sync(kFullMask, largest, distance);
         if (other > largest) largest = other;
     }
-    sum_over_threads(trace, *shared);
-    const double mean = trace[0] / static_cast<double>(args.size);
+    sum_over_threads(trace, shared);
     constexpr double kRounding = 4.0 * 2.220446049250313e-16;
-    shifted.noise = kRounding * largest;
+    if (threadIdx.x == 0) scales = {trace[0] / static_cast<double>(band.size), kRounding * largest};
+}
 
-    const double n = static_cast<double>(args.n_samples);
-    const double size = static_cast<double>(args.size);
-    Target target{};
+// One target a thread block at a time, to its convergence.
+__global__ void __launch_bounds__(kSweepThreads, 2) fit_targets_kernel(const FitArgs args) {
+    TK_DYNAMIC_SHARED(SweepShared, shared);
+    TK_SHARED(Target, target, [1]);
+    TK_SHARED(Scales, scales, [1]);
+    const BlockBand band{args.matrix, args.padded, args.size, blocks_in(args.padded)};
+    const Workspace workspace(
+        args.workspace + blockIdx.x * Workspace::elements(band.n_blocks), band.n_blocks);
+    find_scales(band, *shared, *scales);
+
     for (int64_t k = blockIdx.x; k < args.n_targets; k += gridDim.x) {
         const double* const moments = args.matrix + (args.padded + k) * args.padded;
-        if (!args.warm_start || k == 0) target.alpha = target.beta = 1.0;
-        for (int64_t round = 0; round < args.max_rounds; ++round) {
-            const double t = shifted.t = target.alpha / target.beta;
-            shifted.shift_is_large = t >= mean;
-            const Elimination found = eliminate(shifted, moments, workspace, *shared);
-            const double norm = substitute_back(shifted, workspace, *shared);
-            target.ratio = t;
-            target.norm = args.dual ? quadratic_form(band, workspace, *shared) : norm;
-            target.residual =
-                args.dual ? t * t * norm : args.squares[k] - found.energy - t * norm;
-            if (target.residual < 0.0) target.residual = 0.0;
-            const double noise = n - size + found.left_over;
-            const double least = args.smallest_precision;
-            target.alpha = precision(found.fitted, target.norm + args.epsilon, least);
-            target.beta = precision(noise, target.residual + args.epsilon, least);
-            if (fabs(target.alpha / target.beta - t) <= args.tolerance * t) break;
-        }
-
-        shifted.t = target.alpha / target.beta;
-        shifted.shift_is_large = shifted.t >= mean;
-        const Elimination found = eliminate(shifted, moments, workspace, *shared);
         if (threadIdx.x == 0) {
-            const double log_alpha = log(target.alpha), log_beta = log(target.beta);
-            const double counted =
-                args.full_spectrum ? size : static_cast<double>(args.n_features);
-            const double added = args.epsilon_in_evidence ? args.epsilon : 0.0;
-            const double evidence = counted * log_alpha + n * log_beta -
-                                    (found.log_determinant + size * log_beta) -
-                                    target.beta * (target.residual + added) -
-                                    target.alpha * (target.norm + added) -
-                                    n * 1.837877066409345484;  // ln 2 pi
-            args.results[k] = 0.5 * evidence / n;
-            args.results[args.n_targets + k] = target.alpha;
-            args.results[2 * args.n_targets + k] = target.beta;
-            args.results[3 * args.n_targets + k] = target.ratio;
+            if (!args.warm_start || k == 0) target->alpha = target->beta = 1.0;
+            target->converged = false;
         }
+        for (int64_t round = 0;; ++round) {
+            if (threadIdx.x == 0) {
+                Shift& shift = shared->shift;
+                shift.t = target->alpha / target->beta;
+                shift.noise = scales->noise;
+                shift.is_large = shift.t >= scales->mean;
+                // The primal moments have no part in the null space but rounding errors.
+                shift.drop_null = !args.dual;
+            }
+            __syncthreads();
+            const Elimination found = eliminate(band, moments, workspace, *shared);
+            if (round == args.max_rounds || target->converged) {
+                if (threadIdx.x == 0)
+                    conclude(args, found.log_determinant, *target, args.results + k);
+                break;
+            }
+            const double norm = substitute_back(band.n_blocks, workspace, *shared);
+            const double image = args.dual ? quadratic_form(band, workspace, *shared) : 0.0;
+            if (threadIdx.x == 0) update(args, found, norm, image, args.squares[k], *target);
+        }
+        __syncthreads();
     }
 }
 
 }  // namespace
 
-int64_t fit_workspace_size(int64_t padded) { return Workspace::elements(padded / kBand); }
+int64_t fit_workspace_size(int64_t padded) { return Workspace::elements(blocks_in(padded)); }
 
 void fit_targets(const FitArgs& args, void* stream) {
     launch(fit_targets_kernel, dim3(static_cast<unsigned>(args.n_blocks)), dim3(kSweepThreads),
