@@ -10,9 +10,14 @@ from typing import Any
 
 #: Public name to the module that defines it.
 _HOMES = {
+    "ArchitectureEmbedding": "architecture_embedding",
+    "ArchitectureGraph": "autograd_graph",
+    "archi2vec": "architecture_embedding",
+    "architecture_graph": "autograd_graph",
     "Fennec": "fennec",
     "Task": "history",
     "TransferHistory": "history",
+    "by_fennec": "recommenders",
 }
 
 __all__ = list(_HOMES)
