@@ -7,15 +7,14 @@ namespace tk {
 namespace {
 
 void call(const py::tuple& X, Address order, Address codes, Address starts, int64_t n_classes,
-          Address weights, Address roots, Address shift, Address workspace, Address gram,
+          Address weights, bool weighted, Address shift, Address workspace, Address gram,
           Address sums, Address counts, int n_blocks, Address stream) {
     FisherScatterCudaArgs args{};
     args.X = device_matrix(X);
     if (n_classes < 1 || n_blocks < 1)
         throw py::value_error("n_classes and n_blocks must be positive");
-    if (!weights != !roots) throw py::value_error("roots goes with weights");
     args.weights = pointer<const double>(weights);
-    args.roots = pointer<const double>(roots);
+    args.weighted = weighted;
     args.shift = pointer<const double>(shift);
     args.order = pointer<const int64_t>(order);
     args.codes = pointer<const int64_t>(codes);
@@ -35,7 +34,7 @@ void call(const py::tuple& X, Address order, Address codes, Address starts, int6
 void bind_fisher_scatter_cuda(py::module_& module) {
     module.def("fisher_scatter", &call, py::arg("X"), py::kw_only(), py::arg("order"),
                py::arg("codes"), py::arg("starts"), py::arg("n_classes"), py::arg("weights"),
-               py::arg("roots"), py::arg("shift"), py::arg("workspace"), py::arg("gram"),
+               py::arg("weighted"), py::arg("shift"), py::arg("workspace"), py::arg("gram"),
                py::arg("sums"), py::arg("counts"), py::arg("n_blocks"), py::arg("stream"),
                "Fill gram (upper triangle), sums and counts around the shift; see "
                "csrc/fisher_scatter_cuda.h.");

@@ -16,17 +16,17 @@ struct ClassSumsInput {
     const T* x;
     int64_t n, d, row_stride, col_stride;
     const double* shift;
-    const double* weights;  // or null: all one
+    const double* weights;
     const int64_t* order;   // the samples sorted by class
     const int64_t* codes;   // their classes, sorted
-    const int64_t* starts;  // (n_classes + 1): where each class starts among them
-    int64_t n_classes, chunk_rows;
+    const int64_t* starts;  // where each class starts among them, and the last one ends
+    int64_t chunk_rows;
 };
 
 // A chunk's part of a class. Along the sorted samples the sum grows with every part.
 __device__ __forceinline__ int64_t class_part(int64_t chunk, int64_t code) { return chunk + code; }
 
-// parts: (parts, d + 1) sums with the weights, then as many with their roots if there are weights.
+// parts: (parts, d + 1) sums with the weights, then, if weighted, as many with their roots.
 template <class T, bool kWeighted>
 __global__ void __launch_bounds__(kSumThreads)
     sum_chunks(ClassSumsInput<T> input, int64_t n_parts, double* parts) {

@@ -32,11 +32,12 @@ int64_t part_count(int64_t n, int64_t n_classes) {
 template <class T>
 void make_gram(const T* x, const FisherScatterCudaArgs& args, void* stream) {
     const DeviceMatrix& X = args.X;
-    const GramInput<T> input{x, X.rows, X.cols, X.row_stride, X.col_stride, args.roots, args.shift};
+    const GramInput<T> input{x,           X.rows,       X.cols,    X.row_stride,
+                             X.col_stride, args.weights, args.shift};
     const TriangleSchedule schedule = gram_schedule(X.rows, X.cols, args.n_blocks);
-    const bool along_columns = magnitude(X.col_stride) <= magnitude(X.row_stride);
+    const bool along_features = magnitude(X.col_stride) <= magnitude(X.row_stride);
     launch(multiply_tiles<T>, dim3(static_cast<unsigned>(schedule.blocks)), dim3(kGramThreads),
-           kGramSharedBytes, stream, input, schedule, along_columns, args.workspace, args.gram);
+           kGramSharedBytes, stream, input, schedule, along_features, args.workspace, args.gram);
     if (schedule.rest > 0)
         launch(add_parts, dim3(kSums, static_cast<unsigned>(schedule.rest)), dim3(kGramThreads), 0,
                stream, schedule, args.workspace, X.cols, args.gram);
@@ -46,15 +47,15 @@ template <class T>
 void make_sums(const T* x, const FisherScatterCudaArgs& args, void* stream) {
     const DeviceMatrix& X = args.X;
     const int64_t rows = chunk_rows(X.rows), n_parts = part_count(X.rows, args.n_classes);
-    const ClassSumsInput<T> input{x,          X.rows,       X.cols,     X.row_stride,
-                                  X.col_stride, args.shift,   args.weights, args.order,
-                                  args.codes, args.starts,  args.n_classes, rows};
+    const ClassSumsInput<T> input{x,          X.rows,       X.cols,     X.row_stride, X.col_stride,
+                                  args.shift, args.weights, args.order, args.codes,   args.starts,
+                                  rows};
     const unsigned column_blocks = static_cast<unsigned>(ceil_div(X.cols + 1, kSumThreads));
-    launch(args.weights ? sum_chunks<T, true> : sum_chunks<T, false>,
+    launch(args.weighted ? sum_chunks<T, true> : sum_chunks<T, false>,
            dim3(static_cast<unsigned>(ceil_div(X.rows, rows)), column_blocks), dim3(kSumThreads), 0,
            stream, input, n_parts, args.workspace);
     launch(add_chunks,
-           dim3(static_cast<unsigned>(args.n_classes), column_blocks, args.weights ? 2 : 1),
+           dim3(static_cast<unsigned>(args.n_classes), column_blocks, args.weighted ? 2 : 1),
            dim3(kSumThreads), 0, stream, args.starts, X.cols, rows, n_parts, args.workspace,
            args.sums, args.counts);
 }

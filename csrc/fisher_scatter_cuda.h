@@ -10,17 +10,17 @@ namespace tk {
 // Addresses are the device's; everything is contiguous but X.
 struct FisherScatterCudaArgs {
     DeviceMatrix X;         // (n, d), not empty
-    const double* weights;  // (n), or null: all one
-    const double* roots;    // (n) of the weights, or null
+    const double* weights;  // (n)
     const double* shift;    // (d)
     const int64_t* order;   // (n) samples sorted by class
     const int64_t* codes;   // (n) their classes, sorted, in [0, n_classes)
     const int64_t* starts;  // (n_classes + 1) where each class starts among them
     int64_t n_classes;
+    bool weighted;          // whether the weights are not all one, and the sums come in two kinds
     int n_blocks;           // that multiply at a time: the multiprocessors
     double* workspace;      // fisher_scatter_workspace() doubles
     double* gram;           // (d, d): its upper triangle is set; below, tiles on the diagonal leave parts
-    double* sums;           // (kinds, n_classes, d): with the weights and, if any, with their roots
+    double* sums;           // (kinds, n_classes, d): with the weights and, if weighted, with their roots
     double* counts;         // (kinds, n_classes)
 };
 

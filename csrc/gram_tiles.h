@@ -2,20 +2,20 @@
 //
 // A block of eight warps multiplies tiles of 128 x 128, a warp 64 x 32 of each. A step of 16 samples
 // is read in the features' own type, converted, shifted and weighted on the way to shared memory,
-// while the products of the step before run: its loads are issued one step ahead and stored between
-// the two halves of the products.
+// while the products of the step before run. Each half of a step's products covers the reading of one
+// operand of the next step, so that a thread holds no more than eight features at a time.
 //
 // What that takes of a multiprocessor of compute capability 9.0, whose tensor cores do 128 FMA a
 // cycle, so that a step takes 2048 cycles at best:
-//  - shared memory: 24 doubles a lane for 16 products of 16 x 8 x 8, that is 6 KiB for 512 cycles of
-//    one of the four schedulers or 48 bytes a cycle of 128; conversions store 16 more;
-//  - memory: 256 features a sample for 128 cycles, 8 bytes a cycle in float32, mostly from L2, as all
-//    blocks go through the samples at one pace;
-//  - issue: some 16 conversions and stores a thread and step, well below one instruction in eight
-//    cycles, beside the products that need one in 32;
-//  - registers: 128 of 255 hold the tile, so that one block runs at a time, two warps a scheduler.
-// With 5 % for the halves of the tiles on the diagonal that nobody wants and some for barriers, 75 to
-// 85 % of the tensor cores' peak in useful products is to be expected: about 4 ms for 50 000 x 2048.
+//  - shared memory: 24 doubles a lane for 16 products of 16 x 8 x 8, which is 6 KiB for 512 cycles of
+//    one of the four schedulers, or 48 bytes a cycle of 128; the conversions store 16 more;
+//  - memory: 256 features a sample for 128 cycles, 8 bytes a cycle in float32, mostly from L2, as
+//    all blocks go through the samples at one pace; a read may take 1000 cycles unnoticed;
+//  - issue: some 350 instructions a warp and step, two warps a scheduler, a third of the cycles;
+//  - registers: 128 of 255 hold the tile's sums, so that one block runs at a time.
+// With 5 % for the halves of the tiles on the diagonal that nobody wants, and something for barriers
+// and the two ends of a tile, 75 to 85 % of the tensor cores' peak in useful products is to be
+// expected: about 4 ms for 50 000 x 2048. Not measured yet.
 #pragma once
 
 #include "device.h"
@@ -26,111 +26,110 @@ namespace tk {
 constexpr int kTile = 128;
 constexpr int kDepth = 16;
 constexpr int kGramThreads = 256;
-// Four samples apart are four banks of eight bytes apart: a half-warp reads 4 x 4 doubles at once.
+// Samples lie four banks of eight bytes apart: a half-warp reads four of them at four features.
 constexpr int kPitch = kTile + 4;
 constexpr int kPanel = kDepth * kPitch;
-constexpr size_t kGramSharedBytes = 4 * kPanel * sizeof(double);  // two operands, twice
-constexpr int kSums = kTile * kTile / kGramThreads;               // of a tile, in a thread
+// Two operands, twice, and their shifts.
+constexpr size_t kGramSharedBytes = (4 * kPanel + 2 * kTile) * sizeof(double);
 constexpr int64_t kTileElements = kTile * kTile;
 
 template <class T>
 struct GramInput {
     const T* x;
     int64_t n, d, row_stride, col_stride;
-    const double* roots;  // of the weights, or null: all one
+    const double* weights;
     const double* shift;
 };
 
-// Where a thread's sum number `sum` lies in the tile.
+// A thread's sums of a tile: four products of 16 x 8 down, four to the right.
+constexpr int kSums = kTile * kTile / kGramThreads;
+struct Sums {
+    double of[4][4][4];
+
+    __device__ __forceinline__ double& operator[](int i) { return of[i / 16][i / 4 % 4][i % 4]; }
+    __device__ __forceinline__ double operator[](int i) const {
+        return of[i / 16][i / 4 % 4][i % 4];
+    }
+};
+
+// Where a thread's sum of that number lies in the tile.
 struct TilePlace {
     int row, column;
 };
-__device__ __forceinline__ TilePlace place_in_tile(int thread, int sum) {
+__device__ __forceinline__ TilePlace place_of_sum(int thread, int number) {
     const int lane = thread % 32, warp = thread / 32;
-    const int within = sum % 4, right = sum / 4 % 4, down = sum / 16;
+    const int within = number % 4, right = number / 4 % 4, down = number / 16;
     return {warp % 2 * 64 + down * 16 + within / 2 * 8 + lane / 4,
             warp / 2 * 32 + right * 8 + lane % 4 * 2 + within % 2};
 }
 
-// The part of a step that one thread reads: four samples, four apart, of two features, 64 apart, of
-// either operand.
+// The first sample and feature that a thread reads of a step: neighbouring threads read neighbouring
+// features, or blocks of 4 samples x 8 features where samples are closer in memory.
+struct StepPlace {
+    int sample, feature;
+};
+__device__ __forceinline__ StepPlace step_place(bool along_features) {
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+    if (along_features) return {thread / 64, thread % 64};
+    return {lane % 4, warp * 8 + lane / 4};
+}
+
+__host__ __device__ constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Reads one operand's part of a step: in a thread four samples, four apart, of two features, 64 apart.
+// Features past the last one are read as the last one; their sums are not kept.
 template <class T>
 class StepReader {
 public:
-    __device__ __forceinline__ StepReader(const GramInput<T>& input, bool along_columns)
-        : input_(input) {
-        const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-        sample_ = along_columns ? thread / 64 : lane % 4;
-        feature_ = along_columns ? thread % 64 : warp * 8 + lane / 4;
+    // For the samples from `first` on of the features from `column` on. shifts: kTile doubles of
+    // shared memory, there after the next barrier.
+    __device__ __forceinline__ StepReader(const GramInput<T>& input, StepPlace place, int64_t first,
+                                          int64_t column, double* shifts)
+        : place_(place), row_stride_(input.row_stride), shifts_(shifts) {
+        const int64_t last = input.d - 1 - column;
+        const int64_t feature = smaller(place.feature, last);
+        from_ = input.x + (first + place.sample) * input.row_stride +
+                (column + feature) * input.col_stride;
+        other_ = (smaller(place.feature + 64, last) - feature) * input.col_stride;
+        for (int i = static_cast<int>(threadIdx.x); i < kTile; i += kGramThreads)
+            shifts[i] = input.shift[column + smaller(i, last)];
     }
 
-    // Turns to the samples [first, last) of the tile's features.
-    __device__ __forceinline__ void begin(int64_t first, int64_t last, int64_t left, int64_t right) {
-        row_ = first + sample_;
-        last_ = last;
-        same_ = left == right;
-        for (int operand = 0; operand < 2; ++operand) {
-            const int64_t column = (operand ? right : left) + feature_;
-            from_[operand] = input_.x + row_ * input_.row_stride + column * input_.col_stride;
-            for (int half = 0; half < 2; ++half) {
-                exists_[operand][half] = column + 64 * half < input_.d;
-                shift_[operand][half] =
-                    exists_[operand][half] ? input_.shift[column + 64 * half] : 0.0;
+    // Reads the next step. Where there is no sample, some finite values remain.
+    __device__ __forceinline__ void fetch(const bool (&exists)[4]) {
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+            if (exists[j]) {
+                values_[0][j] = from_[4 * j * row_stride_];
+                values_[1][j] = from_[4 * j * row_stride_ + other_];
+            }
+        from_ += kDepth * row_stride_;
+    }
+
+    // Stores what was read, less the shift and times the weights, if any, as a panel of doubles.
+    __device__ __forceinline__ void store(double* panel, const double* weights) const {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int feature = place_.feature + 64 * half;
+            const double shift = shifts_[feature];
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+                const double z = to_double(values_[half][j]) - shift;
+                panel[(place_.sample + 4 * j) * kPitch + feature] = weights ? z * weights[j] : z;
             }
         }
     }
 
-    // Reads the next step; past the last sample nothing.
-    __device__ __forceinline__ void fetch() {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const bool sample_exists = row_ + 4 * j < last_;
-            roots_[j] = !sample_exists ? 0.0 : input_.roots ? input_.roots[row_ + 4 * j] : 1.0;
-#pragma unroll
-            for (int operand = 0; operand < 2; ++operand)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    values_[operand][half][j] = T{};
-                    if (sample_exists && exists_[operand][half] && !(operand == 1 && same_))
-                        values_[operand][half][j] = from_[operand][4 * j * input_.row_stride +
-                                                                   64 * half * input_.col_stride];
-                }
-        }
-        row_ += kDepth;
-        from_[0] += kDepth * input_.row_stride;
-        from_[1] += kDepth * input_.row_stride;
-    }
-
-    // Stores what was read as panels of doubles, the right one behind the left one.
-    __device__ __forceinline__ void store(double* panels) const {
-        double* const to = panels + sample_ * kPitch + feature_;
-#pragma unroll
-        for (int operand = 0; operand < 2; ++operand) {
-            if (operand == 1 && same_) return;
-#pragma unroll
-            for (int half = 0; half < 2; ++half)
-#pragma unroll
-                for (int j = 0; j < 4; ++j)
-                    to[operand * kPanel + 4 * j * kPitch + 64 * half] =
-                        (to_double(values_[operand][half][j]) - shift_[operand][half]) * roots_[j];
-        }
-    }
-
 private:
-    const GramInput<T>& input_;
-    int sample_, feature_;
-    int64_t row_ = 0, last_ = 0;
-    bool same_ = false;
-    const T* from_[2] = {};
-    bool exists_[2][2] = {};
-    double shift_[2][2] = {};
-    double roots_[4] = {};
-    T values_[2][2][4] = {};
+    StepPlace place_;
+    const T* from_;
+    int64_t row_stride_, other_;
+    const double* shifts_;
+    T values_[2][4] = {};
 };
 
-// sums += left^T right over half a step, from panels in shared memory.
-__device__ __forceinline__ void multiply_half(const double* left, const double* right,
-                                              double (&sums)[kSums / 16][4][4]) {
+// sums += left^T right over eight samples of panels in shared memory.
+__device__ __forceinline__ void multiply_half(const double* left, const double* right, Sums& sums) {
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
     const int from = lane % 4 * kPitch + lane / 4;
     left += from + warp % 2 * 64;
@@ -144,84 +143,108 @@ __device__ __forceinline__ void multiply_half(const double* left, const double* 
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
         const double a[4] = {left[16 * i], left[16 * i + 8], left[16 * i + 4 * kPitch],
-                             left[16 * i + 8 + 4 * kPitch]};
+                             left[16 * i + 4 * kPitch + 8]};
 #pragma unroll
-        for (int j = 0; j < 4; ++j) mma_m16n8k8_f64(sums[i][j], a, b[j]);
+        for (int j = 0; j < 4; ++j) mma_m16n8k8_f64(sums.of[i][j], a, b[j]);
     }
 }
 
-// One tile's products over the samples [first, last).
+// The products of one tile over the samples [first, last), of which there is one at least.
 template <class T>
-__device__ __forceinline__ void multiply_tile(StepReader<T>& reader, double* panels, int64_t first,
-                                              int64_t last, TriangleSchedule::Place place,
-                                              double (&sums)[kSums / 16][4][4]) {
+__device__ __forceinline__ void multiply_tile(const GramInput<T>& input, StepPlace step,
+                                              double* panels, TriangleSchedule::Place tile,
+                                              int64_t first, int64_t last, Sums& sums) {
+    double* const shifts = panels + 4 * kPanel;
+    StepReader<T> left(input, step, first, tile.row * kTile, shifts);
+    StepReader<T> right(input, step, first, tile.column * kTile, shifts + kTile);
+    int64_t sample = first + step.sample;
+    bool exists[4];
+    double weights[4];  // zero where there is no sample
+    const auto fetch_left = [&] {
 #pragma unroll
-    for (int sum = 0; sum < kSums; ++sum) sums[sum / 16][sum / 4 % 4][sum % 4] = 0.0;
-    reader.begin(first, last, place.row * kTile, place.column * kTile);
-    const int right = place.row == place.column ? 0 : kPanel;
-    reader.fetch();
-    __syncthreads();  // the panels may still be read for the tile before
-    reader.store(panels);
-    reader.fetch();
+        for (int j = 0; j < 4; ++j) {
+            exists[j] = sample + 4 * j < last;
+            weights[j] = exists[j] ? input.weights[sample + 4 * j] : 0.0;
+        }
+        sample += kDepth;
+        left.fetch(exists);
+    };
+
+    double* now = panels;
+    double* next = panels + 2 * kPanel;
+    fetch_left();
     __syncthreads();
-    int now = 0;
-    for (int64_t sample = first; sample < last; sample += kDepth) {
-        const double* const left = panels + now * 2 * kPanel;
-        multiply_half(left, left + right, sums);
-        now ^= 1;
-        reader.store(panels + now * 2 * kPanel);
-        reader.fetch();
-        multiply_half(left + 8 * kPitch, left + 8 * kPitch + right, sums);
+    left.store(now, weights);
+    right.fetch(exists);
+    right.store(now + kPanel, nullptr);
+    fetch_left();
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) sums[i] = 0.0;
+    for (int64_t done = first; done < last; done += kDepth) {
+        multiply_half(now, now + kPanel, sums);
+        left.store(next, weights);
+        right.fetch(exists);
+        multiply_half(now + 8 * kPitch, now + kPanel + 8 * kPitch, sums);
+        right.store(next + kPanel, nullptr);
+        fetch_left();
         __syncthreads();
+        double* const before = now;
+        now = next;
+        next = before;
     }
 }
 
+// A whole tile goes to the Gram matrix, a part to its slot, thread by thread.
+__device__ __forceinline__ void store_tile(const TriangleSchedule::Job& job, const Sums& sums,
+                                           int64_t d, double* parts, double* gram) {
+    const int thread = static_cast<int>(threadIdx.x);
+    if (job.slot >= 0) {
+        double* const to = parts + job.slot * kTileElements + thread;
+#pragma unroll
+        for (int i = 0; i < kSums; ++i) to[i * kGramThreads] = sums[i];
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) {
+        const TilePlace within = place_of_sum(thread, i);
+        const int64_t row = job.place.row * kTile + within.row;
+        const int64_t column = job.place.column * kTile + within.column;
+        if (row < d && column < d) gram[row * d + column] = sums[i];
+    }
+}
+
+// For schedule.blocks blocks. Beside the tiles' upper triangle some of the lower one is set, too.
 template <class T>
 __global__ void __launch_bounds__(kGramThreads, 1)
-    multiply_tiles(GramInput<T> input, TriangleSchedule schedule, bool along_columns,
-                   double* parts, double* gram) {
+    multiply_tiles(GramInput<T> input, TriangleSchedule schedule, bool along_features, double* parts,
+                   double* gram) {
     TK_DYNAMIC_SHARED(double, panels);
-    const int64_t block = blockIdx.x;
-    const int thread = static_cast<int>(threadIdx.x);
-    StepReader<T> reader(input, along_columns);
-    double sums[kSums / 16][4][4];
-    for (int64_t round = 0; round < schedule.rounds; ++round) {
-        const auto place = schedule.place(schedule.whole_tile(round, block));
-        multiply_tile(reader, panels, 0, input.n, place, sums);
-#pragma unroll
-        for (int sum = 0; sum < kSums; ++sum) {
-            const TilePlace within = place_in_tile(thread, sum);
-            const int64_t row = place.row * kTile + within.row;
-            const int64_t column = place.column * kTile + within.column;
-            if (row < input.d && column < input.d)
-                gram[row * input.d + column] = sums[sum / 16][sum / 4 % 4][sum % 4];
-        }
-    }
-    for (int number = 0; number < 2; ++number) {
-        const auto part = schedule.part(block, number);
-        if (part.first == part.last) continue;
-        const int64_t last = part.last * kDepth;
-        multiply_tile(reader, panels, part.first * kDepth, last < input.n ? last : input.n,
-                      schedule.place(schedule.rest_tile(part.tile)), sums);
-        double* const to = parts + schedule.slot(block, part.tile) * kTileElements + thread;
-#pragma unroll
-        for (int sum = 0; sum < kSums; ++sum)
-            to[sum * kGramThreads] = sums[sum / 16][sum / 4 % 4][sum % 4];
+    TK_SHARED(TriangleSchedule::Job, job, [1]);  // shared, as the sums leave no registers
+    for (int number = 0; number < schedule.jobs(); ++number) {
+        __syncthreads();
+        if (threadIdx.x == 0) job[0] = schedule.job(blockIdx.x, number);
+        __syncthreads();
+        if (job[0].first == job[0].last) continue;
+        Sums sums;
+        multiply_tile(input, step_place(along_features), panels, job[0].place,
+                      job[0].first * kDepth, smaller(job[0].last * kDepth, input.n), sums);
+        store_tile(job[0], sums, input.d, parts, gram);
     }
 }
 
-// Adds the parts of the remaining tiles: block (sum, tile) the sums of that number.
+// Adds the parts of remaining tile blockIdx.y: the threads' sums of number blockIdx.x.
 static __global__ void __launch_bounds__(kGramThreads)
     add_parts(TriangleSchedule schedule, const double* parts, int64_t d, double* gram) {
-    const int sum = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
+    const int number = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
     const int64_t tile = blockIdx.y;
     const int64_t last = schedule.last_block(tile);
     double total = 0.0;
 #pragma unroll 8
     for (int64_t block = schedule.first_block(tile); block <= last; ++block)
-        total += parts[schedule.slot(block, tile) * kTileElements + sum * kGramThreads + thread];
-    const auto place = TriangleSchedule::place(schedule.rest_tile(tile));
-    const TilePlace within = place_in_tile(thread, sum);
+        total += parts[schedule.slot(block, tile) * kTileElements + number * kGramThreads + thread];
+    const TriangleSchedule::Place place = schedule.rest_place(tile);
+    const TilePlace within = place_of_sum(thread, number);
     const int64_t row = place.row * kTile + within.row;
     const int64_t column = place.column * kTile + within.column;
     if (row < d && column < d) gram[row * d + column] = total;

@@ -22,12 +22,14 @@ def _on_current_device(X, codes, n_classes, weights, shift, module):
     sorted_codes, order = torch.sort(codes, stable=True)
     classes = torch.arange(n_classes + 1, dtype=torch.int64, device=X.device)
     starts = torch.searchsorted(sorted_codes, classes)
-    roots = None if weights is None else weights.sqrt()
 
-    n_blocks = module.multiprocessor_count()
-    size = module.fisher_scatter_workspace(n, d, n_classes, weights is not None, n_blocks)
-    kinds = 1 if weights is None else 2
     doubles = {"dtype": torch.float64, "device": X.device}
+    weighted = weights is not None
+    kinds = 2 if weighted else 1
+    if not weighted:
+        weights = torch.ones(n, **doubles)
+    n_blocks = module.multiprocessor_count()
+    size = module.fisher_scatter_workspace(n, d, n_classes, weighted, n_blocks)
     workspace = torch.empty(size, **doubles)
     gram = torch.empty((d, d), **doubles)
     sums = torch.empty((kinds, n_classes, d), **doubles)
@@ -39,7 +41,7 @@ def _on_current_device(X, codes, n_classes, weights, shift, module):
         starts=address(starts),
         n_classes=n_classes,
         weights=address(weights),
-        roots=address(roots),
+        weighted=weighted,
         shift=address(shift),
         workspace=address(workspace),
         gram=address(gram),
