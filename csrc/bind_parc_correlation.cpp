@@ -37,32 +37,20 @@ py::tuple correlation(const py::array& x, const CodeArray& codes, int64_t sort_l
     return py::make_tuple(value, bound);
 }
 
-double correlation_by_table(const py::array& x, const CodeArray& kinds, const CodeArray& weights,
-                            double weight_squares, const std::string& isa, int n_threads) {
-    const MatrixView view = matrix_view(x);
-    const int64_t n_kinds = weights.ndim() == 2 ? weights.shape(0) : -1;
-    require_shape("weights", weights, {n_kinds, n_kinds});
-    require_codes(kinds, view.rows, n_kinds);
-    const Isa chosen = parse_isa(isa);
-    double value;
-    const ParcVectorsArgs args{view,         kinds.data(), weights.data(), n_kinds, weight_squares,
-                               MatrixView{}, 0.0,          n_threads,      &value};
-    py::gil_scoped_release release;
-    parc_correlation_vectors(chosen, args);
-    return value;
-}
-
-double correlation_by_vectors(const py::array& x, const py::array& labels, double label_magnitude,
-                              const std::string& isa, int n_threads) {
+py::tuple correlation_vectors(const py::array& x, const py::array& labels, double label_magnitude,
+                              int64_t sort_limit, double tolerance, const std::string& isa,
+                              int n_threads) {
     const MatrixView view = matrix_view(x), label_view = matrix_view(labels);
     if (view.rows != label_view.rows) throw py::value_error("labels must have a row for each of x");
     const Isa chosen = parse_isa(isa);
-    double value;
-    const ParcVectorsArgs args{view,       nullptr,         nullptr,   0,     0.0,
-                               label_view, label_magnitude, n_threads, &value};
-    py::gil_scoped_release release;
-    parc_correlation_vectors(chosen, args);
-    return value;
+    double value, bound;
+    const ParcVectorsArgs args{view,       label_view, label_magnitude, n_threads,
+                               sort_limit, tolerance,  &value,          &bound};
+    {
+        py::gil_scoped_release release;
+        parc_correlation_vectors(chosen, args);
+    }
+    return py::make_tuple(value, bound);
 }
 
 }  // namespace
@@ -71,12 +59,9 @@ void bind_parc_correlation(py::module_& module) {
     module.def("parc_correlation", &correlation, py::arg("x").noconvert(),
                py::arg("codes").noconvert(), py::kw_only(), py::arg("sort_limit"),
                py::arg("tolerance"), py::arg("isa"), py::arg("n_threads"));
-    module.def("parc_correlation_by_table", &correlation_by_table, py::arg("x").noconvert(),
-               py::arg("kinds").noconvert(), py::arg("weights").noconvert(), py::kw_only(),
-               py::arg("weight_squares"), py::arg("isa"), py::arg("n_threads"));
-    module.def("parc_correlation_by_vectors", &correlation_by_vectors, py::arg("x").noconvert(),
+    module.def("parc_correlation_vectors", &correlation_vectors, py::arg("x").noconvert(),
                py::arg("labels").noconvert(), py::kw_only(), py::arg("label_magnitude"),
-               py::arg("isa"), py::arg("n_threads"));
+               py::arg("sort_limit"), py::arg("tolerance"), py::arg("isa"), py::arg("n_threads"));
 }
 
 }  // namespace tk

@@ -110,6 +110,35 @@ private:
     ChunkWriter<uint16_t, kEntryChunkBytes> writer_;
 };
 
+// What each thread's counter needs, and the histogram that they share.
+template <class Count>
+class CountingMemory {
+public:
+    explicit CountingMemory(int n_threads)
+        : counts_(2 * kBins),
+          used_(2 * kSegments),
+          lock_(2 * kSegments),
+          chunks_(n_threads * kThreadChunks),
+          cursors_(n_threads * 2 * kSegments) {}
+    // Without any counts.
+    Histogram<Count> histogram() const {
+        __builtin_memset(used_.data(), 0, 2 * kSegments);
+        __builtin_memset(lock_.data(), 0, 2 * kSegments);
+        return Histogram<Count>{counts_.data(), used_.data(), lock_.data()};
+    }
+    Counter<Count> counter(Histogram<Count>& histogram, int rank) const {
+        return Counter<Count>(histogram, EntryChunks::align(chunks_.data() + rank * kThreadChunks),
+                              cursors_.data() + rank * 2 * kSegments);
+    }
+
+private:
+    static constexpr int64_t kThreadChunks = EntryChunks::memory(2 * kSegments);
+    Buffer<Count> counts_;
+    Buffer<uint8_t> used_, lock_;
+    Buffer<uint16_t> chunks_;
+    Buffer<uint16_t*> cursors_;
+};
+
 // Counts again the pairs whose bins were refined.
 template <class Count>
 class RefiningCounter {

@@ -57,6 +57,16 @@ TK_INLINE void multiply_step(RegisterTile& tile, const double* rows, const doubl
     }
 }
 
+TK_INLINE void tile_keys(const RegisterTile& tile, int64_t* keys) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < kPanelVectors; ++v) {
+            const VecI key = distance_keys(tile.sum[r][v]);
+            __builtin_memcpy(keys + r * kPanel + v * kLanes, &key, sizeof key);
+        }
+}
+
 template <class Sink>
 TK_INLINE void drain(Pending& pending, int from, Sink& sink) {
     for (int w = from; w < pending.count; ++w) sink.push(pending.words[w]);

@@ -1,15 +1,13 @@
-// Exact rank sum of few pairs: their keys are collected in buckets of increasing key, then sorted.
+// A word for each of few pairs, in ascending order: collected in buckets by leading bits, then sorted.
 #pragma once
 
 #include "buffer.h"
 #include "pair_chunks.h"
-#include "rank_tally.h"
+#include "row_pairs.h"
 
 namespace tk {
 namespace TK_ISA {
 
-// A word is twice the distance key, plus one for pairs within a class. The largest key is 2^45.
-constexpr int kWordBits = kKeyBits + 2;
 constexpr int kMaxBucketBits = 11;
 
 TK_INLINE int bucket_bits(int64_t pairs) {
@@ -17,6 +15,8 @@ TK_INLINE int bucket_bits(int64_t pairs) {
     while (bits < kMaxBucketBits && (pairs >> bits) > 8192) ++bits;
     return bits;
 }
+// The last bucket is for the largest key, a power of two.
+TK_INLINE int64_t bucket_count(int64_t pairs) { return (int64_t{1} << bucket_bits(pairs)) + 1; }
 
 constexpr int64_t kWordChunkBytes = 8192;
 typedef Chunks<uint64_t, kWordChunkBytes> WordChunks;
@@ -37,8 +37,6 @@ public:
     Collector(ChunkPool& pool, uint64_t** cursors) : pool_(pool), writer_(cursors) {
         for (int64_t b = 0; b < pool.n_buckets; ++b) open(b);
     }
-    // `same` is -1 for pairs within a class, else 0.
-    static VecI words(VecI key, VecI same) { return key + key - same; }
     __attribute__((always_inline)) void push(uint64_t word) {
         writer_.push(static_cast<uint32_t>(word >> pool_.shift), word);
     }
@@ -122,23 +120,52 @@ static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bi
     insertion_sort(words, count);  // the parts are in order: words move only within tiny ones
 }
 
-static RankTally tally_sorted(const uint64_t* words, int64_t count) {
-    RankTally tally;
-    for (int64_t i = 0; i < count;) {
-        const uint64_t key = words[i] >> 1;
-        int64_t end = i;
-        uint64_t same = 0;
-        for (; end < count && words[end] >> 1 == key; ++end) same += words[end] & 1;
-        if (end - i == 1) {  // by far the most frequent case, and free of cubes
-            tally.twice_u += same ? 0 : 2 * tally.same;
-            tally.same += same;
-            tally.different += 1 - same;
-        } else {
-            append(tally, same, end - i - same);
+// Sorts the words of all pairs and calls visit(bucket, words in lower buckets, words, count) for every
+// bucket, on any thread. A word starts with the distance key: keys below the largest, 2^kKeyBits, give
+// words below 2^word_bits. See RowPairs::visit for make_words.
+template <class MakeWords, class Visit>
+static void sort_pairs(RowPairs& pairs, int64_t n_pairs, int word_bits, int n_threads,
+                       MakeWords make_words, Visit visit) {
+    const int64_t n_buckets = bucket_count(n_pairs);
+    const int64_t max_chunks =
+        n_pairs / (WordChunks::kEntries - WordChunks::kMostLost) + n_threads * n_buckets;
+    Buffer<uint64_t> words(WordChunks::memory(max_chunks));
+    Buffer<int32_t> bucket(max_chunks), filled(max_chunks), by_bucket(max_chunks);
+    Buffer<uint64_t*> cursors(n_threads * n_buckets);
+    Buffer<int64_t> first(n_buckets + 1), size(n_buckets), below(n_buckets);
+    ChunkPool pool{WordChunks::align(words.data()), bucket.data(), filled.data(), 0,
+                   word_bits - bucket_bits(n_pairs), n_buckets};
+    auto collect = [&](Member member) {
+        pairs.prepare(member);
+        Collector collector(pool, cursors.data() + member.rank * n_buckets);
+        pairs.visit(member, collector, make_words);
+    };
+    run_team(n_threads, collect);
+
+    const int64_t largest = list_chunks(pool, first.data(), size.data(), by_bucket.data());
+    below[0] = 0;
+    for (int64_t b = 1; b < n_buckets; ++b) below[b] = below[b - 1] + size[b - 1];
+    // Equal distances may all lie in one bucket: then fewer threads, with more memory each.
+    constexpr int64_t kScratchWords = int64_t{1} << 24;
+    int n_sorters = n_threads;
+    while (n_sorters > 1 && n_sorters * 2 * largest > kScratchWords) --n_sorters;
+    Buffer<uint64_t> scratch(n_sorters * 2 * largest);
+    Queue queue(n_buckets);
+    auto sort = [&](Member member) {
+        uint64_t* sorted = scratch.data() + member.rank * 2 * largest;
+        for (int64_t b; (b = queue.next()) >= 0;) {
+            uint64_t* end = sorted;
+            for (int64_t c = first[b]; c < first[b + 1]; ++c) {
+                const int64_t chunk = by_bucket[c];
+                __builtin_memcpy(end, WordChunks::begin(pool.words, chunk, b),
+                                 pool.filled[chunk] * sizeof(uint64_t));
+                end += pool.filled[chunk];
+            }
+            sort_words(sorted, sorted + largest, size[b], pool.shift);
+            visit(b, below[b], sorted, size[b]);
         }
-        i = end;
-    }
-    return tally;
+    };
+    run_team(n_sorters, sort);
 }
 
 }  // namespace TK_ISA

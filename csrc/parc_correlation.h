@@ -25,16 +25,13 @@ TK_DECLARE_KERNEL(parc_correlation, ParcArgs)
 
 struct ParcVectorsArgs {
     MatrixView x;
-    // Label distances by table: kind of each row, and for each pair of kinds twice the rank of its
-    // label distance less the mean. Null where the label vectors themselves are given.
-    const int64_t* kinds;
-    const int64_t* weights;  // n_kinds x n_kinds
-    int64_t n_kinds;
-    double weight_squares;   // sum over the pairs of rows
-    MatrixView labels;       // label vectors, where there is no table
+    MatrixView labels;       // label vectors, as many rows
     double label_magnitude;  // their largest absolute value, not zero
     int n_threads;
+    int64_t sort_limit;  // as above
+    double tolerance;
     double* correlation;  // NaN where all feature or all label distances agree
+    double* error_bound;  // see rank_bins.h; 0 where the result is exact
 };
 
 TK_DECLARE_KERNEL(parc_correlation_vectors, ParcVectorsArgs)

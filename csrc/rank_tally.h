@@ -35,6 +35,26 @@ TK_INLINE void append(RankTally& tally, const RankTally& larger) {
     tally.different += larger.different;
 }
 
+// Of sorted words, each twice a value plus one where it is of the group `same`.
+static RankTally tally_sorted(const uint64_t* words, int64_t count) {
+    RankTally tally;
+    for (int64_t i = 0; i < count;) {
+        const uint64_t key = words[i] >> 1;
+        int64_t end = i;
+        uint64_t same = 0;
+        for (; end < count && words[end] >> 1 == key; ++end) same += words[end] & 1;
+        if (end - i == 1) {  // by far the most frequent case, and free of cubes
+            tally.twice_u += same ? 0 : 2 * tally.same;
+            tally.same += same;
+            tally.different += 1 - same;
+        } else {
+            append(tally, same, end - i - same);
+        }
+        i = end;
+    }
+    return tally;
+}
+
 // Twelve times the sum of squared deviations of the ranks of `pairs` values.
 TK_INLINE Wide rank_spread(uint64_t pairs, Wide ties) { return tie_term(pairs) - ties; }
 

@@ -134,7 +134,29 @@ def test_label_vectors(op, kind, n):
     Y = label_vectors(kind, n, rng)
     X = rng.normal(size=(n, 9)) + Y[:, :1]
     expected = reference.parc_correlation_vectors(X, Y)
+    assert_close(op.parc_correlation_vectors(X, Y), expected)
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("kind", ["multi-label", "real"])
+def test_label_vectors_with_ties_and_degenerate_rows(op, name, kind):
+    rng = np.random.default_rng(3)
+    X = SPECIAL[name](rng)
+    Y = label_vectors(kind, len(X), rng)
+    Y[: len(Y) // 3] = Y[-1]
+    expected = reference.parc_correlation_vectors(X, Y)
     assert_close(op.parc_correlation_vectors(X, Y), expected, 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_types_and_layouts_of_label_vectors(op, dtype):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(90, 7)).astype(dtype)
+    Y = rng.normal(size=(90, 8)) + X[:, :1]
+    for labels in (Y, np.asfortranarray(Y), np.repeat(Y, 2, axis=0)[::2, ::-1]):
+        labels.flags.writeable = False
+        expected = reference.parc_correlation_vectors(X, labels)
+        assert_close(op.parc_correlation_vectors(X, labels), expected)
 
 
 def test_one_hot_vectors_give_the_value_of_the_codes(op):
@@ -210,12 +232,45 @@ def test_rows_packed_in_stripes(native):
     assert_close(native.parc_correlation(wide, codes), native.parc_correlation(narrow, codes))
 
 
+@pytest.mark.parametrize("name", ["quantised", "duplicated", "concentrated", "offset"])
 @pytest.mark.parametrize("kind", ["multi-label", "real"])
-@pytest.mark.parametrize("kinds_limit", [0, 10_000])
-def test_many_label_vectors_in_bins(native, kind, kinds_limit):
+@pytest.mark.parametrize("tolerance", [1e-6, 0.0])
+def test_bins_of_both_distances_keep_their_bound(native, name, kind, tolerance):
+    rng = np.random.default_rng(5)
+    X = SPECIAL[name](rng)
+    Y = label_vectors(kind, len(X), rng)
+    exact, no_error = native.bounded_correlation_vectors(X, Y)
+    binned, bound = native.bounded_correlation_vectors(X, Y, sort_limit=0, tolerance=tolerance)
+    assert no_error == 0.0 and bound <= tolerance
+    assert_close(binned, exact, bound + 4e-16)
+
+
+def test_coarse_bins_of_both_distances_are_counted_again(native):
     rng = np.random.default_rng(0)
-    Y = label_vectors(kind, 1500, rng)
-    X = rng.normal(size=(1500, 9)) + Y[:, :1]
-    expected = reference.parc_correlation_vectors(X, Y)
-    binned = native.parc_correlation_vectors(X, Y, definition_limit=0, kinds_limit=kinds_limit)
-    assert_close(binned, expected, 1e-8)
+    X, Y = (np.eye(600) + 1e-6 * rng.normal(size=(600, 600)) for _ in range(2))
+    exact, _ = native.bounded_correlation_vectors(X, Y)
+    coarse, bound = native.bounded_correlation_vectors(X, Y, sort_limit=0, tolerance=1.0)
+    fine, fine_bound = native.bounded_correlation_vectors(X, Y, sort_limit=0, tolerance=1e-8)
+    assert bound > 1e-3 and abs(coarse - exact) > 1e-6
+    assert fine_bound <= 1e-8
+    assert abs(coarse - exact) <= bound and abs(fine - exact) <= fine_bound
+
+
+@pytest.mark.parametrize("sort_limit", [0, 2**26], ids=["bins", "sorts"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_label_vectors_do_not_depend_on_the_threads(native, monkeypatch, sort_limit, threads):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(600, 7)), rng.normal(size=(600, 3))
+    expected = native.bounded_correlation_vectors(X, Y, sort_limit=sort_limit)
+    monkeypatch.setenv(VARIABLES[0], str(threads))
+    assert native.bounded_correlation_vectors(X, Y, sort_limit=sort_limit) == expected
+
+
+def test_label_vectors_of_many_rows(native):
+    """Pairs enough for many buckets of the sort."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1200, 12))
+    Y = X[:, :4] + rng.normal(size=(1200, 4))
+    assert_close(
+        native.parc_correlation_vectors(X, Y), reference.parc_correlation_vectors(X, Y), 1e-11
+    )

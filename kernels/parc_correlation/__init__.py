@@ -19,7 +19,7 @@ arithmetic, as between duplicate rows, are tied however they were rounded. With 
 the coefficient is a rank sum (Mann-Whitney U with the ties of both sides averaged).
 
 The n x n matrix is never stored: memory beyond X is O(n d) for standardised rows where d is small,
-blocks of them where it is large, and counters of a fixed size.
+blocks of them where it is large, and at most a gigabyte of pairs or counters.
 """
 
 #: Distances that round to the same multiple of this are tied; their rounding error is some 1e-15.
