@@ -1,0 +1,226 @@
+"""Compiles every Triton kernel for every architecture, without a GPU, and checks what it takes.
+
+    python tests/gpu_resources/triton.py --check     against the table beside this file
+    python tests/gpu_resources/triton.py --write     the table anew
+
+The ops themselves are called, on small matrices on the host, with a driver that names a GPU that is
+not there and launches that only compile: so the specialisations, block sizes and options are those
+that the ops launch. Refused: spills, more shared memory than a block may have, and registers or
+shared memory that grew.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# The script's own name would hide the package's.
+sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
+os.environ.pop("TRITON_INTERPRET", None)
+
+import torch  # noqa: E402
+import triton  # noqa: E402
+from transfer_kernels.kernels import triton_runtime  # noqa: E402
+from transfer_kernels.kernels.first_nonfinite import triton_gpu as first_nonfinite  # noqa: E402
+from transfer_kernels.kernels.fisher_scatter import triton_gpu as fisher_scatter  # noqa: E402
+from transfer_kernels.kernels.logme_evidence import EvidenceRule  # noqa: E402
+from transfer_kernels.kernels.logme_evidence import triton_gpu as logme_evidence  # noqa: E402
+from transfer_kernels.kernels.self_challenging import triton_gpu as self_challenging  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.runtime.jit import JITFunction  # noqa: E402
+
+TABLE = Path(__file__).with_suffix(".json")
+WORKERS = 2
+#: Shared memory that a block may have, in bytes, by architecture.
+SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+#: What a kernel may take beyond its entry in the table.
+MORE_REGISTERS, MORE_SHARED = 8, 1024
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class AbsentGPU:
+    """Driver of a GPU that is not there: good for compiling, not for launching."""
+
+    def __init__(self, arch):
+        self._arch = arch
+
+    def get_current_target(self):
+        return GPUTarget("cuda", self._arch, 32)
+
+    def get_current_device(self):
+        return self._arch
+
+    def get_current_stream(self, device):
+        return 0
+
+
+@contextlib.contextmanager
+def compiling_for(arch):
+    """Launches only compile; yields the list of compiled kernels."""
+    kernels = []
+    launch = JITFunction.run
+
+    def compile_only(self, *args, grid, warmup, **kwargs):
+        kernels.append(launch(self, *args, grid=grid, warmup=True, **kwargs))
+
+    triton.runtime.driver.set_active(AbsentGPU(arch))
+    JITFunction.run = compile_only
+    try:
+        yield kernels
+    finally:
+        JITFunction.run = launch
+
+
+def features(dtype, n, d, aligned):
+    """(n, d) zeros whose rows may be loaded in aligned vectors, or not."""
+    X = torch.zeros(n, 2 * d, dtype=dtype)[:, ::2]
+    return X.contiguous() if aligned else X
+
+
+def scatter_launches():
+    codes = torch.zeros(8, dtype=torch.int64)
+    widths = (fisher_scatter.NARROW, fisher_scatter.NARROW + 128)
+    for dtype, precision, d in itertools.product(DTYPES, fisher_scatter.PRECISIONS, widths):
+        for aligned in (True, False) if d == widths[0] else (True,):
+            X, shift = features(dtype, 8, d, aligned), torch.zeros(d)
+            for weights in (None, torch.ones(8)):
+                yield fisher_scatter.fisher_scatter, (X, codes, 2, weights, shift, precision)
+
+
+def challenge_launches():
+    codes = torch.zeros(8, dtype=torch.int64)
+    for dtype, n_classes, aligned, mixed in itertools.product(
+        DTYPES, (32, 128, 129), (True, False), (True, False)
+    ):
+        X = features(dtype, 8, 64, aligned)
+        coef, intercept = torch.zeros(n_classes, 64), torch.zeros(n_classes)
+        mixing = (torch.ones(8), coef) if mixed else None
+        yield self_challenging.self_challenging, (X, codes, coef, intercept, mixing)
+
+
+def evidence_launches():
+    for r, dual, inside, warm in itertools.product((128, 129), *[(True, False)] * 3):
+        rule = EvidenceRule(epsilon_in_evidence=inside, warm_start=warm)
+        arguments = torch.eye(r), torch.ones(r, 2), torch.ones(2), r, r, rule, dual
+        yield logme_evidence.logme_evidence, arguments
+
+
+def nonfinite_launches():
+    for dtype, aligned in itertools.product(DTYPES, (True, False)):
+        yield first_nonfinite.first_nonfinite, (features(dtype, 8, 64, aligned),)
+
+
+def launches():
+    """(op, arguments) of calls that launch every specialisation."""
+    yield from scatter_launches()
+    yield from challenge_launches()
+    yield from evidence_launches()
+    yield from nonfinite_launches()
+
+
+def name_of(kernel):
+    """Kernel and specialisation in words."""
+    source = kernel.src
+    names = list(source.signature)
+    types = [f"{name}: {kind}" for name, kind in source.signature.items() if kind[0] == "*"]
+    constants = {
+        names[path[0]]: value
+        for path, value in source.constants.items()
+        if source.signature[names[path[0]]] == "constexpr"
+    }
+    settings = [f"{name}={value}" for name, value in constants.items()]
+    return f"{source.name}({types[0]}, {', '.join(settings)}, warps={kernel.metadata.num_warps})"
+
+
+def resources(kernel):
+    """Registers a thread, bytes of stack a thread (spills), bytes of shared memory a block."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(kernel.asm["cubin"])
+        file.flush()
+        command = [triton.knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    usage = dict(field.split(":")[:2] for field in report.split() if field.count(":") == 1)
+    return {
+        "registers": int(usage["REG"]),
+        "stack": int(usage["STACK"]) + int(usage["LOCAL"]),
+        "shared": kernel.metadata.shared,
+    }
+
+
+def compile_share(task):
+    """Resources of the kernels of every WORKERS-th call, for an architecture."""
+    arch, share = task
+    torch.set_num_threads(1)
+    table = {}
+    for op, arguments in itertools.islice(launches(), share, None, WORKERS):
+        with compiling_for(arch) as kernels:
+            op(*arguments)
+        for kernel in kernels:
+            name = name_of(kernel)
+            if name not in table:
+                table[name] = resources(kernel)
+    return arch, table
+
+
+def compile_all():
+    """Table of resources by architecture and kernel."""
+    tables = {arch: {} for arch in SHARED_LIMITS}
+    tasks = itertools.product(SHARED_LIMITS, range(WORKERS))
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        for arch, table in pool.imap_unordered(compile_share, tasks):
+            tables[arch].update(table)
+    return {f"sm_{arch}": dict(sorted(table.items())) for arch, table in tables.items()}
+
+
+def complaints(found, expected):
+    """What is wrong with the resources found, in words."""
+    for arch, table in found.items():
+        limit = SHARED_LIMITS[int(arch[3:])]
+        for name, used in table.items():
+            if used["stack"]:
+                yield f"{arch} {name} spills {used['stack']} bytes"
+            if used["shared"] > limit:
+                yield f"{arch} {name} takes {used['shared']} of {limit} bytes of shared memory"
+        if expected is None:
+            continue
+        for name in table.keys() ^ expected[arch].keys():
+            yield f"{arch} {name} is {'new' if name in table else 'gone'}: use --write"
+        for name in table.keys() & expected[arch].keys():
+            used, known = table[name], expected[arch][name]
+            if used["registers"] > known["registers"] + MORE_REGISTERS:
+                yield f"{arch} {name} takes {used['registers']} registers, not {known['registers']}"
+            if used["shared"] > known["shared"] + MORE_SHARED:
+                yield f"{arch} {name} takes {used['shared']} bytes shared, not {known['shared']}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--check", action="store_true", help="compare with the committed table")
+    action.add_argument("--write", action="store_true", help="write the table")
+    args = parser.parse_args()
+    if triton_runtime.is_interpreted():
+        parser.error("the interpreter compiles nothing: unset TRITON_INTERPRET")
+
+    found = compile_all()
+    wrong = sorted(complaints(found, json.loads(TABLE.read_text()) if args.check else None))
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    for arch, table in found.items():
+        most = max(used["registers"] for used in table.values())
+        shared = max(used["shared"] for used in table.values())
+        print(f"{arch}: {len(table)} kernels, at most {most} registers, {shared} bytes shared")
+    if wrong:
+        return 1
+    if args.write:
+        TABLE.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
