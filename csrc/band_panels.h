@@ -23,7 +23,6 @@ struct PanelArgs {
     int64_t reflector_stride;
     double* taus;       // (32,)
     int64_t length;     // a multiple of 32
-    bool in_shared;     // whether `kReflectors` columns are in dynamic shared memory meanwhile
 };
 
 // What the threads of factor_panel_kernel share besides the columns.
@@ -110,34 +109,38 @@ __device__ __forceinline__ void factor_columns(double* columns, int64_t ld, doub
                 }
                 continue;
             }
-            const double v = columns[a * ld + r] * scale;
-            columns[a * ld + r] = v;
-            double next = 0.0;
+            double x[kReflectors];
+#pragma unroll
+            for (int j = a; j < kReflectors; ++j) x[j] = columns[j * ld + r];
+            x[a] *= scale;
+#pragma unroll
+            for (int j = a + 1; j < kReflectors; ++j) x[j] -= weights[j] * x[a];
+#pragma unroll
+            for (int j = a; j < kReflectors; ++j) columns[j * ld + r] = x[j];
 #pragma unroll
             for (int j = a + 1; j < kReflectors; ++j) {
-                const double x = columns[j * ld + r] - weights[j] * v;
-                columns[j * ld + r] = x;
-                if (j == a + 1) next = x;
                 if (r == row + 1)
-                    shared.heads[(a + 1) % 2][j] = x;
+                    shared.heads[(a + 1) % 2][j] = x[j];
                 else
-                    sums[j] += next * x;
+                    sums[j] += x[a + 1] * x[j];
             }
         }
     }
     __syncthreads();
 }
 
-// The reflectors in `columns` applied to the panel's `n_rest` columns after them.
+// The reflectors in `columns` applied to the panel's `n_rest` columns after them, a multiple of 8.
 __device__ __forceinline__ void apply_reflectors(const double* columns, int64_t ld, double* rest,
                                                  int n_rest, const PanelArgs& args, int64_t head,
                                                  PanelShared& shared) {
+    if (n_rest == 0) return;
     const int lane = threadIdx.x % 32, n_warps = blockDim.x / 32;
     for (int c = threadIdx.x / 32; c < kReflectors + n_rest; c += n_warps) {
         const double* other =
             c < kReflectors ? columns + c * ld : rest + (c - kReflectors) * args.stride;
         double sums[kReflectors] = {};
-        for (int64_t r = head / 32 * 32 + lane; r < args.length; r += 32) {
+#pragma unroll 4
+        for (int64_t r = lane; r < args.length; r += 32) {
             const double x = other[r];
 #pragma unroll
             for (int b = 0; b < kReflectors; ++b) sums[b] += columns[b * ld + r] * x;
@@ -167,28 +170,36 @@ __device__ __forceinline__ void apply_reflectors(const double* columns, int64_t 
         double v[kReflectors];
 #pragma unroll
         for (int b = 0; b < kReflectors; ++b) v[b] = columns[b * ld + r];
-        for (int c = 0; c < n_rest; ++c) {
-            double x = rest[c * args.stride + r];
+        for (int first = 0; first < n_rest; first += kReflectors) {
+            double* const own = rest + first * args.stride + r;
+            double x[kReflectors];
 #pragma unroll
-            for (int b = 0; b < kReflectors; ++b) x -= shared.weights[c][b] * v[b];
-            rest[c * args.stride + r] = x;
+            for (int c = 0; c < kReflectors; ++c) x[c] = own[c * args.stride];
+#pragma unroll
+            for (int c = 0; c < kReflectors; ++c)
+#pragma unroll
+                for (int b = 0; b < kReflectors; ++b) x[c] -= shared.weights[first + c][b] * v[b];
+#pragma unroll
+            for (int c = 0; c < kReflectors; ++c) own[c * args.stride] = x[c];
         }
     }
 }
 
+// Either with kReflectors * length doubles of dynamic shared memory or, for long panels, without any.
+template <bool kInShared>
 __global__ void __launch_bounds__(kMaxPanelThreads) factor_panel_kernel(const PanelArgs args) {
     TK_DYNAMIC_SHARED(double, shared_columns);
     TK_SHARED(PanelShared, shared, [1]);
     for (int first = 0; first < kBand; first += kReflectors) {
         double* const reflectors = args.reflectors + first * args.reflector_stride;
-        double* const columns = args.in_shared ? shared_columns : reflectors;
-        const int64_t ld = args.in_shared ? args.length : args.reflector_stride;
+        double* const columns = kInShared ? shared_columns : reflectors;
+        const int64_t ld = kInShared ? args.length : args.reflector_stride;
         double* const panel = args.panel + first * args.stride;
         factor_columns(columns, ld, panel, args, first, shared[0]);
         apply_reflectors(columns, ld, panel + kReflectors * args.stride,
                          kBand - kReflectors - first, args, first, shared[0]);
         if (threadIdx.x < kReflectors) args.taus[first + threadIdx.x] = shared[0].taus[threadIdx.x];
-        if (args.in_shared)
+        if (kInShared)
             for (int j = 0; j < kReflectors; ++j)
                 for (int64_t r = threadIdx.x; r < args.length; r += blockDim.x)
                     reflectors[j * args.reflector_stride + r] = columns[j * ld + r];
@@ -224,6 +235,7 @@ __global__ void __launch_bounds__(128) sum_overlaps_kernel(const UpdateArgs args
     for (int64_t first = static_cast<int64_t>(blockIdx.x) * kChunkRows; first < args.length;
          first += static_cast<int64_t>(gridDim.x) * kChunkRows) {
         __syncthreads();
+#pragma unroll 4
         for (int i = threadIdx.x; i < kBand * kChunkRows; i += blockDim.x) {
             const int a = i / kChunkRows, r = i % kChunkRows;
             const bool inside = first + r < args.length;
@@ -297,11 +309,16 @@ __global__ void __launch_bounds__(128) finish_update_kernel(const UpdateArgs arg
 #pragma unroll
     for (int a = 0; a < kBand; ++a) y[a] = args.products[a * args.rows + r];
     if (r < args.length) {
-        for (int b = 0; b < kBand; ++b) {
-            const double v = v_transpose[b * args.rows];
-            v_again[b * args.rows] = v;
+        for (int first = 0; first < kBand; first += kReflectors) {
+            double v[kReflectors];
 #pragma unroll
-            for (int a = 0; a < kBand; ++a) y[a] -= v * products[b * kBand + a];
+            for (int b = 0; b < kReflectors; ++b) v[b] = v_transpose[(first + b) * args.rows];
+#pragma unroll
+            for (int b = 0; b < kReflectors; ++b) {
+                v_again[(first + b) * args.rows] = v[b];
+#pragma unroll
+                for (int a = 0; a < kBand; ++a) y[a] -= v[b] * products[(first + b) * kBand + a];
+            }
         }
     } else {
         for (int b = 0; b < kBand; ++b)

@@ -19,7 +19,7 @@ namespace tk {
 
 namespace {
 
-constexpr int64_t kSharedBytes = 160 * 1024;  // of a thread block, that every supported GPU has
+constexpr size_t kSharedBytes = 160 * 1024;  // of a thread block, that every supported GPU has
 
 PanelArgs panel_args(const ReductionArgs& args, int64_t first) {
     PanelArgs panel{};
@@ -29,8 +29,6 @@ PanelArgs panel_args(const ReductionArgs& args, int64_t first) {
     panel.length = args.padded - first - kBand;
     panel.reflector_stride = panel.length + args.n_targets;
     panel.taus = args.taus;
-    const int64_t columns = kReflectors * panel.length * static_cast<int64_t>(sizeof(double));
-    panel.in_shared = columns + static_cast<int64_t>(sizeof(PanelShared)) <= kSharedBytes;
     return panel;
 }
 
@@ -45,9 +43,12 @@ int64_t partial_sums_size() { return static_cast<int64_t>(kMaxPartials) * kParti
 void factor_panel(const ReductionArgs& args, int64_t first, void* stream) {
     const PanelArgs panel = panel_args(args, first);
     const int64_t threads = panel.length < kMaxPanelThreads ? panel.length : kMaxPanelThreads;
+    const dim3 block(static_cast<unsigned>(threads));
     const size_t columns = static_cast<size_t>(panel.length) * kReflectors * sizeof(double);
-    launch(factor_panel_kernel, dim3(1), dim3(static_cast<unsigned>(threads)),
-           panel.in_shared ? columns : 0, stream, panel);
+    if (columns + sizeof(PanelShared) <= kSharedBytes)
+        launch(factor_panel_kernel<true>, dim3(1), block, columns, stream, panel);
+    else
+        launch(factor_panel_kernel<false>, dim3(1), block, 0, stream, panel);
 }
 
 void finish_update(const ReductionArgs& args, int64_t first, void* stream) {
