@@ -1,4 +1,4 @@
-"""The command ``transfer-kernels``: rank a folder of features, report the backends.
+"""The command ``transfer-kernels``: rank, recommend, evaluate, report the backends.
 
 Exit codes: 0 all went well, 1 some model failed, 2 wrong usage or input, 130 interrupted.
 """
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .cli_transfers import add_evaluate, add_recommend
+from .output_paths import check_picture, check_table
 
 PROGRAM = "transfer-kernels"
 OK, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -45,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_rank(commands)
+    add_recommend(commands)
+    add_evaluate(commands)
     _add_info(commands)
     return parser
 
@@ -125,7 +129,8 @@ def _rank(options: argparse.Namespace) -> int:
     from .score_files import Journal
     from .target_files import find_companion, read_labels, read_layers, read_truth
 
-    _check_outputs(options)
+    check_table(options.out)
+    check_picture(options.plot)
     folder = options.folder
     labels_path = options.labels or find_companion(folder, "labels")
     truth_path = options.truth or find_companion(folder, "truth")
@@ -172,23 +177,6 @@ def _rank(options: argparse.Namespace) -> int:
 
             save_figure(ranking.plot(truth.accuracy if truth else None), options.plot)
     return SOME_FAILED if ranking.errors else OK
-
-
-def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuse before the work what could not be written after it."""
-    if options.out and options.out.suffix not in (".csv", ".json"):
-        raise ValueError(f"--out {options.out}: the file must end in .csv or .json")
-    if options.plot:
-        from .plots import FORMATS, require_matplotlib
-
-        require_matplotlib()
-        if options.plot.suffix not in FORMATS:
-            raise ValueError(f"--plot {options.plot}: the file must end in {', '.join(FORMATS)}")
-    for option, path in (("--out", options.out), ("--plot", options.plot)):
-        if path and not os.access(path.parent, os.W_OK):
-            raise ValueError(
-                f"{option} {path}: the folder {path.parent} does not exist or cannot be written"
-            )
 
 
 def _journal_path(options: argparse.Namespace) -> Path | None:

@@ -55,7 +55,7 @@ def parameter_count(past: TransferHistory, task: Task) -> dict[str, float]:
     return counts
 
 
-def random_order(draws: int = 100, seed: int = 0) -> Callable[..., list[dict[str, float]]]:
+def random_order(draws: int = 50, seed: int = 0) -> Callable[..., list[dict[str, float]]]:
     """Return a recommender that scores at random, several times."""
 
     def recommend(past: TransferHistory, task: Task) -> list[dict[str, float]]:

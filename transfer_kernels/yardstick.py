@@ -50,7 +50,7 @@ def leave_one_task_out(
     """Let recommenders rank the models for each task as if it were new, and compare with the truth.
 
     The controls are always beside them: the mean rank on the other tasks, the number of parameters
-    where the history tells it of every model, and the mean of 100 random orders.
+    where the history tells it of every model, and the mean of 50 random orders.
 
     Parameters
     ----------

@@ -1,0 +1,265 @@
+"""The commands that learn from past transfers: ``recommend`` and ``evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .output_paths import check_picture, check_table
+
+OK = 0
+
+_TABLE = (
+    "a transfer table: .csv with a column 'model' and one for each task, empty cells where the "
+    "performance is not known, and 'parameters' and 'layers' where they are known; or with the "
+    "columns 'model', 'task', 'performance'"
+)
+
+
+def add_recommend(commands: Any) -> None:
+    """Add ``transfer-kernels recommend``."""
+    command = commands.add_parser(
+        "recommend",
+        help="recommend models for a new task from past transfers, by Fennec",
+        description=(
+            "Learn from past transfers which models suit which tasks, and recommend models for a "
+            "new task from the features that one large model, the proxy, has of some of its "
+            "unlabelled images. No candidate model runs on the new task."
+        ),
+    )
+    command.set_defaults(run=_recommend)
+    add = command.add_argument
+    add("history", metavar="HISTORY", type=Path, help=f"{_TABLE}. Or a folder written by --save")
+    add("--task", metavar="F", type=Path, help="the proxy's features of the new task, one file")
+    add("-k", metavar="K", type=int, help="how many models to recommend; default: all")
+    add("--images", metavar="N", type=float, help="images of the new task, for the meta phase")
+    add("--classes", metavar="N", type=float, help="classes of the new task, for the meta phase")
+    _add_sources(command)
+    add(
+        "--factors",
+        metavar="N",
+        type=int,
+        help="dimensions of the transfer space; default: 5, or as many as the table allows",
+    )
+    add(
+        "--meta-weight",
+        metavar="W",
+        type=float,
+        help="weight of the meta phase, 0 to 1; default: 0.5 where the table tells parameters or "
+        "layers of all models, else 0",
+    )
+    add("--regressor", choices=("forest", "ridge"), default="forest", help="default: forest")
+    add("--scaling", choices=("none", "unit", "rank"), default="none", help="default: none")
+    add("--seed", metavar="N", type=int, default=2023, help="default: 2023")
+    add("--save", metavar="DIR", type=Path, help="keep what was learnt in this folder")
+    add("--out", metavar="F", type=Path, help="write the scores to a .csv or .json file")
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add ``transfer-kernels evaluate``."""
+    command = commands.add_parser(
+        "evaluate",
+        help="how well recommenders predict a transfer table, one task left out at a time",
+        description=(
+            "Rank the models for every task of TABLE as if it were new and compare with the truth. "
+            "The controls (mean rank on the other tasks, parameter count, random) are always "
+            "there; Fennec joins them with --proxies, metrics with --features and --metric."
+        ),
+    )
+    command.set_defaults(run=_evaluate)
+    add = command.add_argument
+    add("table", metavar="TABLE", type=Path, help=_TABLE)
+    _add_sources(command)
+    add(
+        "-k",
+        metavar="K",
+        type=int,
+        action="append",
+        help="the k of recall@k, rel@k and regret@k; may be repeated; default: 1 and 3",
+    )
+    add("--seed", metavar="N", type=int, default=0, help="of the bootstrap; default: 0")
+    add("--out", metavar="F", type=Path, help="write all figures to a .csv or .json file")
+    add("--plot", metavar="F", type=Path, help="write a .png, .pdf or .svg picture")
+
+
+def _add_sources(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--proxies",
+        metavar="DIR",
+        type=Path,
+        help="the proxy's features of the past tasks, one file named after each",
+    )
+    add(
+        "--features",
+        metavar="DIR",
+        type=Path,
+        help="the models' features of the past tasks: for each task a folder as `rank` takes it",
+    )
+    add(
+        "--metric",
+        metavar="M",
+        action="append",
+        dest="metrics",
+        help="with --features: score the features by this metric; default: fda_score",
+    )
+    add(
+        "--task-table",
+        metavar="F",
+        type=Path,
+        help=".csv with a column 'task' and those of 'images' and 'classes', for the meta phase",
+    )
+
+
+# ---------------------------------------------------------------------------- recommend
+
+
+def _recommend(options: argparse.Namespace) -> int:
+    if options.task is None and options.save is None:
+        raise ValueError("give the new task's proxy features with --task, or --save")
+    check_table(options.out)
+    fennec = _loaded_or_fitted(options)
+    if options.save:
+        fennec.save(options.save)
+    if options.task is None:
+        return OK
+    from .feature_files import read_features
+
+    given = {"images": options.images, "classes": options.classes}
+    facts = {name: value for name, value in given.items() if value is not None}
+    placement = fennec.place(read_features(options.task).features, facts=facts)
+    scores = fennec.recommend(placement, options.k)
+    if options.out:
+        _write_scores(options.out, scores)
+    print(_score_table(scores))
+    sys.stdout.flush()
+    return OK
+
+
+def _loaded_or_fitted(options: argparse.Namespace) -> Any:
+    from .recommend.fennec import Fennec
+
+    if options.history.is_dir():
+        return Fennec.load(options.history)
+    if options.proxies is None:
+        raise ValueError("give the proxy's features of the past tasks with --proxies")
+    if options.metrics and len(options.metrics) > 1:
+        raise ValueError("--metric: one metric fills the matrix, so give it once")
+    history = _read_history(options.history, options)
+    return Fennec(
+        metric=_matrix_metric(options),
+        n_factors=options.factors,
+        meta_weight=_meta_weight(history, options.meta_weight),
+        regressor=options.regressor,
+        scaling=options.scaling,
+        seed=options.seed,
+    ).fit(history)
+
+
+def _read_history(path: Path, options: argparse.Namespace) -> Any:
+    from .recommend.history import TransferHistory
+
+    if options.metrics and options.features is None:
+        raise ValueError("--metric needs --features")
+    return TransferHistory.read_csv(
+        path, task_table=options.task_table, features=options.features, proxies=options.proxies
+    )
+
+
+def _matrix_metric(options: argparse.Namespace) -> str | None:
+    """What fills Fennec's matrix: a metric where there are features, else the table."""
+    if options.features is None:
+        return None
+    return options.metrics[0] if options.metrics else "fda_score"
+
+
+def _meta_weight(history: Any, wanted: float | None) -> float:
+    if wanted is not None:
+        return wanted
+    known = any(len(history.fact(fact)) == len(history.models) for fact in ("parameters", "layers"))
+    return 0.5 if known else 0.0
+
+
+def _score_table(scores: Mapping[str, float]) -> str:
+    from .text_table import format_scores, text_table
+
+    cells = format_scores(list(scores.values()))
+    rows = [
+        [str(place), model, cell]
+        for place, (model, cell) in enumerate(zip(scores, cells, strict=True), start=1)
+    ]
+    return text_table(["#", "model", "score"], rows, "rlr")
+
+
+def _write_scores(path: Path, scores: Mapping[str, float]) -> None:
+    from .score_files import write_atomically
+
+    if path.suffix == ".json":
+        write_atomically(path, json.dumps(dict(scores), indent=1, ensure_ascii=False) + "\n")
+        return
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["model", "score"])
+    table.writerows([model, repr(score)] for model, score in scores.items())
+    write_atomically(path, buffer.getvalue())
+
+
+# ---------------------------------------------------------------------------- evaluate
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from .yardstick import leave_one_task_out
+
+    check_table(options.out)
+    check_picture(options.plot)
+    history = _read_history(options.table, options)
+    comparison = leave_one_task_out(
+        history, _recommenders(history, options), ks=options.k or (1, 3), seed=options.seed
+    )
+    if options.out:
+        write = comparison.to_csv if options.out.suffix == ".csv" else comparison.to_json
+        write(options.out)
+    try:
+        print(_heading(options.table, history), comparison, sep="\n")
+        if comparison.skipped:
+            print(f"left out, since they tell no two models apart: {', '.join(comparison.skipped)}")
+        sys.stdout.flush()
+    finally:  # the picture is written even if nobody reads the table to its end
+        if options.plot:
+            from .plots import save_figure
+
+            save_figure(comparison.plot(), options.plot)
+    return OK
+
+
+def _heading(path: Path, history: Any) -> str:
+    known, all_pairs = int(history.known.sum()), history.known.size
+    gaps = "" if known == all_pairs else f", {known} of {all_pairs} transfers known"
+    return (
+        f"{path.name}: {len(history.models)} models, {len(history.tasks)} tasks{gaps}; each task "
+        "held out in turn"
+    )
+
+
+def _recommenders(history: Any, options: argparse.Namespace) -> dict[str, Any]:
+    from .yardstick import by_metric
+
+    chosen = {}
+    if options.proxies is not None:
+        from .recommend.recommenders import by_fennec
+
+        w = _meta_weight(history, None)
+        chosen["Fennec (table)"] = by_fennec(metric=None, meta_weight=w)
+        if options.features is not None:
+            spec = _matrix_metric(options)
+            chosen[f"Fennec ({spec})"] = by_fennec(history.scored(spec), meta_weight=w)
+    if options.features is not None:
+        specs = options.metrics or ["fda_score"]
+        chosen.update({spec: by_metric(spec) for spec in specs})
+    return chosen
