@@ -15,9 +15,14 @@ _HOMES = {
     "archi2vec": "architecture_embedding",
     "architecture_graph": "autograd_graph",
     "Fennec": "fennec",
+    "ModelSpider": "model_spider",
     "Task": "history",
+    "TaskSample": "task_samples",
     "TransferHistory": "history",
     "by_fennec": "recommenders",
+    "by_model_spider": "recommenders",
+    "reciprocal_rank_fusion": "rank_fusion",
+    "sample_tasks": "task_samples",
 }
 
 __all__ = list(_HOMES)

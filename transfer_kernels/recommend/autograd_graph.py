@@ -235,7 +235,7 @@ class _Replay(Interpreter):
 def _walk(outputs: Iterable[Tensor]) -> ArchitectureGraph:
     """Graph behind tensors, depth first from the last operation back."""
     number: dict[Any, int] = {}
-    functions = []
+    functions: list[Any] = []
     edges = set()
     waiting = [output.grad_fn for output in outputs if output.grad_fn is not None][::-1]
     while waiting:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .history import Task, TransferHistory
 
 if TYPE_CHECKING:
     from ..yardstick import Recommender
+    from .task_samples import TaskSample
 
 
 def by_fennec(
@@ -33,5 +35,34 @@ def by_fennec(
             return Fennec(**options).fit(past, architectures).recommend(task)
         matrix = scored.subset(past.models, past.tasks)
         return Fennec(**{**options, "metric": None}).fit(matrix, architectures).recommend(task)
+
+    return recommend
+
+
+def by_model_spider(
+    samples: Sequence[TaskSample] | None = None, budget: int = 0, **options: Any
+) -> Recommender:
+    """Return a recommender that fits `ModelSpider` to the past.
+
+    Parameters
+    ----------
+    samples : sequence of TaskSample, optional
+        Of all tasks, from `sample_tasks`, so that they are made once for all held-out tasks; those
+        that the held-out task has a part in are left out. By default the past is sampled each time.
+    budget : int, default 0
+        As for `ModelSpider.score`.
+    **options
+        Of `ModelSpider`.
+    """
+    from .model_spider import ModelSpider
+
+    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
+        spider = ModelSpider(**options)
+        if samples is None:
+            spider.fit(past, progress=False)
+        else:
+            known = set(past.tasks)
+            spider.fit([one for one in samples if known.issuperset(one.tasks)], progress=False)
+        return dict(zip(spider.models_, spider.score(task, budget).tolist(), strict=True))
 
     return recommend

@@ -1,0 +1,594 @@
+"""Model Spider: learns to rank models by tokens of models and of tasks. Needs PyTorch.
+
+    Y. Zhang, T. Huang, Y. Ding, D. Zhan, H. Ye: "Model Spider: learning to rank pre-trained models
+    efficiently", NeurIPS 2023, arXiv:2306.03900.
+
+A task's tokens are the class means of one general encoder's features; a model's token is learnt. A
+network that all models share scores each by attention over both. For a new task no candidate model
+runs; or, under a budget, the few best ones do, their own class means join the tokens, and all are
+ranked again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import arrays
+from ..estimators import NotFittedError, _Estimator
+from ..feature_files import Pathlike
+from ..score_files import array_digest
+from .best_scores import best_first
+from .history import Task, TransferHistory
+from .ranking_loss import plackett_luce_loss
+from .saved_state import load_state, save_state
+from .spider_network import OwnTokens, SpiderNetwork
+from .task_samples import TaskSample, Tokens, class_means, new_task, sample_tasks
+
+_LEAST_LEARNING_RATE = 5e-6
+_MOST_OWN = 10  # models of a task that bring their own tokens in training
+
+AnyTask = Task | TaskSample | tuple[Any, Any]
+
+
+class ModelSpider(_Estimator):
+    """Recommend models for a new task by learnt tokens.
+
+    The defaults are the published ones.
+
+    Parameters
+    ----------
+    width : int, default 1024
+        Of the tokens inside.
+    epochs : int, default 30
+    batch_size : int, default 16
+        Tasks in a step.
+    learning_rate : float, default 2.5e-4
+        Of Adam at the start; it falls to 5e-6 along a cosine.
+    dropout : float, default 0.1
+    max_classes : int, default 100
+        Tasks of more classes are seen by as many of them, drawn at random from the seed.
+    seed : int, default 0
+        Same seed, data and machine: same bits.
+    device : str, default "cpu"
+        Where to train and score.
+
+    Attributes
+    ----------
+    models_ : tuple of str
+    losses_ : list of float
+        Mean loss of every epoch.
+    network_ : SpiderNetwork
+
+    References
+    ----------
+    Zhang et al., "Model Spider", NeurIPS 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> samples = [
+    ...     TaskSample(rng.normal(kind, 0.1, (5, 4)), {"tabby": kind, "tarantula": 1 - kind})
+    ...     for kind in rng.random(60)
+    ... ]
+    >>> spider = ModelSpider(width=16, epochs=20, learning_rate=1e-2).fit(samples)
+    >>> new = TaskSample(np.full((3, 4), 0.9), {})
+    >>> list(spider.recommend(new, k=1))
+    ['tabby']
+    """
+
+    def __init__(
+        self,
+        width: int = 1024,
+        epochs: int = 30,
+        batch_size: int = 16,
+        learning_rate: float = 2.5e-4,
+        dropout: float = 0.1,
+        max_classes: int = 100,
+        seed: int = 0,
+        device: str = "cpu",
+    ):
+        self.width = width
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.dropout = dropout
+        self.max_classes = max_classes
+        self.seed = seed
+        self.device = device
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        tasks: TransferHistory | Sequence[TaskSample],
+        *,
+        checkpoint: Pathlike | None = None,
+        progress: bool | None = None,
+    ) -> ModelSpider:
+        """Learn the models' tokens and the scorer.
+
+        Parameters
+        ----------
+        tasks : TransferHistory or sequence of TaskSample
+            A history is sampled as published, by `sample_tasks` with its defaults and this seed.
+            A model whose performance on a task is not known is left out of the loss there.
+        checkpoint : str or Path, optional
+            Folder that holds the state after every epoch. If there is one of the same options and
+            tasks, training goes on from there, and ends with the same bits as in one go.
+        progress : bool, optional
+            Show a progress bar on stderr; the default is to show it on a terminal only.
+
+        Raises
+        ------
+        ValueError
+            If an option is out of range, fewer than two models or no task are known, the tokens'
+            widths differ, or the checkpoint is of another fit; else as `sample_tasks` raises.
+        """
+        self._check_options()
+        samples = self._samples(tasks, progress)
+        models = _model_names(tasks, samples)
+        if len(models) < 2:
+            raise ValueError(f"tasks: {len(models)} model known; at least two are needed to rank")
+        general, own = _widths(samples, models)
+        self.models_ = models
+        self.own_widths_ = own
+        with _seeded(self.device, self.seed):
+            self.network_ = SpiderNetwork(len(models), general, own, self.width, self.dropout)
+        self.network_.to(self.device)
+        self.losses_: list[float] = []
+        training = list(self.network_.parameters())
+        self._train(samples, training, checkpoint, progress, "Model Spider")
+        return self
+
+    def add_model(
+        self,
+        name: str,
+        tasks: TransferHistory | Sequence[TaskSample],
+        *,
+        progress: bool | None = None,
+    ) -> ModelSpider:
+        """Add a model: its token, and its projection, are trained with all the rest frozen.
+
+        Parameters
+        ----------
+        name : str
+        tasks : TransferHistory or sequence of TaskSample
+            As for `fit`, the new model's performance among those of models that are known.
+        progress : bool, optional
+
+        Raises
+        ------
+        ValueError
+            If the name is taken, a model in ``tasks`` is unknown, the new one is never compared
+            with a known one, or the tokens' widths differ from those of `fit`.
+        """
+        self._require_fitted()
+        self._check_options()
+        if name in self.models_:
+            raise ValueError(f"model {name!r} is there already")
+        samples = self._samples(tasks, progress)
+        models = (*self.models_, name)
+        if unknown := [one for one in _model_names(tasks, samples) if one not in models]:
+            raise ValueError(f"tasks: model {unknown[0]!r} is unknown; add one at a time")
+        samples = [sample for sample in samples if name in sample.performance]
+        if not samples:
+            raise ValueError(
+                f"tasks: model {name!r} is compared with a known model in none of them"
+            )
+        general, (own,) = _widths(samples, (name,))
+        self._require_width(general)
+        grown = self._grown(general, (*self.own_widths_, own))
+        new = len(self.models_)
+        training = [grown.tokens]
+        if own is not None:
+            training += grown.from_own[str(new)].parameters()
+        kept = torch.zeros(new + 1, 1, device=self.device)
+        kept[new] = 1.0
+        for parameter in grown.parameters():
+            parameter.requires_grad_(False)
+        for parameter in training:
+            parameter.requires_grad_(True)
+        # Where the gradient is zero from the start, Adam leaves the old tokens' bits alone.
+        hook = grown.tokens.register_hook(lambda gradient: gradient * kept)
+        before = self.network_, self.models_, self.own_widths_, self.losses_
+        self.network_, self.models_ = grown, models
+        self.own_widths_ = (*self.own_widths_, own)
+        self.losses_ = []
+        try:
+            self._train(samples, training, None, progress, f"adding {name}")
+        except BaseException:
+            self.network_, self.models_, self.own_widths_, self.losses_ = before
+            raise
+        finally:
+            hook.remove()
+        for parameter in grown.parameters():
+            parameter.requires_grad_(True)
+        return self
+
+    def _grown(self, general: int, own_widths: Sequence[int | None]) -> SpiderNetwork:
+        """The network with one more model."""
+        with _seeded(self.device, self.seed, len(own_widths)):
+            grown = SpiderNetwork(
+                len(own_widths), general, own_widths, self.width, self.dropout
+            ).to(self.device)
+        old = self.network_.state_dict()
+        with torch.no_grad():
+            for key, value in grown.state_dict().items():
+                if key == "tokens":
+                    value[:-1] = old[key]
+                elif key in old:
+                    value.copy_(old[key])
+        return grown
+
+    def _train(
+        self,
+        samples: Sequence[TaskSample],
+        parameters: Sequence[torch.nn.Parameter],
+        checkpoint: Pathlike | None,
+        progress: bool | None,
+        what: str,
+    ) -> None:
+        optimiser = torch.optim.Adam(parameters, lr=self.learning_rate)
+        digest = "" if checkpoint is None else self._digest(samples)
+        if checkpoint is not None:
+            self._resume(checkpoint, digest, optimiser)
+        disable = None if progress is None else not progress
+        first = len(self.losses_)
+        with tqdm(total=self.epochs, initial=first, desc=what, disable=disable) as bar:
+            for epoch in range(first, self.epochs):
+                self.losses_.append(self._epoch(epoch, samples, optimiser))
+                if checkpoint is not None:
+                    self._keep(checkpoint, digest, optimiser)
+                bar.set_postfix(loss=f"{self.losses_[-1]:.4f}")
+                bar.update()
+        self.network_.eval()
+
+    def _epoch(
+        self, epoch: int, samples: Sequence[TaskSample], optimiser: torch.optim.Optimizer
+    ) -> float:
+        """One pass over the samples; what is drawn depends on the seed and the epoch alone."""
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(len(samples))
+        steps = math.ceil(len(order) / self.batch_size)
+        total = 0.0
+        self.network_.train()
+        with _seeded(self.device, self.seed, epoch):
+            for step in range(steps):
+                rate = self._learning_rate(epoch * steps + step, self.epochs * steps)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+                batch = [samples[i] for i in chosen]
+                scores = self.network_(*self._batch(batch), self._drawn_own(batch, generator))
+                loss = plackett_luce_loss(scores, self._performance(batch))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                total += loss.item() * len(batch)
+        return total / len(samples)
+
+    def _learning_rate(self, step: int, steps: int) -> float:
+        least = min(_LEAST_LEARNING_RATE, self.learning_rate)
+        cosine = 0.5 * (1.0 + math.cos(math.pi * step / steps))
+        return least + (self.learning_rate - least) * cosine
+
+    def _drawn_own(
+        self, batch: Sequence[TaskSample], generator: np.random.Generator
+    ) -> list[OwnTokens]:
+        """Own tokens of k models drawn for each task, k drawn for the batch: all k are trained."""
+        with_own = [m for m, width in enumerate(self.own_widths_) if width is not None]
+        k = int(generator.integers(min(_MOST_OWN, len(with_own)) + 1))
+        return [
+            self._own_tokens(t, int(m), sample)
+            for t, sample in enumerate(batch)
+            for m in generator.choice(with_own, k, replace=False)
+        ]
+
+    # ------------------------------------------------------------------ use
+
+    def score(self, task: AnyTask, budget: int = 0) -> NDArray[np.float64]:
+        """Return the scores of all models (M,), in the order of ``models_``.
+
+        Parameters
+        ----------
+        task : Task, TaskSample or (features, labels)
+            The task with its labelled proxy features, or these alone.
+        budget : int, default 0
+            How many of the models may run on the task: the best by a first ranking, whose own
+            features then make the second. Needs a task with these features.
+
+        Raises
+        ------
+        ValueError
+            If the budget is negative or more than there are models, the tokens' width is not that
+            of `fit`, or features are missing.
+        """
+        self._require_fitted()
+        if isinstance(budget, bool) or not isinstance(budget, int | np.integer):
+            raise TypeError(f"budget must be an integer, not {budget!r}")
+        if not 0 <= budget <= len(self.models_):
+            raise ValueError(
+                f"budget={budget} is out of range: there are {len(self.models_)} models"
+            )
+        sample = _as_sample(task)
+        scores = self.score_all([sample])[0]
+        if budget == 0:
+            return scores
+        own = [self._own_tokens(0, int(m), sample) for m in best_first(scores, int(budget))]
+        with torch.no_grad():
+            rescored = self.network_.eval()(*self._batch([sample]), own)
+        return rescored[0].double().cpu().numpy()
+
+    def score_all(self, tasks: Sequence[AnyTask]) -> NDArray[np.float64]:
+        """Return the scores of all models on many tasks (T, M), by one pass of the network."""
+        self._require_fitted()
+        if not len(tasks):
+            raise ValueError("tasks: none given")
+        batch = self._batch([_as_sample(task) for task in tasks])
+        return self.network_.score(*batch).double().cpu().numpy()
+
+    def recommend(self, task: AnyTask, k: int | None = None, budget: int = 0) -> dict[str, float]:
+        """Return the best k models with their scores, best first; all by default.
+
+        Raises
+        ------
+        ValueError
+            If k is less than 1 or more than there are models; else as `score` raises.
+        """
+        self._require_fitted()
+        k = len(self.models_) if k is None else k
+        arrays.require_positive_integer(k, "k")
+        if k > len(self.models_):
+            raise ValueError(f"k={k} is out of range: there are {len(self.models_)} models")
+        scores = self.score(task, budget)
+        return {self.models_[m]: float(scores[m]) for m in best_first(scores, k)}
+
+    # ------------------------------------------------------------------ save and load
+
+    def save(self, folder: Pathlike) -> None:
+        """Write ``model_spider.json`` and ``model_spider.safetensors``, no pickle, into a folder.
+
+        The folder is made if need be.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+        """
+        self._require_fitted()
+        content = {
+            "options": self.get_params(),
+            "models": list(self.models_),
+            "general_width": self.network_.from_general.in_features,
+            "own_widths": list(self.own_widths_),
+            "losses": self.losses_,
+        }
+        save_state(folder, "model_spider", content, self._weights())
+
+    @classmethod
+    def load(cls, folder: Pathlike, device: str | None = None) -> ModelSpider:
+        """Read what `save` has written, onto the device it was on or another one.
+
+        Raises
+        ------
+        ValueError
+            If the files are damaged, do not fit together, or are of a later version.
+        FileNotFoundError
+            If one is missing.
+        """
+        content, tensors = load_state(folder, "model_spider")
+        try:
+            options = content["options"] | ({} if device is None else {"device": device})
+            spider = cls(**options)
+            spider.models_ = tuple(content["models"])
+            spider.own_widths_ = tuple(content["own_widths"])
+            spider.losses_ = list(content["losses"])
+            with _seeded("cpu", 0):
+                spider.network_ = SpiderNetwork(
+                    len(spider.models_),
+                    content["general_width"],
+                    spider.own_widths_,
+                    spider.width,
+                    spider.dropout,
+                )
+            spider.network_.load_state_dict(_as_tensors(tensors))
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"{folder}: holds no complete Model Spider ({error})") from None
+        spider.network_.to(spider.device).eval()
+        return spider
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {k: value.detach().cpu().numpy() for k, value in self.network_.state_dict().items()}
+
+    def _digest(self, samples: Sequence[TaskSample]) -> str:
+        """Of all that training depends on, the own tokens apart."""
+        parts = [repr(self.get_params()), repr(self.models_), repr(self.own_widths_)]
+        for sample in samples:
+            performance = np.array([sample.performance.get(m, math.nan) for m in self.models_])
+            parts += [array_digest(sample.general), array_digest(performance)]
+        return array_digest(np.array(parts))
+
+    def _keep(self, folder: Pathlike, digest: str, optimiser: torch.optim.Optimizer) -> None:
+        # All that changes lies in the one file that is written at once.
+        tensors = {f"network.{name}": value for name, value in self._weights().items()}
+        for i, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{k}": value.cpu().numpy() for k, value in moments.items()}
+        tensors["losses"] = np.array(self.losses_)
+        save_state(folder, "checkpoint", {"digest": digest}, tensors)
+
+    def _resume(self, folder: Pathlike, digest: str, optimiser: torch.optim.Optimizer) -> None:
+        try:
+            content, tensors = load_state(folder, "checkpoint")
+        except FileNotFoundError:
+            return
+        if content.get("digest") != digest:
+            raise ValueError(
+                f"checkpoint: {folder} is of a fit with other options or tasks; delete it, or name "
+                "another folder"
+            )
+        found = _as_tensors(tensors)
+        self.losses_ = found.pop("losses").tolist()
+        weights = {k.removeprefix("network."): v for k, v in found.items() if k[:8] == "network."}
+        self.network_.load_state_dict(weights)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in found.items():
+            if name.startswith("adam."):
+                _, i, moment = name.split(".")
+                state.setdefault(int(i), {})[moment] = value
+        optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
+    # ------------------------------------------------------------------ tasks as tensors
+
+    def _samples(
+        self, tasks: TransferHistory | Sequence[TaskSample], progress: bool | None
+    ) -> Sequence[TaskSample]:
+        if isinstance(tasks, TransferHistory):
+            return sample_tasks(tasks, seed=self.seed, progress=progress)
+        if isinstance(tasks, str | Mapping) or not isinstance(tasks, Sequence):
+            raise TypeError(
+                "tasks: a TransferHistory or a sequence of TaskSample is needed, not "
+                f"{type(tasks).__name__}"
+            )
+        telling = [sample for sample in tasks if len(_known(sample)) > 1]
+        if not telling:
+            raise ValueError(
+                "tasks: there is none on which the performance of two models is known and differs"
+            )
+        return telling
+
+    def _batch(self, samples: Sequence[TaskSample]) -> tuple[Tensor, Tensor]:
+        """Task tokens (T, C, d), filled up with zeros, and which of them are tokens (T, C)."""
+        tokens = [self._checked(sample.general) for sample in samples]
+        most = max(map(len, tokens))
+        filled = np.zeros((len(tokens), most, tokens[0].shape[1]), dtype=np.float32)
+        present = np.zeros((len(tokens), most), dtype=bool)
+        for t, one in enumerate(tokens):
+            filled[t, : len(one)] = one
+            present[t, : len(one)] = True
+        return torch.from_numpy(filled).to(self.device), torch.from_numpy(present).to(self.device)
+
+    def _performance(self, samples: Sequence[TaskSample]) -> Tensor:
+        table = [[one.performance.get(m, math.nan) for m in self.models_] for one in samples]
+        return torch.tensor(table, dtype=torch.float64, device=self.device)
+
+    def _own_tokens(self, place: int, model: int, sample: TaskSample) -> OwnTokens:
+        name, width = self.models_[model], self.own_widths_[model]
+        if width is None:
+            raise ValueError(f"model {name!r} had no features in `fit`; use a budget of 0")
+        if sample.own is None:
+            raise ValueError(
+                f"budget: the task has no features of model {name!r}; use a budget of 0"
+            )
+        tokens = self._bounded(_as_tokens(sample.own(name), f"own tokens of model {name!r}"))
+        if tokens.shape[1] != width:
+            raise ValueError(
+                f"own tokens of model {name!r} have {tokens.shape[1]} columns, but {width} in `fit`"
+            )
+        return OwnTokens(place, model, torch.from_numpy(tokens).to(self.device))
+
+    def _checked(self, general: Tokens) -> Tokens:
+        tokens = _as_tokens(general, "task tokens")
+        self._require_width(tokens.shape[1])
+        return self._bounded(tokens)
+
+    def _require_width(self, width: int) -> None:
+        expected = self.network_.from_general.in_features
+        if width != expected:
+            raise ValueError(
+                f"task tokens have {width} columns, but ModelSpider was fitted with {expected}; "
+                "use the same general encoder"
+            )
+
+    def _bounded(self, tokens: Tokens) -> Tokens:
+        """At most ``max_classes`` of the tokens; of as many classes always the same."""
+        if len(tokens) <= self.max_classes:
+            return tokens
+        generator = np.random.default_rng([self.seed, len(tokens)])
+        return tokens[np.sort(generator.permutation(len(tokens))[: self.max_classes])]
+
+    def _check_options(self) -> None:
+        for name in ("width", "epochs", "batch_size", "max_classes"):
+            arrays.require_positive_integer(getattr(self, name), name)
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout={self.dropout} is out of range: it lies in [0, 1)")
+        if not self.learning_rate > 0.0:
+            raise ValueError(f"learning_rate={self.learning_rate} is out of range: it is positive")
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise NotFittedError("this ModelSpider is not fitted yet; call fit first")
+
+
+def _as_sample(task: AnyTask) -> TaskSample:
+    if isinstance(task, TaskSample):
+        return task
+    if isinstance(task, Task):
+        return new_task(task)
+    if isinstance(task, tuple) and len(task) == 2:
+        return TaskSample(class_means(*task), {})
+    raise TypeError(
+        "task: a Task, a TaskSample or the pair (features, labels) is needed, not "
+        f"{type(task).__name__}"
+    )
+
+
+def _known(sample: TaskSample) -> set[float]:
+    return {value for value in sample.performance.values() if not math.isnan(value)}
+
+
+def _model_names(
+    tasks: TransferHistory | Sequence[TaskSample], samples: Sequence[TaskSample]
+) -> tuple[str, ...]:
+    if isinstance(tasks, TransferHistory):
+        return tasks.models
+    return tuple(dict.fromkeys(name for sample in samples for name in sample.performance))
+
+
+def _widths(
+    samples: Sequence[TaskSample], models: Sequence[str]
+) -> tuple[int, tuple[int | None, ...]]:
+    """Width of the task tokens, and of each model's own tokens, None where there are none."""
+    widths = sorted({_as_tokens(sample.general, "task tokens").shape[1] for sample in samples})
+    if len(widths) > 1:
+        raise ValueError(
+            f"task tokens have {' and '.join(map(str, widths))} columns; all tasks need those of "
+            "one and the same general encoder"
+        )
+    if any(sample.own is None for sample in samples):
+        return widths[0], (None,) * len(models)
+    own = samples[0].own
+    assert own is not None
+    found = [_as_tokens(own(name), f"own tokens of model {name!r}") for name in models]
+    return widths[0], tuple(tokens.shape[1] for tokens in found)
+
+
+def _as_tokens(tokens: Any, name: str) -> Tokens:
+    array = arrays.as_features(tokens, name)
+    array = np.ascontiguousarray(arrays.as_array(array, name), dtype=np.float32)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        arrays.refuse_nonfinite((row, column), array, name)
+    return array
+
+
+def _as_tensors(arrays_: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays_.items()}
+
+
+@contextmanager
+def _seeded(device: str, *seed: int) -> Iterator[None]:
+    """PyTorch's generators seeded, and put back afterwards."""
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        yield

@@ -1,0 +1,306 @@
+"""Tasks as Model Spider sees them: class means; and training tasks sampled from past ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import arrays
+from ..feature_files import FeatureFile
+from ..kernels.array_namespace import on_host
+from ..metrics import DEFAULT_METRICS, canonical_spec, score
+from .history import Task, TransferHistory
+from .rank_fusion import reciprocal_rank_fusion
+
+Tokens = NDArray[np.float32]
+Class = tuple[str, Any]  # a task and a label there
+
+
+@dataclass(frozen=True)
+class TaskSample:
+    """One task to learn from.
+
+    Attributes
+    ----------
+    general : (C, d) float32 array
+        The task's tokens: mean feature of every class, by a general encoder that all tasks share.
+    performance : mapping of str to float
+        Of some models on the task, in any unit, higher is better; only its order counts.
+    own : callable, optional
+        ``own(model)`` returns the model's own tokens (C, d_model): mean feature of every class.
+    tasks : tuple of str
+        The past tasks that it is made of.
+    """
+
+    general: Tokens
+    performance: Mapping[str, float]
+    own: Callable[[str], Tokens] | None = field(default=None, repr=False)
+    tasks: tuple[str, ...] = ()
+
+
+def class_means(features: Any, labels: Any, name: str = "features") -> Tokens:
+    """Mean feature of every class, in the order of the sorted labels.
+
+    Parameters
+    ----------
+    features : (n, d) array or tensor
+    labels : (n,) array, tensor or list
+        Class labels of any hashable kind.
+    name : str
+        What the features are called where they are wrong.
+
+    Returns
+    -------
+    means : (C, d) float32 array
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the metrics raise.
+    """
+    X = on_host(arrays.as_features(features, name))
+    if not np.isfinite(X).all():
+        row, column = np.argwhere(~np.isfinite(X))[0]
+        arrays.refuse_nonfinite((row, column), X, name)
+    _, codes = arrays.encode_classes(arrays.as_labels(labels, len(X)))
+    return _means(X, np.argsort(codes, kind="stable"), np.bincount(codes))
+
+
+def _means(X: NDArray, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> Tokens:
+    """Means of consecutive runs of the chosen rows."""
+    starts = np.cumsum(counts) - counts
+    sums = np.add.reduceat(np.asarray(X[rows], dtype=np.float64), starts, axis=0)
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+def sample_tasks(
+    history: TransferHistory,
+    *,
+    performance: str = "fused",
+    n_pools: int = 32,
+    draws: int = 16,
+    sources: tuple[int, int] = (2, 4),
+    classes: tuple[int, int] = (10, 100),
+    shots: int = 50,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    seed: int = 0,
+    backend: str | None = None,
+    progress: bool | None = None,
+) -> list[TaskSample]:
+    """Make training tasks of past ones.
+
+    Parameters
+    ----------
+    history : TransferHistory
+        With proxy features, which come with labels: those of the general encoder.
+    performance : {"fused", "history"}
+        ``"fused"``, as published: pools are made of classes of several past tasks mixed, and the
+        performance on a pool is approximated, without any fine-tuning, by the reciprocal rank
+        fusion of metrics of all models' features; the history's own performance is not looked at.
+        ``"history"``: the past tasks themselves, all classes of each, with the performance that the
+        history holds.
+    n_pools : int, default 32
+        Pools, for ``"fused"``.
+    draws : int, default 16
+        Samples of each pool or past task: other images of the same classes.
+    sources : (int, int), default (2, 4)
+        Least and most past tasks that a pool mixes; never more than there are.
+    classes : (int, int), default (10, 100)
+        Least and most classes of a pool; never more than its past tasks have. A past task with more
+        than the most gives each of its samples as many, drawn at random.
+    shots : int, default 50
+        Images of each class in a sample, fewer where there are no more.
+    metrics : sequence of str, default ("sfda", "logme", "parc")
+        What is fused. A metric that fails on a model ranks it nowhere.
+    seed : int, default 0
+    backend : str, optional
+        Force a backend for the metrics.
+    progress : bool, optional
+        Show a progress bar on stderr; the default is to show it on a terminal only.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or the history has no labelled proxy features, no features
+        where they are needed, or no task on which two models differ.
+    """
+    if performance not in ("fused", "history"):
+        raise ValueError(f"performance: {performance!r} given; it is 'fused' or 'history'")
+    for name, value in {"n_pools": n_pools, "draws": draws, "shots": shots}.items():
+        arrays.require_positive_integer(value, name)
+    for name, (least, most), floor in (("sources", sources, 1), ("classes", classes, 2)):
+        if not floor <= least <= most:
+            raise ValueError(
+                f"{name}: ({least}, {most}) given; the least is from {floor} to the most"
+            )
+    images = _Images(history, shots)
+    if performance == "history":
+        pools = _past_tasks(history, images, draws, classes[1], seed)
+    else:
+        specs = [canonical_spec(spec) for spec in metrics]
+        pools = _mixed_pools(
+            history, images, n_pools, draws, sources, classes, specs, seed, backend, progress
+        )
+    samples = [sample for sample in pools if len(set(sample.performance.values())) > 1]
+    if not samples:
+        raise ValueError("history: there is no task on which the performance of two models differs")
+    return samples
+
+
+def _past_tasks(
+    history: TransferHistory, images: _Images, draws: int, most: int, seed: int
+) -> Iterator[TaskSample]:
+    for number, task in enumerate(history.tasks):
+        for draw in range(draws):
+            generator = np.random.default_rng([seed, number, draw])
+            chosen = _some(images.classes(task), most, generator)
+            yield images.sample(chosen, history.column(task), [seed, number, draw])
+
+
+def _mixed_pools(
+    history: TransferHistory,
+    images: _Images,
+    n_pools: int,
+    draws: int,
+    sources: tuple[int, int],
+    classes: tuple[int, int],
+    specs: Sequence[str],
+    seed: int,
+    backend: str | None,
+    progress: bool | None,
+) -> Iterator[TaskSample]:
+    from tqdm import tqdm
+
+    disable = None if progress is None else not progress
+    for pool in tqdm(range(n_pools), desc="pools", disable=disable):
+        generator = np.random.default_rng([seed, pool])
+        most = min(sources[1], len(history.tasks))
+        n_sources = generator.integers(min(sources[0], most), most + 1)
+        chosen = generator.choice(len(history.tasks), n_sources, replace=False)
+        candidates = [one for t in sorted(chosen) for one in images.classes(history.tasks[t])]
+        most = min(classes[1], len(candidates))
+        n_classes = generator.integers(min(classes[0], most), most + 1)
+        mixed = _some(candidates, int(n_classes), generator)
+        fused = _fused(history.models, images, mixed, specs, [seed, pool, 0], backend)
+        for draw in range(draws):
+            yield images.sample(mixed, fused, [seed, pool, draw])
+
+
+def _fused(
+    models: Sequence[str],
+    images: _Images,
+    classes: Sequence[Class],
+    specs: Sequence[str],
+    seed: Sequence[int],
+    backend: str | None,
+) -> dict[str, float]:
+    """Approximate performance of every model, in (0, 1]."""
+    table = np.full((len(specs), len(models)), np.nan)
+    for m, model in enumerate(models):
+        features, labels = images.drawn(model, classes, seed)
+        for s, spec in enumerate(specs):
+            try:
+                table[s, m] = score(features, labels, spec, backend=backend)[spec]
+            except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+                continue
+    return dict(zip(models, reciprocal_rank_fusion(table).tolist(), strict=True))
+
+
+def _some(classes: Sequence[Class], most: int, generator: np.random.Generator) -> list[Class]:
+    if len(classes) <= most:
+        return list(classes)
+    return [classes[i] for i in np.sort(generator.permutation(len(classes))[:most])]
+
+
+class _Images:
+    """What the proxy and the models see of the past tasks' images, and draws from it."""
+
+    def __init__(self, history: TransferHistory, shots: int) -> None:
+        self._history = history
+        self._shots = shots
+        self._read = lru_cache(maxsize=None)(self._read_one)
+
+    def classes(self, task: str) -> list[Class]:
+        return [(task, label) for label in self._read(None, task)[1]]
+
+    def sample(
+        self, classes: Sequence[Class], performance: Mapping[str, float], seed: Sequence[int]
+    ) -> TaskSample:
+        own = None
+        if self._history.has_features:
+
+            def own(model: str) -> Tokens:
+                return self._tokens(model, classes, seed)
+
+        tasks = tuple(dict.fromkeys(task for task, _ in classes))
+        return TaskSample(self._tokens(None, classes, seed), performance, own, tasks)
+
+    def drawn(
+        self, model: str, classes: Sequence[Class], seed: Sequence[int]
+    ) -> tuple[NDArray, NDArray[np.int64]]:
+        """Features and new class codes of a draw."""
+        blocks = list(self._blocks(model, classes, seed))
+        codes = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+        return np.concatenate(blocks), codes
+
+    def _tokens(self, model: str | None, classes: Sequence[Class], seed: Sequence[int]) -> Tokens:
+        blocks = self._blocks(model, classes, seed)
+        return np.stack([block.mean(axis=0, dtype=np.float64) for block in blocks]).astype(
+            np.float32
+        )
+
+    def _blocks(
+        self, model: str | None, classes: Sequence[Class], seed: Sequence[int]
+    ) -> Iterator[NDArray]:
+        # The generator is made anew for each model: those with rows in the same order see the same
+        # images.
+        generator = np.random.default_rng([*seed, 1])
+        for task, label in classes:
+            features, rows_of = self._read(model, task)
+            if label not in rows_of:
+                raise ValueError(
+                    f"task {task!r}: model {model!r} has no features of class {label!r}, which the "
+                    "proxy features have"
+                )
+            rows = generator.permutation(rows_of[label])[: self._shots]
+            yield features[np.sort(rows)]
+
+    def _read_one(self, model: str | None, task: str) -> tuple[NDArray, dict[Any, NDArray]]:
+        found = self._history.proxy(task) if model is None else self._history.features(model, task)
+        what = "proxy" if model is None else f"model {model!r}"
+        X, labels = labelled(found, f"features of {what} of task {task!r}")
+        names, codes = arrays.encode_classes(labels)
+        return X, {name: np.flatnonzero(codes == c) for c, name in enumerate(names.tolist())}
+
+
+def labelled(found: FeatureFile, name: str) -> tuple[NDArray, NDArray]:
+    """Features on the host, finite, and their labels.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or the features are wrong.
+    """
+    if found.labels is None:
+        raise ValueError(f"{name} come without labels, but means of every class are needed")
+    X = on_host(arrays.as_features(found.features, name))
+    if not np.isfinite(X).all():
+        row, column = np.argwhere(~np.isfinite(X))[0]
+        arrays.refuse_nonfinite((row, column), X, name)
+    return X, arrays.as_labels(found.labels, len(X))
+
+
+def new_task(task: Task) -> TaskSample:
+    """The tokens of a new task, of all its images."""
+
+    def own(model: str) -> Tokens:
+        name = f"features of model {model!r} of task {task.name!r}"
+        return class_means(*labelled(task.features(model), name), name)
+
+    name = f"proxy features of task {task.name!r}"
+    return TaskSample(class_means(*labelled(task.proxy(), name), name), {}, own, (task.name,))
