@@ -41,21 +41,7 @@ def add_recommend(commands: Any) -> None:
     add("--images", metavar="N", type=float, help="images of the new task, for the meta phase")
     add("--classes", metavar="N", type=float, help="classes of the new task, for the meta phase")
     _add_sources(command)
-    add(
-        "--factors",
-        metavar="N",
-        type=int,
-        help="dimensions of the transfer space; default: 5, or as many as the table allows",
-    )
-    add(
-        "--meta-weight",
-        metavar="W",
-        type=float,
-        help="weight of the meta phase, 0 to 1; default: 0.5 where the table tells parameters or "
-        "layers of all models, else 0",
-    )
-    add("--regressor", choices=("forest", "ridge"), default="forest", help="default: forest")
-    add("--scaling", choices=("none", "unit", "rank"), default="none", help="default: none")
+    _add_fennec_options(command)
     add("--seed", metavar="N", type=int, default=2023, help="default: 2023")
     add("--save", metavar="DIR", type=Path, help="keep what was learnt in this folder")
     add("--out", metavar="F", type=Path, help="write the scores to a .csv or .json file")
@@ -76,6 +62,7 @@ def add_evaluate(commands: Any) -> None:
     add = command.add_argument
     add("table", metavar="TABLE", type=Path, help=_TABLE)
     _add_sources(command)
+    _add_fennec_options(command)
     add(
         "-k",
         metavar="K",
@@ -117,6 +104,25 @@ def _add_sources(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_fennec_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--factors",
+        metavar="N",
+        type=int,
+        help="dimensions of the transfer space; default: 5, or as many as the table allows",
+    )
+    add(
+        "--meta-weight",
+        metavar="W",
+        type=float,
+        help="weight of the meta phase, 0 to 1; default: 0.5 where the table tells parameters or "
+        "layers of all models, else 0",
+    )
+    add("--regressor", choices=("forest", "ridge"), default="forest", help="default: forest")
+    add("--scaling", choices=("none", "unit", "rank"), default="none", help="default: none")
+
+
 # ---------------------------------------------------------------------------- recommend
 
 
@@ -152,14 +158,8 @@ def _loaded_or_fitted(options: argparse.Namespace) -> Any:
     if options.metrics and len(options.metrics) > 1:
         raise ValueError("--metric: one metric fills the matrix, so give it once")
     history = _read_history(options.history, options)
-    return Fennec(
-        metric=_matrix_metric(options),
-        n_factors=options.factors,
-        meta_weight=_meta_weight(history, options.meta_weight),
-        regressor=options.regressor,
-        scaling=options.scaling,
-        seed=options.seed,
-    ).fit(history)
+    chosen = _fennec_options(history, options)
+    return Fennec(metric=_matrix_metric(options), seed=options.seed, **chosen).fit(history)
 
 
 def _read_history(path: Path, options: argparse.Namespace) -> Any:
@@ -179,11 +179,17 @@ def _matrix_metric(options: argparse.Namespace) -> str | None:
     return options.metrics[0] if options.metrics else "fda_score"
 
 
-def _meta_weight(history: Any, wanted: float | None) -> float:
-    if wanted is not None:
-        return wanted
-    known = any(len(history.fact(fact)) == len(history.models) for fact in ("parameters", "layers"))
-    return 0.5 if known else 0.0
+def _fennec_options(history: Any, options: argparse.Namespace) -> dict[str, Any]:
+    w = options.meta_weight
+    if w is None:
+        sizes = (history.fact(name) for name in ("parameters", "layers"))
+        w = 0.5 if any(len(size) == len(history.models) for size in sizes) else 0.0
+    return {
+        "n_factors": options.factors,
+        "meta_weight": w,
+        "regressor": options.regressor,
+        "scaling": options.scaling,
+    }
 
 
 def _score_table(scores: Mapping[str, float]) -> str:
@@ -254,11 +260,11 @@ def _recommenders(history: Any, options: argparse.Namespace) -> dict[str, Any]:
     if options.proxies is not None:
         from .recommend.recommenders import by_fennec
 
-        w = _meta_weight(history, None)
-        chosen["Fennec (table)"] = by_fennec(metric=None, meta_weight=w)
+        given = _fennec_options(history, options)
+        chosen["Fennec (table)"] = by_fennec(metric=None, **given)
         if options.features is not None:
             spec = _matrix_metric(options)
-            chosen[f"Fennec ({spec})"] = by_fennec(history.scored(spec), meta_weight=w)
+            chosen[f"Fennec ({spec})"] = by_fennec(history.scored(spec), **given)
     if options.features is not None:
         specs = options.metrics or ["fda_score"]
         chosen.update({spec: by_metric(spec) for spec in specs})
