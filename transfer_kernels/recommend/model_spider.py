@@ -159,6 +159,8 @@ class ModelSpider(_Estimator):
     ) -> ModelSpider:
         """Add a model: its token, and its projection, are trained with all the rest frozen.
 
+        The token starts as the mean of the others.
+
         Parameters
         ----------
         name : str
@@ -226,6 +228,7 @@ class ModelSpider(_Estimator):
             for key, value in grown.state_dict().items():
                 if key == "tokens":
                     value[:-1] = old[key]
+                    value[-1] = old[key].mean(dim=0)
                 elif key in old:
                     value.copy_(old[key])
         return grown
@@ -286,13 +289,18 @@ class ModelSpider(_Estimator):
         self, batch: Sequence[TaskSample], generator: np.random.Generator
     ) -> list[OwnTokens]:
         """Own tokens of k models drawn for each task, k drawn for the batch: all k are trained."""
-        with_own = [m for m, width in enumerate(self.own_widths_) if width is not None]
-        k = int(generator.integers(min(_MOST_OWN, len(with_own)) + 1))
-        return [
-            self._own_tokens(t, int(m), sample)
-            for t, sample in enumerate(batch)
-            for m in generator.choice(with_own, k, replace=False)
-        ]
+        n_models = sum(width is not None for width in self.own_widths_)
+        k = int(generator.integers(min(_MOST_OWN, n_models) + 1))
+        drawn = []
+        for t, sample in enumerate(batch):
+            candidates = [
+                m
+                for m, (name, width) in enumerate(zip(self.models_, self.own_widths_, strict=True))
+                if width is not None and _has_own(sample, name)
+            ]
+            chosen = generator.choice(candidates, min(k, len(candidates)), replace=False)
+            drawn += [self._own_tokens(t, int(m), sample) for m in chosen]
+        return drawn
 
     # ------------------------------------------------------------------ use
 
@@ -564,12 +572,20 @@ def _widths(
             f"task tokens have {' and '.join(map(str, widths))} columns; all tasks need those of "
             "one and the same general encoder"
         )
-    if any(sample.own is None for sample in samples):
-        return widths[0], (None,) * len(models)
-    own = samples[0].own
-    assert own is not None
-    found = [_as_tokens(own(name), f"own tokens of model {name!r}") for name in models]
-    return widths[0], tuple(tokens.shape[1] for tokens in found)
+    return widths[0], tuple(_own_width(samples, name) for name in models)
+
+
+def _own_width(samples: Sequence[TaskSample], model: str) -> int | None:
+    for sample in samples:
+        if sample.own is not None and _has_own(sample, model):
+            return _as_tokens(sample.own(model), f"own tokens of model {model!r}").shape[1]
+    return None
+
+
+def _has_own(sample: TaskSample, model: str) -> bool:
+    """Whether a model's own tokens may be asked for in training."""
+    known = not math.isnan(sample.performance.get(model, math.nan))
+    return known and sample.own is not None
 
 
 def _as_tokens(tokens: Any, name: str) -> Tokens:

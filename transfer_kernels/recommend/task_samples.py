@@ -272,8 +272,8 @@ class _Images:
 
     def _read_one(self, model: str | None, task: str) -> tuple[NDArray, dict[Any, NDArray]]:
         found = self._history.proxy(task) if model is None else self._history.features(model, task)
-        what = "proxy" if model is None else f"model {model!r}"
-        X, labels = labelled(found, f"features of {what} of task {task!r}")
+        whose = "proxy features" if model is None else f"features of model {model!r}"
+        X, labels = labelled(found, f"{whose} of task {task!r}")
         names, codes = arrays.encode_classes(labels)
         return X, {name: np.flatnonzero(codes == c) for c, name in enumerate(names.tolist())}
 
