@@ -5,8 +5,8 @@ second kernel adds the ranges in order: the same bits every time, and small matr
 all the same. Rows are converted, shifted and weighted between load and product; no copy is made.
 
 The class sums take a second read of X, through an order sorted by class, in segments of one class
-each that are added in order too. It is bound by memory, some three percent of the products' time at
-d = 2048, whatever the number of classes; products with one-hot tiles would cost n d C more.
+each that are added in order too. By its bytes that is a few percent of the products' time at
+d = 2048, whatever the number of classes; products with one-hot tiles would take n d C operations.
 
 Precision by name: "float64" multiplies on the FP64 tensor cores. "float32" rounds the shifted,
 weighted features to float32 and takes three TF32 products for each, whose float32 sums over a few

@@ -8,7 +8,6 @@ the second at what is possible: (v . F^T y)^2 <= s y.y for the eigenpair (s, v).
 """
 
 import math
-from dataclasses import asdict, dataclass
 
 import torch
 import triton
@@ -18,18 +17,8 @@ from ..torch_runtime import as_doubles, as_tensor, on_device_of
 from ..triton_runtime import LAUNCH
 from . import SMALLEST_PRECISION, Evidence
 
-
-@dataclass(frozen=True)
-class Tiling:
-    """Eigenvalues that a program takes at a time."""
-
-    EIGENVALUES: int
-    num_warps: int
-
-
-def tiling(n_eigenvalues: int) -> Tiling:
-    """No wider than the spectrum; a program's threads then have four eigenvalues each at most."""
-    return Tiling(128, 4) if n_eigenvalues <= 128 else Tiling(512, 4)
+#: Eigenvalues that a program takes at a time, four a thread.
+EIGENVALUES = 512
 
 
 @triton.jit
@@ -39,20 +28,21 @@ def _precision(degrees, energy, SMALLEST: tl.constexpr):
     return tl.minimum(tl.maximum(quotient, SMALLEST), 1.0 / SMALLEST)
 
 
-@triton.jit(do_not_specialize=["n_targets", "r", "max_rounds"])
+@triton.jit(do_not_specialize=["n_targets", "r", "max_rounds", "warm_start"])
 def _fixed_points(
-    spectrum, squared_projections, squares, results, settings, n_targets, r, max_rounds,
-    DUAL: tl.constexpr, EPSILON_IN_EVIDENCE: tl.constexpr, WARM_START: tl.constexpr,
-    SMALLEST: tl.constexpr, EIGENVALUES: tl.constexpr,
+    spectrum, squared_projections, squares, results, settings,
+    n_targets, r, max_rounds, warm_start,
+    DUAL: tl.constexpr, SMALLEST: tl.constexpr, EIGENVALUES: tl.constexpr,
 ):  # fmt: skip
     """Evidence, alpha, beta and t of every target that falls to this program, in order."""
     n = tl.load(settings)
     d = tl.load(settings + 1)
     zeros = tl.load(settings + 2)
     epsilon = tl.load(settings + 3)
-    tolerance = tl.load(settings + 4)
-    log_two_pi = tl.load(settings + 5)
-    one = tl.load(settings + 6)  # a float64 scalar to begin with
+    epsilon_in_evidence = tl.load(settings + 4)
+    tolerance = tl.load(settings + 5)
+    log_two_pi = tl.load(settings + 6)
+    one = tl.load(settings + 7)  # a float64 scalar to begin with
     indices = tl.arange(0, EIGENVALUES)
 
     alpha = one
@@ -60,7 +50,7 @@ def _fixed_points(
     for target in range(tl.program_id(0), n_targets, tl.num_programs(0)):
         projections = squared_projections + tl.cast(target, tl.int64) * r
         square = tl.load(squares + target)
-        if not WARM_START:
+        if warm_start == 0:
             alpha = one
             beta = one
         t = one
@@ -99,9 +89,8 @@ def _fixed_points(
             rounds += 1
             if tl.abs(alpha / beta - t) <= tolerance * t:
                 rounds = max_rounds
-        if EPSILON_IN_EVIDENCE:
-            weight_norm += epsilon
-            residual += epsilon
+        weight_norm += epsilon_in_evidence
+        residual += epsilon_in_evidence
         logarithms = tl.zeros((EIGENVALUES,), tl.float64)
         for first in range(0, r, EIGENVALUES):
             exists = first + indices < r
@@ -129,17 +118,18 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     spectrum, vectors = torch.linalg.eigh(gram, UPLO="U")
     squared_projections = (moments.T @ vectors).square_()
     zeros = n_features - r if rule.full_spectrum else 0
-    # Triton takes Python's floats as float32.
-    settings = torch.tensor(
-        [n_samples, n_features, zeros, rule.epsilon, rule.tolerance, math.log(2.0 * math.pi), 1.0],
+    epsilon_in_evidence = rule.epsilon if rule.epsilon_in_evidence else 0.0
+    settings = torch.tensor(  # Triton takes Python's floats as float32
+        [
+            n_samples, n_features, zeros, rule.epsilon, epsilon_in_evidence, rule.tolerance,
+            math.log(2.0 * math.pi), 1.0,
+        ],
         **doubles,
-    )
-    cut = tiling(r)
+    )  # fmt: skip
     with on_device_of(gram):
         _fixed_points[(1 if rule.warm_start else n_targets,)](
             spectrum.clamp_(min=0.0), squared_projections, squares, results, settings,
-            n_targets, r, rule.max_rounds,
-            DUAL=dual, EPSILON_IN_EVIDENCE=rule.epsilon_in_evidence, WARM_START=rule.warm_start,
-            SMALLEST=SMALLEST_PRECISION, **asdict(cut), **LAUNCH,
+            n_targets, r, rule.max_rounds, int(rule.warm_start),
+            DUAL=dual, SMALLEST=SMALLEST_PRECISION, EIGENVALUES=EIGENVALUES, **LAUNCH,
         )  # fmt: skip
     return Evidence(*results)

@@ -33,9 +33,9 @@ def tiling(n_classes: int, vector: int) -> Tiling:
 
     Where loads are not aligned, their addresses take some too.
     """
-    if n_classes <= 128:
-        return Tiling(64, 32 if n_classes <= 32 else 128, 16, 3, 8)
-    return Tiling(64 if vector > 1 else 32, 64, 16, 3, 8)
+    if vector == 1:
+        return Tiling(32, 64, 16, 3, 8)
+    return Tiling(64, 128 if 64 < n_classes <= 128 else 64, 16, 3, 8)
 
 
 @triton.jit

@@ -5,8 +5,8 @@
 
 The ops themselves are called, on small matrices on the host, with a driver that names a GPU that is
 not there and launches that only compile: so the specialisations, block sizes and options are those
-that the ops launch. Refused: spills, more shared memory than a block may have, and registers or
-shared memory that grew.
+that the ops launch. Refused: spills, more shared memory than a block may have, registers or shared
+memory that grew, and products by other instructions of the tensor cores than before, or by none.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,8 @@ WORKERS = 2
 SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
 #: What a kernel may take beyond its entry in the table.
 MORE_REGISTERS, MORE_SHARED = 8, 1024
+#: Instructions of the tensor cores, in PTX.
+PRODUCTS = re.compile(r"\b(?:mma\.sync|wgmma\.mma_async|tcgen05\.mma)\.[\w.:]+")
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -96,7 +99,7 @@ def scatter_launches():
 def challenge_launches():
     codes = torch.zeros(8, dtype=torch.int64)
     for dtype, n_classes, aligned, mixed in itertools.product(
-        DTYPES, (32, 128, 129), (True, False), (True, False)
+        DTYPES, (64, 128, 129), (True, False), (True, False)
     ):
         X = features(dtype, 8, 64, aligned)
         coef, intercept = torch.zeros(n_classes, 64), torch.zeros(n_classes)
@@ -105,9 +108,8 @@ def challenge_launches():
 
 
 def evidence_launches():
-    for r, dual, inside, warm in itertools.product((128, 129), *[(True, False)] * 3):
-        rule = EvidenceRule(epsilon_in_evidence=inside, warm_start=warm)
-        arguments = torch.eye(r), torch.ones(r, 2), torch.ones(2), r, r, rule, dual
+    for dual in (True, False):
+        arguments = torch.eye(9), torch.ones(9, 2), torch.ones(2), 9, 9, EvidenceRule(), dual
         yield logme_evidence.logme_evidence, arguments
 
 
@@ -139,7 +141,7 @@ def name_of(kernel):
 
 
 def resources(kernel):
-    """Registers a thread, bytes of stack a thread (spills), bytes of shared memory a block."""
+    """Registers and bytes of stack (spills) a thread, bytes of shared memory a block, products."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
@@ -150,6 +152,7 @@ def resources(kernel):
         "registers": int(usage["REG"]),
         "stack": int(usage["STACK"]) + int(usage["LOCAL"]),
         "shared": kernel.metadata.shared,
+        "products": sorted(set(PRODUCTS.findall(kernel.asm["ptx"]))),
     }
 
 
@@ -197,6 +200,8 @@ def complaints(found, expected):
                 yield f"{arch} {name} takes {used['registers']} registers, not {known['registers']}"
             if used["shared"] > known["shared"] + MORE_SHARED:
                 yield f"{arch} {name} takes {used['shared']} bytes shared, not {known['shared']}"
+            if used["products"] != known["products"]:
+                yield f"{arch} {name} multiplies by {used['products']}, not {known['products']}"
 
 
 def main():
