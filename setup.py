@@ -17,6 +17,7 @@ Environment:
     TRANSFER_KERNELS_REQUIRE_CUDA=1  fail where it cannot be built
     TRANSFER_KERNELS_CUDA_ARCHS="80;90;100"
                                      compute capabilities; else TORCH_CUDA_ARCH_LIST, else these
+    TRANSFER_KERNELS_ONLY=_cuda      build this one of the three modules and leave the others be
     CUDA_HOME, CUDA_PATH             the CUDA toolkit; else the nvcc on PATH
     TRANSFER_KERNELS_SANITIZE=address,undefined
                                      test build: sanitizers, poisoned scratch memory, and the
@@ -102,7 +103,10 @@ class BuildKernels(build_ext):
     def build_extensions(self):
         self.check_extensions_list(self.extensions)
         built = []
+        only = os.environ.get("TRANSFER_KERNELS_ONLY")
         for ext in self.extensions:
+            if only and ext.name != f"transfer_kernels.{only}":
+                continue
             if os.environ.get(f"TRANSFER_KERNELS_NO_{ext.switch}") == "1":
                 say(f"{ext.name} skipped, as TRANSFER_KERNELS_NO_{ext.switch}=1 asks")
                 continue
