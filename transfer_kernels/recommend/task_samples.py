@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from .. import arrays
 from ..feature_files import FeatureFile
 from ..kernels.array_namespace import on_host
 from ..metrics import DEFAULT_METRICS, canonical_spec, score
+from ..score_files import array_digest
 from .history import Task, TransferHistory
 from .rank_fusion import reciprocal_rank_fusion
 
@@ -159,7 +160,7 @@ def _past_tasks(
         for draw in range(draws):
             generator = np.random.default_rng([seed, number, draw])
             chosen = _some(images.classes(task), most, generator)
-            yield images.sample(chosen, history.column(task), [seed, number, draw])
+            yield _Draw(images, chosen, [seed, number, draw]).sample(history.column(task))
 
 
 def _mixed_pools(
@@ -186,23 +187,19 @@ def _mixed_pools(
         most = min(classes[1], len(candidates))
         n_classes = generator.integers(min(classes[0], most), most + 1)
         mixed = _some(candidates, int(n_classes), generator)
-        fused = _fused(history.models, images, mixed, specs, [seed, pool, 0], backend)
-        for draw in range(draws):
-            yield images.sample(mixed, fused, [seed, pool, draw])
+        drawn = [_Draw(images, mixed, [seed, pool, draw]) for draw in range(draws)]
+        fused = _fused(history.models, drawn[0], specs, backend)
+        for draw in drawn:
+            yield draw.sample(fused)
 
 
 def _fused(
-    models: Sequence[str],
-    images: _Images,
-    classes: Sequence[Class],
-    specs: Sequence[str],
-    seed: Sequence[int],
-    backend: str | None,
+    models: Sequence[str], draw: _Draw, specs: Sequence[str], backend: str | None
 ) -> dict[str, float]:
     """Approximate performance of every model, in (0, 1]."""
     table = np.full((len(specs), len(models)), np.nan)
     for m, model in enumerate(models):
-        features, labels = images.drawn(model, classes, seed)
+        features, labels = draw.features(model)
         for s, spec in enumerate(specs):
             try:
                 table[s, m] = score(features, labels, spec, backend=backend)[spec]
@@ -217,65 +214,91 @@ def _some(classes: Sequence[Class], most: int, generator: np.random.Generator) -
     return [classes[i] for i in np.sort(generator.permutation(len(classes))[:most])]
 
 
+class _Seen(NamedTuple):
+    """What the proxy or a model sees of a past task: features, and the rows of every class."""
+
+    features: NDArray
+    rows: dict[Any, NDArray[np.int64]]
+    layout: str  # the same where the same rows are of the same classes
+
+
 class _Images:
-    """What the proxy and the models see of the past tasks' images, and draws from it."""
+    """What the proxy and the models see of the past tasks' images, each read once."""
 
     def __init__(self, history: TransferHistory, shots: int) -> None:
-        self._history = history
-        self._shots = shots
-        self._read = lru_cache(maxsize=None)(self._read_one)
+        self.history = history
+        self.shots = shots
+        self._seen: dict[tuple[str | None, str], _Seen] = {}
 
     def classes(self, task: str) -> list[Class]:
-        return [(task, label) for label in self._read(None, task)[1]]
+        return [(task, label) for label in self.seen(None, task).rows]
 
-    def sample(
-        self, classes: Sequence[Class], performance: Mapping[str, float], seed: Sequence[int]
-    ) -> TaskSample:
-        own = None
-        if self._history.has_features:
+    def seen(self, model: str | None, task: str) -> _Seen:
+        """What a model, or with None the proxy, sees of a task."""
+        if (model, task) not in self._seen:
+            self._seen[model, task] = self._read(model, task)
+        return self._seen[model, task]
 
-            def own(model: str) -> Tokens:
-                return self._tokens(model, classes, seed)
+    def _read(self, model: str | None, task: str) -> _Seen:
+        found = self.history.proxy(task) if model is None else self.history.features(model, task)
+        whose = "proxy features" if model is None else f"features of model {model!r}"
+        X, labels = labelled(found, f"{whose} of task {task!r}")
+        names, codes = arrays.encode_classes(labels)
+        rows = {name: np.flatnonzero(codes == c) for c, name in enumerate(names.tolist())}
+        return _Seen(X, rows, array_digest(labels))
 
-        tasks = tuple(dict.fromkeys(task for task, _ in classes))
-        return TaskSample(self._tokens(None, classes, seed), performance, own, tasks)
 
-    def drawn(
-        self, model: str, classes: Sequence[Class], seed: Sequence[int]
-    ) -> tuple[NDArray, NDArray[np.int64]]:
-        """Features and new class codes of a draw."""
-        blocks = list(self._blocks(model, classes, seed))
-        codes = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
-        return np.concatenate(blocks), codes
+class _Draw:
+    """Some images of some classes, as the proxy and every model see them.
 
-    def _tokens(self, model: str | None, classes: Sequence[Class], seed: Sequence[int]) -> Tokens:
-        blocks = self._blocks(model, classes, seed)
-        return np.stack([block.mean(axis=0, dtype=np.float64) for block in blocks]).astype(
-            np.float32
+    Which images these are depends on the seed and the order of a task's rows alone: models whose
+    features are of the same images in the same order see the same ones.
+    """
+
+    def __init__(self, images: _Images, classes: Sequence[Class], seed: Sequence[int]) -> None:
+        self._images = images
+        self._labels = {
+            task: [label for _, label in group]
+            for task, group in groupby(classes, key=lambda one: one[0])
+        }
+        self._seed = seed
+        self._rows: dict[tuple[str, str], tuple[NDArray, NDArray]] = {}
+
+    def sample(self, performance: Mapping[str, float]) -> TaskSample:
+        own = self.tokens if self._images.history.has_features else None
+        return TaskSample(self.tokens(None), performance, own, tuple(self._labels))
+
+    def tokens(self, model: str | None) -> Tokens:
+        """Mean feature of every class."""
+        return np.concatenate([_means(*part) for part in self._parts(model)])
+
+    def features(self, model: str) -> tuple[NDArray, NDArray[np.int64]]:
+        """Features of all images, and codes of their classes."""
+        parts = list(self._parts(model))
+        counts = np.concatenate([counts for _, _, counts in parts])
+        return np.concatenate([X[rows] for X, rows, _ in parts]), np.repeat(
+            np.arange(len(counts)), counts
         )
 
-    def _blocks(
-        self, model: str | None, classes: Sequence[Class], seed: Sequence[int]
-    ) -> Iterator[NDArray]:
-        # The generator is made anew for each model: those with rows in the same order see the same
-        # images.
-        generator = np.random.default_rng([*seed, 1])
-        for task, label in classes:
-            features, rows_of = self._read(model, task)
-            if label not in rows_of:
+    def _parts(self, model: str | None) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+        """Of every past task its features, the rows drawn, class after class, and their counts."""
+        for task in self._labels:
+            seen = self._images.seen(model, task)
+            if (task, seen.layout) not in self._rows:
+                self._rows[task, seen.layout] = self._drawn(model, task, seen)
+            yield seen.features, *self._rows[task, seen.layout]
+
+    def _drawn(self, model: str | None, task: str, seen: _Seen) -> tuple[NDArray, NDArray]:
+        history, drawn = self._images.history, []
+        generator = np.random.default_rng([*self._seed, 1 + history.tasks.index(task)])
+        for label in self._labels[task]:
+            if label not in seen.rows:
                 raise ValueError(
                     f"task {task!r}: model {model!r} has no features of class {label!r}, which the "
                     "proxy features have"
                 )
-            rows = generator.permutation(rows_of[label])[: self._shots]
-            yield features[np.sort(rows)]
-
-    def _read_one(self, model: str | None, task: str) -> tuple[NDArray, dict[Any, NDArray]]:
-        found = self._history.proxy(task) if model is None else self._history.features(model, task)
-        whose = "proxy features" if model is None else f"features of model {model!r}"
-        X, labels = labelled(found, f"{whose} of task {task!r}")
-        names, codes = arrays.encode_classes(labels)
-        return X, {name: np.flatnonzero(codes == c) for c, name in enumerate(names.tolist())}
+            drawn.append(generator.permutation(seen.rows[label])[: self._images.shots])
+        return np.concatenate(drawn), np.array([len(rows) for rows in drawn])
 
 
 def labelled(found: FeatureFile, name: str) -> tuple[NDArray, NDArray]:
