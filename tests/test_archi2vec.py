@@ -299,6 +299,19 @@ def test_input_errors_of_embeddings():
         archi2vec(zoo, X, min_count=1000)
 
 
+def test_missing_libraries_are_named():
+    code = (
+        "import sys\n"
+        "sys.modules['gensim'] = None\n"
+        "try:\n"
+        "    from transfer_kernels.recommend import archi2vec\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    result = in_subprocess(code)
+    assert result.stdout == 'archi2vec needs gensim: pip install "transfer_kernels[recommend]"\n'
+
+
 # ------------------------------------------------------------------------------ real architectures
 
 

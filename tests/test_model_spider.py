@@ -487,6 +487,8 @@ def test_input_errors(trained):
         ModelSpider().fit({"a": one})
     with pytest.raises(ValueError, match="there is none on which the performance of two models"):
         ModelSpider().fit([TaskSample(one.general, {"a": 1.0, "b": 1.0, "c": math.nan})])
+    with pytest.raises(ValueError, match="model 'x' is compared with another in none"):
+        ModelSpider().fit([TaskSample(one.general, {**one.performance, "x": math.nan}, one.own)])
     with pytest.raises(ValueError, match="task tokens have 5 and 6 columns"):
         ModelSpider().fit([one, TaskSample(np.zeros((3, 6)), one.performance)])
     with pytest.raises(ValueError, match="task tokens have 4 columns, but .* fitted with 5"):

@@ -25,13 +25,24 @@ _HOMES = {
     "sample_tasks": "task_samples",
 }
 
+#: Modules of the extra to their names for people.
+_EXTRAS = {"gensim": "gensim", "sklearn": "scikit-learn", "torch": "PyTorch"}
+
 __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRAS:
+            raise
+        raise ImportError(
+            f'{name} needs {_EXTRAS[missing]}: pip install "transfer_kernels[recommend]"'
+        ) from None
 
 
 def __dir__() -> list[str]:

@@ -131,14 +131,20 @@ class ModelSpider(_Estimator):
         Raises
         ------
         ValueError
-            If an option is out of range, fewer than two models or no task are known, the tokens'
-            widths differ, or the checkpoint is of another fit; else as `sample_tasks` raises.
+            If an option is out of range, there are fewer than two models or no task to compare them
+            on, the tokens' widths differ, or the checkpoint is of another fit; else as
+            `sample_tasks` raises.
         """
         self._check_options()
         samples = self._samples(tasks, progress)
         models = _model_names(tasks, samples)
         if len(models) < 2:
             raise ValueError(f"tasks: {len(models)} model known; at least two are needed to rank")
+        for name in models:
+            if not any(_performs(sample, name) for sample in samples):
+                raise ValueError(
+                    f"tasks: model {name!r} is compared with another in none of them; leave it out"
+                )
         general, own = _widths(samples, models)
         self.models_ = models
         self.own_widths_ = own
@@ -182,7 +188,7 @@ class ModelSpider(_Estimator):
         models = (*self.models_, name)
         if unknown := [one for one in _model_names(tasks, samples) if one not in models]:
             raise ValueError(f"tasks: model {unknown[0]!r} is unknown; add one at a time")
-        samples = [sample for sample in samples if name in sample.performance]
+        samples = [sample for sample in samples if _performs(sample, name)]
         if not samples:
             raise ValueError(
                 f"tasks: model {name!r} is compared with a known model in none of them"
@@ -584,8 +590,11 @@ def _own_width(samples: Sequence[TaskSample], model: str) -> int | None:
 
 def _has_own(sample: TaskSample, model: str) -> bool:
     """Whether a model's own tokens may be asked for in training."""
-    known = not math.isnan(sample.performance.get(model, math.nan))
-    return known and sample.own is not None
+    return sample.own is not None and _performs(sample, model)
+
+
+def _performs(sample: TaskSample, model: str) -> bool:
+    return not math.isnan(sample.performance.get(model, math.nan))
 
 
 def _as_tokens(tokens: Any, name: str) -> Tokens:
