@@ -1,10 +1,9 @@
 // Orthogonal reduction of a symmetric matrix G to a band: Q^T G Q, and Q^T B for columns B.
 //
-// Householder QR of 24 rows to the right of the diagonal gives Q = I - V S V^T (Schreiber and Van
+// Householder QR of kTile rows to the right of the diagonal gives Q = I - V S V^T (Schreiber and Van
 // Loan, 1989); the rest of the matrix becomes Q^T G Q = G - V W^T - W V^T with Y = G V S and
-// W = Y - V (S^T V^T Y) / 2, and so on for the next 24 rows. The matrix is kept as its upper tiles of
-// 24 x 24, so every product is one of tiles. All sums run in a fixed order, whatever the number of
-// threads.
+// W = Y - V (S^T V^T Y) / 2, and so on for the next rows. The matrix is kept as its upper tiles, so
+// every product is one of tiles. All sums run in a fixed order, whatever the number of threads.
 #pragma once
 
 #include "banded_ldlt.h"

@@ -10,7 +10,9 @@
 namespace tk {
 namespace TK_ISA {
 
-constexpr int64_t kBandwidth = 24;  // diagonals below the main one
+// Diagonals below the main one. More make the reduction to the band cheaper, a large one above all,
+// and the factorisations dearer by the square.
+constexpr int64_t kBandwidth = kLanes == 8 ? 16 : 12;
 constexpr int64_t kBandColumn = kBandwidth + 1;
 constexpr int kPivots = 4;  // columns eliminated at a time
 static_assert(kBandwidth % 2 == 0 && kBandwidth >= kPivots, "columns are taken in pairs");

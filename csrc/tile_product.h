@@ -1,4 +1,4 @@
-// Sums of products of 24 x 24 tiles, C plus or minus the sum of A_s B_s.
+// Sums of products of square tiles, C plus or minus the sum of A_s B_s.
 #pragma once
 
 #include "simd.h"
@@ -6,13 +6,15 @@
 namespace tk {
 namespace TK_ISA {
 
-constexpr int64_t kTile = 24;  // a multiple of the register block's rows and columns
+// A multiple of the register block's rows and columns.
+constexpr int64_t kTile = kLanes == 8 ? 16 : 12;
 constexpr int64_t kTileSize = kTile * kTile;
 constexpr int64_t kCacheLine = 8;  // doubles
 #if defined(__x86_64__) && TK_LANES == 2
 constexpr int kProductRows = 4, kProductVectors = 2;  // no fused multiply-add
 #else
-constexpr int kProductRows = kLanes, kProductVectors = 3;  // 12 of 16 registers, 24 of 32
+constexpr int kProductRows = kLanes;
+constexpr int kProductVectors = kLanes == 8 ? 2 : 3;  // 16 of 32 registers, 12 of 16
 #endif
 constexpr int64_t kProductColumns = kProductVectors * kLanes;
 static_assert(kTile % kProductRows == 0 && kTile % kProductColumns == 0, "whole register blocks");
