@@ -64,10 +64,6 @@ class Target:
     sample: Source
     labelled: int
 
-    @property
-    def domain(self) -> str:
-        return "digits" if self.question.startswith("Digits") else "photographs"
-
 
 @cache
 def _digits(held_out: bool) -> tuple[Images, NDArray[np.int64]]:
@@ -164,12 +160,12 @@ def turns(n: int, rng: np.random.Generator, held_out: bool, draw: Source) -> Sam
 
 
 def changed(
-    n: int, rng: np.random.Generator, held_out: bool, draw: Source, change: Callable
+    n: int, rng: np.random.Generator, held_out: bool, draw: Source, change: Alteration
 ) -> Sample:
     """Change every other image, by chance; the class is whether it is changed."""
     images = draw(n, rng, held_out)[0]
     labels = rng.integers(2, size=len(images))
-    return np.where(labels[:, None, None] == 1, change(images), images), labels
+    return np.where(labels[:, None, None] == 1, change(images, rng), images), labels
 
 
 def degraded(
@@ -188,8 +184,16 @@ def degraded(
     return images, labels
 
 
-def _swap_halves(images: Images) -> Images:
+def _mirror(images: Images, rng: np.random.Generator) -> Images:
+    return images[:, :, ::-1]
+
+
+def _swap_halves(images: Images, rng: np.random.Generator) -> Images:
     return np.roll(images, SIDE // 2, axis=2)
+
+
+def _lose_few(images: Images, rng: np.random.Generator) -> Images:
+    return images * (rng.random(images.shape) > 0.1)
 
 
 def _side(picture: NDArray, held_out: bool) -> NDArray:
@@ -221,18 +225,24 @@ def unseen(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
     return cut([_side(_unseen(name), held_out) for name in names], n, rng, most_zoom=6)
 
 
-def faces(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
+def faces(
+    n: int,
+    rng: np.random.Generator,
+    held_out: bool,
+    background: bool = True,
+    alter: Alteration = _unaltered,
+) -> Sample:
     """Is it a face? Of the faces and of the backgrounds, half are to train on."""
     pictures = data.lfw_subset().reshape(2, 100, 25, 25)
     half = pictures[:, 50:] if held_out else pictures[:, :50]
-    labels = rng.integers(2, size=n)
+    labels = rng.integers(1 + background, size=n)
     zoom = 3
     which, top, left = rng.integers(50, size=n), *rng.integers(2, size=(2, n))
     images = np.empty((n, SIDE, SIDE))
     for i, picture in enumerate(half[labels, which]):
         crop = picture[top[i] : top[i] + zoom * SIDE, left[i] : left[i] + zoom * SIDE]
         images[i] = crop.reshape(SIDE, zoom, SIDE, zoom).mean(axis=(1, 3))
-    return images, 1 - labels
+    return alter(images, rng), 1 - labels
 
 
 def directions(n: int, rng: np.random.Generator, held_out: bool) -> Sample:
@@ -289,12 +299,24 @@ TARGETS: dict[str, Target] = {
     ),
     "digits_mirror": Target(
         "Digits: mirrored?",
-        partial(changed, draw=digits, change=lambda images: images[:, :, ::-1]),
+        partial(changed, draw=digits, change=_mirror),
         60,
     ),
     "scenes": Target("Which of eight photographs?", _scenes, 200),
     "unseen": Target("Which of three photographs unseen so far?", unseen, 60),
-    "faces": Target("A face, or background?", faces, 40),
+    "unseen_noise": Target(
+        "Unseen photographs: which of three strengths of noise?",
+        partial(degraded, draw=unseen, noise=True, degrees=[0, 0.06, 0.15]),
+        60,
+    ),
+    "faces_noisy": Target(
+        "A face, or background, in strong noise?", partial(faces, alter=_noisy), 60
+    ),
+    "faces_orientation": Target(
+        "A face: by how many quarters turned?",
+        partial(turns, draw=partial(faces, background=False)),
+        60,
+    ),
     "surfaces": Target(
         "Which of five surfaces, seen from afar?", partial(crops, names=SURFACES, zooms=(4, 4)), 100
     ),
@@ -303,17 +325,21 @@ TARGETS: dict[str, Target] = {
         partial(crops, names=["brick", "grass", "gravel"], zooms=(1, 2)),
         60,
     ),
-    "pages": Target("Which of two printed pages?", _pages, 60),
-    "pages_orientation": Target(
-        "Print: by how many quarters turned?", partial(turns, draw=_pages), 100
+    "surfaces_blur": Target(
+        "Surfaces: which of three strengths of blur?",
+        partial(degraded, draw=_surfaces, noise=False, degrees=[0, 0.5, 0.9]),
+        60,
     ),
     "pages_halves": Target(
         "Print: are its halves swapped?", partial(changed, draw=_pages, change=_swap_halves), 100
     ),
-    "scenes_negative": Target(
-        "A photograph: a negative?",
-        partial(changed, draw=_scenes, change=lambda images: 1 - images),
-        200,
+    "scenes_halves": Target(
+        "A photograph: are its halves swapped?",
+        partial(changed, draw=_scenes, change=_swap_halves),
+        100,
+    ),
+    "scenes_lost": Target(
+        "A photograph: are pixels lost?", partial(changed, draw=_scenes, change=_lose_few), 60
     ),
     "surfaces_noise": Target(
         "Surfaces: which of four strengths of noise?",
@@ -328,6 +354,11 @@ TARGETS: dict[str, Target] = {
     "surfaces_direction": Target("Surfaces: which of four directions of change?", directions, 60),
     "scenes_darkest": Target("A photograph: which quarter is the darkest?", darkest_quadrant, 40),
 }
+
+
+def domain_of(name: str) -> str:
+    """Tell what the images of one of `TARGETS` are of: "digits" or "photographs"."""
+    return "digits" if name.startswith("digits") else "photographs"
 
 
 def target_task(name: str, seed: int) -> Task:
