@@ -105,6 +105,25 @@ def place_in_factors(vectors: Matrix, values: Matrix) -> Matrix:
     return nnls(np.vstack([vectors, penalty]), np.concatenate([values, np.zeros(k)]))[0]
 
 
+def place_by_some(vectors: Matrix, values: Matrix, others: Matrix, error: float) -> Matrix:
+    """Place a column of which only some values are known, where most likely: u >= 0.
+
+    The other columns' places (T, k) tell, by mean and covariance, where one may be expected; the
+    root mean square error of the factorisation tells how far the values may be off. With as many
+    values as factors or fewer, least squares alone would follow their noise.
+    """
+    from scipy.optimize import nnls
+
+    k = vectors.shape[1]
+    center = others.mean(axis=0)
+    spread = (others - center).T @ (others - center) / len(others)
+    spread += PENALTY * np.mean(others**2) * np.eye(k)
+    noise = max(error, 1e-3 * float(np.sqrt(np.mean(values**2))), np.finfo(float).tiny)
+    whitening = np.linalg.inv(np.linalg.cholesky(spread))
+    left = np.vstack([vectors / noise, whitening])
+    return nnls(left, np.concatenate([values / noise, whitening @ center]))[0]
+
+
 def _sweep(U: Matrix, V: Matrix, P: Matrix, mask: Matrix | None, penalty: float) -> float:
     """Update U in place, one factor after the other; returns the sum of |projected gradient|."""
     k = U.shape[1]

@@ -31,7 +31,7 @@ from ..estimators import NotFittedError, _Estimator
 from ..feature_files import FeatureFile, Pathlike
 from ..kernels.array_namespace import beside, is_tensor, on_host
 from .best_scores import best_first
-from .factorisation import nonnegative_factors, place_in_factors
+from .factorisation import nonnegative_factors, place_by_some, place_in_factors
 from .history import Task, TransferHistory
 from .meta_regression import MetaRegression
 from .proxy_regression import REGRESSORS, Regressor, tensors_of
@@ -254,7 +254,7 @@ class Fennec(_Estimator):
             Such as ``{"images": 5640, "classes": 47}``; by default those of the task.
         performance : mapping of str to float, optional
             Instead of proxy features, the performance of some models on the new task, in the unit
-            of the matrix: its place is where these models' scores come closest to it.
+            of the matrix: its place is the most likely one, by these and the past tasks' places.
 
         Raises
         ------
@@ -294,7 +294,9 @@ class Fennec(_Estimator):
             )
         rows = [self._model_index(model) for model in performance]
         values = _vector(performance, "performance")
-        return place_in_factors(self.model_vectors_[rows], values)
+        return place_by_some(
+            self.model_vectors_[rows], values, self.task_vectors_, self.reconstruction_error_
+        )
 
     def score(self, task: Task | Placement | Any) -> Any:
         """Return the scores of all models (M,), in the order of ``models_``.
