@@ -10,7 +10,7 @@ FACTORS, TASKS = 5, 8
 
 @pytest.fixture(scope="module")
 def placed(request):
-    """A Fennec with a meta phase, the place of a task, and that task's scores worked out plainly."""
+    """A Fennec with a meta phase, the place of a task, and its scores worked out plainly."""
     n_models = 1_000_000 if request.config.getoption("full") else 2_000
     rng = np.random.default_rng(0)
     performance = rng.random((n_models, FACTORS)) @ rng.random((FACTORS, TASKS))
