@@ -54,7 +54,9 @@ class _PairCounts:
 
     def __init__(self, codes, levels, bin_bits):
         self._module = module_for(codes)
-        self._codes, self._levels, self._bin_bits = codes, levels, bin_bits
+        self._codes, self._bin_bits = codes, bin_bits
+        first, *self._refined = levels
+        self._cells = torch.stack([first.first, first.shift], dim=1).to(torch.int32)
         self.counts = torch.zeros(2 << bin_bits, dtype=torch.int64, device=codes.device)
         tiles = -(-len(codes) // PAIR_TILE)
         self._chunk = min(CHUNK_TILES, tiles * tiles)
@@ -70,10 +72,10 @@ class _PairCounts:
             self._stripe(second, columns),
             depth=rows.shape[1],
             diagonal=first == second,
-            cells=address(self._levels[0].cells),
+            cells=address(self._cells),
             refined=[
                 (address(level.cell_of), address(level.start), address(level.shift), level.bits)
-                for level in self._levels[1:]
+                for level in self._refined
             ],
             bin_bits=self._bin_bits,
             chunk_tiles=self._chunk,

@@ -37,20 +37,21 @@ TOLERANCE = 1e-9
 class FirstLevel:
     """Bins of all keys: those of cell c begin with first[c] and are 2^shift[c] keys wide."""
 
-    #: (N_CELLS, 2) int32 tensor of first and shift.
-    cells: torch.Tensor
+    #: (N_CELLS,) int64 tensors.
+    first: torch.Tensor
+    shift: torch.Tensor
 
     def bins_of(self, keys):
         """Bin of every key."""
-        first, shift = self.cells[keys >> CELL_BITS].to(torch.int64).unbind(-1)
-        return first + ((keys & ((1 << CELL_BITS) - 1)) >> shift)
+        cell = keys >> CELL_BITS
+        within = keys & ((1 << CELL_BITS) - 1)
+        return within.bitwise_right_shift_(self.shift[cell]).add_(self.first[cell])
 
     def refined(self, bins):
         """First key and log2 of the width of these bins."""
-        first, shift = self.cells.to(torch.int64).unbind(-1)
-        first = first.contiguous()
-        cell = torch.searchsorted(first, bins, right=True) - 1
-        return (cell << CELL_BITS) + ((bins - first[cell]) << shift[cell]), shift[cell]
+        cell = torch.searchsorted(self.first, bins, right=True) - 1
+        shift = self.shift[cell]
+        return (cell << CELL_BITS) + ((bins - self.first[cell]) << shift), shift
 
 
 @dataclass
@@ -105,8 +106,8 @@ def deepest_bins(levels, keys):
 
 def uniform_level(device):
     """One bin a cell: what samples are counted in."""
-    cells = torch.arange(N_CELLS, dtype=torch.int32, device=device)
-    return FirstLevel(torch.stack([cells, torch.full_like(cells, CELL_BITS)], dim=1))
+    cells = torch.arange(N_CELLS, device=device)
+    return FirstLevel(cells, torch.full_like(cells, CELL_BITS))
 
 
 def fitted_level(sampled, bins=BINS):
@@ -129,8 +130,7 @@ def fitted_level(sampled, bins=BINS):
     # index_select takes the number from the device, where an index would wait for it.
     bits = bits.index_select(0, (fits.sum() - 1).clamp(min=0).reshape(1))[0]
     width = torch.ones_like(bits, dtype=torch.int64) << bits
-    first = torch.cumsum(width, dim=0) - width
-    return FirstLevel(torch.stack([first, CELL_BITS - bits], dim=1).to(torch.int32).contiguous())
+    return FirstLevel(torch.cumsum(width, dim=0) - width, (CELL_BITS - bits).to(torch.int64))
 
 
 class _Errors:
@@ -244,7 +244,7 @@ def binned_correlation(count, level, n_same, n_different, bins=BINS, tolerance=T
     n_pairs = n_same + n_different
     errors = _Errors(n_same, n_different, tolerance)
     product, squares = 0.0, 0.0
-    below = torch.zeros(1, dtype=torch.int64, device=level.cells.device)
+    below = torch.zeros(1, dtype=torch.int64, device=level.first.device)
     levels, several = [level], None
     waiting = []
     while True:
