@@ -6,10 +6,10 @@
 //
 // Expected on an H200 for d = 2048 and 100 targets: a panel takes five launches, of which V takes some
 // 35 us (32 dependent reductions over one multiprocessor), the two products 15 us each (0.1 and
-// 0.5 GFLOP, 32 MB in the L2 cache), the rest 10 us with launch latencies: 6 ms for the 63 panels. A
-// round is 64 eliminations of 32 columns with some 200 cycles a column and a few products of 32 x 32
-// tiles, 0.4 ms; a dozen of them 5 ms, for as many targets as run at once, three on a multiprocessor.
-// With `warm_start` the targets run one after the other, and that takes K times as long.
+// 0.5 GFLOP, 32 MB in the L2 cache), the rest 10 us with the gaps between launches: 6 ms for the 63
+// panels. A round is 64 times 32 columns of some 200 dependent cycles, and a few products of 32 x 32
+// tiles: 0.35 ms; a dozen of them 5 ms, for as many targets as run at once, two on a multiprocessor.
+// With `warm_start` the targets run one after the other, and that takes as often as long.
 #include "logme_evidence_cuda.h"
 
 #include "band_panels.h"
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(kSweepThreads, 2) fit_targets_kernel(const Fit
                 shift.drop_null = !args.dual;
             }
             __syncthreads();
-            const Elimination found = eliminate(band, moments, workspace, *shared);
+            const Elimination found = BandElimination(band, moments, workspace, *shared).run();
             if (round == args.max_rounds || target->converged) {
                 if (threadIdx.x == 0)
                     conclude(args, found.log_determinant, *target, args.results + k);

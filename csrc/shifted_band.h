@@ -100,7 +100,6 @@ __device__ __forceinline__ void eliminate_columns(SweepShared& shared) {
         row[k] = warp == 0 ? shared.right[k * kTileStride + lane] : k == lane ? 1.0 : 0.0;
 #pragma unroll
     for (int k = 0; k < kBand; ++k) own[k] = shared.schur[k * kTileStride + lane];
-    double own_pivot = 1.0, own_keep = 1.0;
     columns[lane] = own[0];
 #pragma unroll
     for (int k = 0; k < kBand; ++k) {
@@ -109,11 +108,12 @@ __device__ __forceinline__ void eliminate_columns(SweepShared& shared) {
         const double head = column[k];
         const bool null = head < shift.noise;
         const double pivot = null || head < shift.t ? shift.t : head;
-        const double keep = null ? 0.0 : 1.0 / pivot;
+        const double inverse = 1.0 / pivot, keep = null ? 0.0 : inverse;
         const double own_factor = own[k] * keep, row_factor = row[k] * keep;
-        if (lane == k) {
-            own_pivot = pivot;
-            own_keep = keep;
+        if (threadIdx.x == 0) {
+            shared.pivots[k] = pivot;
+            shared.inverses[k] = inverse;
+            shared.keeps[k] = keep;
         }
 #pragma unroll
         for (int j = 0; j < kBand; ++j) {
@@ -124,9 +124,6 @@ __device__ __forceinline__ void eliminate_columns(SweepShared& shared) {
         }
     }
     if (warp == 0) {
-        shared.pivots[lane] = own_pivot;
-        shared.inverses[lane] = 1.0 / own_pivot;
-        shared.keeps[lane] = own_keep;
         __syncwarp();
 #pragma unroll
         for (int k = 0; k < kBand; ++k)
@@ -137,181 +134,198 @@ __device__ __forceinline__ void eliminate_columns(SweepShared& shared) {
     }
 }
 
-// Eliminates the whole band plus shared.shift, with b (n_blocks * 32, zeros beyond the size) on the
-// right-hand side.
-__device__ __forceinline__ Elimination eliminate(const BlockBand& band, const double* b,
-                                                 const Workspace& workspace, SweepShared& shared) {
-    const Shift& shift = shared.shift;
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int own = threadIdx.x / 4, part = threadIdx.x % 4;  // a row for every four lanes
-    constexpr int kRightRows = kSweepThreads / 32, kRights = kBand / kRightRows;
-    // The derivative is that of x A + y t I by x or by y.
-    const auto by_x = [&] { return shift.is_large ? 1.0 : 0.0; };
-    const auto by_y = [&] { return shift.is_large ? 0.0 : shift.t; };
+// The elimination of the whole band plus shared.shift, with b (n_blocks * 32, zeros beyond the size) on
+// the right-hand side: what a thread does in it.
+class BandElimination {
+public:
+    __device__ __forceinline__ BandElimination(const BlockBand& band, const double* b,
+                                               const Workspace& workspace, SweepShared& shared)
+        : band_(band), b_(b), workspace_(workspace), shared_(shared) {}
 
-    // The values of A for a thread's quarter of the next diagonal block, and some right of it.
-    Quarter next;
-    double next_right[kRights];
-    const auto load_next = [&](int block) {
+    __device__ __forceinline__ Elimination run() {
+        begin();
+        for (int block = 0; block < band_.n_blocks; ++block) {
+            __syncthreads();
+            if (warp_ < 2) eliminate_columns(shared_);
+            load(block + 1);
+            __syncthreads();
+            transform(block);
+            __syncthreads();
+            take_complement(block);
+            add_terms(block);
+            __syncthreads();
+            take_derivative();
+        }
+        const Elimination terms = part_ == 0 ? shared_.terms[row_] : Elimination{};
+        double sums[4] = {terms.energy, terms.log_determinant, terms.fitted, 0.0};
+        sum_over_threads(sums, shared_);
+        const double rest = static_cast<double>(band_.size) - sums[2];
+        return shared_.shift.is_large ? Elimination{sums[0], sums[1], sums[2], rest}
+                                      : Elimination{sums[0], sums[1], rest, sums[2]};
+    }
+
+private:
+    // The derivative is that of x A + y t I by x or by y.
+    __device__ __forceinline__ double by_x() const { return shared_.shift.is_large ? 1.0 : 0.0; }
+    __device__ __forceinline__ double by_y() const {
+        return shared_.shift.is_large ? 0.0 : shared_.shift.t;
+    }
+
+    // visit(piece, element, row, column) for the thread's quarter of a tile.
+    template <class Visit>
+    static __device__ __forceinline__ void for_quarter(Visit visit) {
 #pragma unroll
         for (int piece = 0; piece < 2; ++piece)
 #pragma unroll
             for (int e = 0; e < 4; ++e)
-                next.values[piece][e] =
-                    block < band.n_blocks
-                        ? band.diagonal(block)[band.offset(Quarter::row(e),
-                                                           Quarter::column(piece, e))]
-                        : 0.0;
-#pragma unroll
-        for (int i = 0; i < kRights; ++i) {
-            const int a = i * kRightRows + warp;
-            next_right[i] = block + 1 < band.n_blocks && lane <= a
-                                ? band.right(block)[band.offset(a, lane)]
-                                : 0.0;
-        }
-    };
-    const auto store_right = [&] {
-#pragma unroll
-        for (int i = 0; i < kRights; ++i)
-            shared.right[(i * kRightRows + warp) * kTileStride + lane] = next_right[i];
-    };
-    const auto is_shifted = [&](int block, int piece, int e) {
-        return Quarter::row(e) == Quarter::column(piece, e) &&
-               block * kBand + Quarter::row(e) < band.size;
-    };
-    const auto is_padding = [&](int block, int piece, int e) {
-        return Quarter::row(e) == Quarter::column(piece, e) &&
-               block * kBand + Quarter::row(e) >= band.size;
-    };
-    const auto store = [&](double* tile, int piece, int e, double value) {
-        tile[Quarter::row(e) * kTileStride + Quarter::column(piece, e)] = value;
-    };
-
-    load_next(0);
-#pragma unroll
-    for (int piece = 0; piece < 2; ++piece)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            const double a = next.values[piece][e];
-            const bool on_diagonal = is_shifted(0, piece, e);
-            store(shared.schur, piece, e,
-                  is_padding(0, piece, e) ? 1.0 : a + (on_diagonal ? shift.t : 0.0));
-            store(shared.derivative, piece, e, by_x() * a + (on_diagonal ? by_y() : 0.0));
-        }
-    store_right();
-    if (part == 0) {
-        shared.rhs[own] = b[own];
-        shared.terms[own] = Elimination{};
+                visit(piece, e, Quarter::row(e), Quarter::column(piece, e));
     }
 
-    for (int block = 0; block < band.n_blocks; ++block) {
-        const bool last = block + 1 == band.n_blocks;
-        __syncthreads();
-        if (warp < 2) eliminate_columns(shared);
-        load_next(block + 1);
-        const double next_rhs = last ? 0.0 : b[(block + 1) * kBand + own];
-        __syncthreads();
+    // What the block takes of A: the thread's quarter of the diagonal, and some right of it.
+    __device__ __forceinline__ void load(int block) {
+        const bool inside = block < band_.n_blocks, followed = block + 1 < band_.n_blocks;
+        for_quarter([&](int piece, int e, int r, int c) {
+            next_.values[piece][e] = inside ? band_.diagonal(block)[band_.offset(r, c)] : 0.0;
+        });
+#pragma unroll
+        for (int i = 0; i < kRights; ++i) {
+            const int a = i * kRightRows + warp_;
+            next_right_[i] =
+                followed && lane_ <= a ? band_.right(block)[band_.offset(a, lane_)] : 0.0;
+        }
+        next_b_ = inside ? b_[block * kBand + row_] : 0.0;
+    }
 
-        const double* const h = shared.inverse;
-        const double* const below = shared.below;
+    __device__ __forceinline__ void store_right() {
+#pragma unroll
+        for (int i = 0; i < kRights; ++i)
+            shared_.right[(i * kRightRows + warp_) * kTileStride + lane_] = next_right_[i];
+    }
+
+    // What is left of the block's A, with the shift; padding is one.
+    __device__ __forceinline__ void store_left_over(int block, int r, int c, double left_over) {
+        if (r == c) {
+            if (block * kBand + r < band_.size)
+                left_over += shared_.shift.t;
+            else
+                left_over = 1.0;
+        }
+        shared_.schur[r * kTileStride + c] = left_over;
+    }
+
+    __device__ __forceinline__ void begin() {
+        load(0);
+        for_quarter([&](int piece, int e, int r, int c) {
+            const double a = next_.values[piece][e];
+            store_left_over(0, r, c, a);
+            shared_.derivative[r * kTileStride + c] = by_x() * a + (r == c ? by_y() : 0.0);
+        });
+        store_right();
+        if (part_ == 0) {
+            shared_.rhs[row_] = next_b_;
+            shared_.terms[row_] = Elimination{};
+        }
+    }
+
+    // G^T, the diagonal of H (derivative) H^T and y = H b.
+    __device__ __forceinline__ void transform(int block) {
+        const double *const h = shared_.inverse, *const below = shared_.below;
         Quarter g{}, rotated{};
         add_product(
             g, [&](int r, int k) { return below[k * kTileStride + r]; },
             [&](int k, int c) { return h[k * kTileStride + c]; });
         add_product(
             rotated, [&](int r, int k) { return h[r * kTileStride + k]; },
-            [&](int k, int c) { return shared.derivative[k * kTileStride + c]; });
-        // The diagonal of H (derivative) H^T.
+            [&](int k, int c) { return shared_.derivative[k * kTileStride + c]; });
+        double* const kept = workspace_.g + block * (kBand * kBand);
         double shares[2] = {};
-#pragma unroll
-        for (int piece = 0; piece < 2; ++piece)
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const int r = Quarter::row(e), c = Quarter::column(piece, e);
-                store(shared.g, piece, e, g.values[piece][e]);
-                workspace.g[block * (kBand * kBand) + (r * kBand + c)] = g.values[piece][e];
-                shares[e / 2] += rotated.values[piece][e] * h[r * kTileStride + c];
-            }
+        for_quarter([&](int piece, int e, int r, int c) {
+            shared_.g[r * kTileStride + c] = g.values[piece][e];
+            kept[r * kBand + c] = g.values[piece][e];
+            shares[e / 2] += rotated.values[piece][e] * h[r * kTileStride + c];
+        });
         double y = 0.0;
 #pragma unroll
-        for (int k = part; k < kBand; k += 4) y += h[own * kTileStride + k] * shared.rhs[k];
+        for (int k = part_; k < kBand; k += 4) y += h[row_ * kTileStride + k] * shared_.rhs[k];
         y = quad_sum(y);
+        if (part_ == 0) shared_.y[row_] = y;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const double share = quad_sum(shares[half]);
-            if (part == 0) shared.shares[warp % 2][Quarter::row(2 * half)] = share;
+            if (part_ == 0) shared_.shares[warp_ % 2][Quarter::row(2 * half)] = share;
         }
-        if (part == 0) shared.y[own] = y;
-        __syncthreads();
+    }
 
-        // The Schur complement loses B (A + t I)^-1 B^T, its derivative that of it.
+    // The next diagonal block less B (A + t I)^-1 B^T; the first parts of its derivative.
+    __device__ __forceinline__ void take_complement(int block) {
+        const double *const g = shared_.g, *const below = shared_.below;
         Quarter product{}, loss{};
         add_product(
-            product, [&](int r, int k) { return shared.g[r * kTileStride + k]; },
-            [&](int k, int c) { return shared.derivative[k * kTileStride + c]; });
+            product, [&](int r, int k) { return g[r * kTileStride + k]; },
+            [&](int k, int c) { return shared_.derivative[k * kTileStride + c]; });
         add_product(
-            loss, [&](int r, int k) { return below[k * kTileStride + r] * shared.pivots[k]; },
+            loss, [&](int r, int k) { return below[k * kTileStride + r] * shared_.pivots[k]; },
             [&](int k, int c) { return below[k * kTileStride + c]; });
-#pragma unroll
-        for (int piece = 0; piece < 2; ++piece)
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                store(shared.product, piece, e, product.values[piece][e]);
-                const double a = next.values[piece][e] - loss.values[piece][e];
-                const bool on_diagonal = is_shifted(block + 1, piece, e);
-                store(shared.schur, piece, e,
-                      is_padding(block + 1, piece, e) ? 1.0
-                                                      : a + (on_diagonal ? shift.t : 0.0));
-                next.values[piece][e] = by_x() * (a - loss.values[piece][e]) +
-                                        (on_diagonal ? by_y() : 0.0);
-            }
-        const double* const weights = shift.drop_null ? shared.keeps : shared.inverses;
+        for_quarter([&](int piece, int e, int r, int c) {
+            shared_.product[r * kTileStride + c] = product.values[piece][e];
+            const double lost = loss.values[piece][e], left_over = next_.values[piece][e] - lost;
+            store_left_over(block + 1, r, c, left_over);
+            next_.values[piece][e] = by_x() * (left_over - lost) + (r == c ? by_y() : 0.0);
+        });
+    }
+
+    // The other part of the derivative, G^T (derivative) G.
+    __device__ __forceinline__ void take_derivative() {
+        store_right();
+        add_product(
+            next_, [&](int r, int k) { return shared_.product[r * kTileStride + k]; },
+            [&](int k, int c) { return shared_.g[c * kTileStride + k]; });
+        for_quarter([&](int piece, int e, int r, int c) {
+            shared_.derivative[r * kTileStride + c] = next_.values[piece][e];
+        });
+    }
+
+    // What the block's rows add to the sums; z, and the next right-hand side.
+    __device__ __forceinline__ void add_terms(int block) {
+        const double* const weights = shared_.shift.drop_null ? shared_.keeps : shared_.inverses;
         double z = 0.0, taken = 0.0;
 #pragma unroll
-        for (int k = part; k < kBand; k += 4) {
-            z += h[k * kTileStride + own] * (weights[k] * shared.y[k]);
-            taken += below[k * kTileStride + own] * shared.y[k];
+        for (int k = part_; k < kBand; k += 4) {
+            z += shared_.inverse[k * kTileStride + row_] * (weights[k] * shared_.y[k]);
+            taken += shared_.below[k * kTileStride + row_] * shared_.y[k];
         }
         z = quad_sum(z);
         taken = quad_sum(taken);
-        if (part == 0) {
-            workspace.z[block * kBand + own] = z;
-            shared.rhs[own] = next_rhs - taken;
-            if (block * kBand + own < band.size) {
-                Elimination& terms = shared.terms[own];
-                terms.energy += y * y * weights[own];
-                terms.log_determinant += log(shared.pivots[own]);
-                const double share =
-                    (shared.shares[0][own] + shared.shares[1][own]) * shared.inverses[own];
-                terms.fitted += shared.keeps[own] == 0.0 ? 1.0 - by_x()
-                                : share < 0.0            ? 0.0
-                                : share > 1.0            ? 1.0
-                                                         : share;
-            }
-        }
-        __syncthreads();
-
-        store_right();
-        add_product(
-            next, [&](int r, int k) { return shared.product[r * kTileStride + k]; },
-            [&](int k, int c) { return shared.g[c * kTileStride + k]; });
-#pragma unroll
-        for (int piece = 0; piece < 2; ++piece)
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                store(shared.derivative, piece, e, next.values[piece][e]);
+        if (part_ != 0) return;
+        workspace_.z[block * kBand + row_] = z;
+        shared_.rhs[row_] = next_b_ - taken;
+        if (block * kBand + row_ >= band_.size) return;
+        Elimination& terms = shared_.terms[row_];
+        const double y = shared_.y[row_];
+        terms.energy += y * y * weights[row_];
+        terms.log_determinant += log(shared_.pivots[row_]);
+        const double share =
+            (shared_.shares[0][row_] + shared_.shares[1][row_]) * shared_.inverses[row_];
+        terms.fitted += shared_.keeps[row_] == 0.0 ? 1.0 - by_x()
+                        : share < 0.0              ? 0.0
+                        : share > 1.0              ? 1.0
+                                                   : share;
     }
-    const Elimination terms = part == 0 ? shared.terms[own] : Elimination{};
-    double sums[4] = {terms.energy, terms.log_determinant, terms.fitted, 0.0};
-    sum_over_threads(sums, shared);
-    const double rest = static_cast<double>(band.size) - sums[2];
-    return {sums[0], sums[1], shift.is_large ? sums[2] : rest,
-            shift.is_large ? rest : sums[2]};
-}
 
-// The way back after `eliminate`: u in workspace.z. Returns u . u.
-__device__ __forceinline__ double substitute_back(int n_blocks,
-                                                  const Workspace& workspace,
+    static constexpr int kRightRows = kSweepThreads / 32, kRights = kBand / kRightRows;
+
+    const BlockBand& band_;
+    const double* const b_;
+    const Workspace& workspace_;
+    SweepShared& shared_;
+    const int lane_ = threadIdx.x % 32, warp_ = threadIdx.x / 32;
+    const int row_ = threadIdx.x / 4, part_ = threadIdx.x % 4;  // a row for every four lanes
+    Quarter next_;
+    double next_right_[kRights], next_b_;
+};
+
+// The way back after an elimination: u in workspace.z. Returns u . u.
+__device__ __forceinline__ double substitute_back(int n_blocks, const Workspace& workspace,
                                                   SweepShared& shared) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     constexpr int kRows = kBand / (kSweepThreads / 32);  // of G that a warp takes
