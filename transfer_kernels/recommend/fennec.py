@@ -74,9 +74,10 @@ class Fennec(_Estimator):
         5, or as many as there can be.
     meta_weight : float, default 0.5
         w of the merge, in [0, 1]. With 0 no facts are needed.
-    regressor : {"forest", "ridge"}
-        From proxy features to places: the published random forest over single images, or ridge
-        regression on the mean image of each task, its penalty chosen by leaving one task out.
+    regressor : {"forest", "ridge", "neighbours"}
+        From proxy features to places: the published random forest over single images; or ridge
+        regression on the mean image of each task, its penalty chosen by leaving one task out; or
+        the mean of the past tasks' places, weighted by how alike the tasks' images are.
     scaling : {"none", "unit", "rank"}
         What is done with each task's performances before they are factorised: nothing, as
         published; scaled to [0, 1]; or replaced by the models' ranks in (0, 1). Without scaling

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .neighbour_regression import Neighbours
+
 Matrix = NDArray[Any]
 
 
@@ -174,7 +176,7 @@ class Ridge:
         return np.maximum(place, 0.0)
 
 
-REGRESSORS: Mapping[str, Any] = {one.kind: one for one in (Forest, Ridge)}
+REGRESSORS: Mapping[str, Any] = {one.kind: one for one in (Forest, Ridge, Neighbours)}
 
 
 def tensors_of(regressor: Any) -> dict[str, Matrix]:
