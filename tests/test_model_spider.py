@@ -259,6 +259,13 @@ def test_scoring_many_tasks_is_scoring_each(trained):
     assert together == pytest.approx(np.stack([trained.score(one) for one in new]), abs=1e-5)
 
 
+def test_scoring_in_many_parts_is_scoring_at_once(trained, monkeypatch):
+    new = make_samples(9, seed=2)
+    at_once = trained.score_all(new)
+    monkeypatch.setattr("transfer_kernels.recommend.spider_network._PASS", 1)
+    assert trained.score_all(new) == pytest.approx(at_once, abs=1e-5)
+
+
 def test_a_budget_runs_the_best_models_and_no_other(trained):
     sample = make_samples(1, seed=3)[0]
     asked = []

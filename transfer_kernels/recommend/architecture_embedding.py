@@ -77,8 +77,7 @@ def archi2vec(
     References
     ----------
     Narayanan et al., "graph2vec: learning distributed representations of graphs", 2017; as used for
-    architectures by Bai, Wu, Song, Zhao, Chen, "Fennec: pre-trained model selection through merging
-    transferability and meta features", arXiv 2403.06382, 2024.
+    architectures by Bai, Wu, Song, Zhao, Chen, "Fennec", arXiv:2403.06382, 2024.
 
     Examples
     --------

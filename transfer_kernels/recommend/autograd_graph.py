@@ -108,8 +108,7 @@ def architecture_graph(
 
     References
     ----------
-    Bai, Wu, Song, Zhao, Chen, "Fennec: pre-trained model selection through merging transferability
-    and meta features", arXiv 2403.06382, 2024.
+    Bai, Wu, Song, Zhao, Chen, "Fennec", arXiv:2403.06382, 2024: archi2vec.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: a torch.nn.Module is needed, not {type(module).__name__}")
