@@ -1,8 +1,8 @@
 // Kernels of the orthogonal reduction of a symmetric matrix to a band of 32, one panel at a time.
 //
 // Householder QR of the 32 rows right of a diagonal block gives Q = I - V T V^T (Schreiber and Van
-// Loan, 1989) and the rest of the matrix becomes Q^T A Q = A - V W^T - W V^T with Y = A V and
-// W = (Y - V (T^T V^T Y) / 2) T. Columns that Q^T is to be applied to are rows below the matrix: there
+// Loan, 1989) and the rest of the matrix becomes Q^T A Q = A - V W^T - W V^T with Y = A V and W =
+// (Y - V (T^T V^T Y) / 2) T. Columns that Q^T is to be applied to are rows below the matrix: there
 // V is zero, and the same formulas give them. Y and the difference are products for a BLAS; here is
 // the rest. V, W and Y are stored as their transposes, 32 long rows each.
 #pragma once
@@ -17,7 +17,7 @@ constexpr int kReflectors = 8;  // columns factored at a time, in shared memory 
 constexpr int kMaxPanelThreads = 512;
 
 struct PanelArgs {
-    double* panel;      // (32, length), rows `stride` apart; becomes the band's block, rest undefined
+    double* panel;      // (32, length), rows `stride` apart; becomes the band's block and junk
     int64_t stride;
     double* reflectors; // (32, length) V^T, rows `reflector_stride` apart
     int64_t reflector_stride;
@@ -185,7 +185,8 @@ __device__ __forceinline__ void apply_reflectors(const double* columns, int64_t 
     }
 }
 
-// Either with kReflectors * length doubles of dynamic shared memory or, for long panels, without any.
+// Either with kReflectors * length doubles of dynamic shared memory or, for long panels, without
+// any.
 template <bool kInShared>
 __global__ void __launch_bounds__(kMaxPanelThreads) factor_panel_kernel(const PanelArgs args) {
     TK_DYNAMIC_SHARED(double, shared_columns);

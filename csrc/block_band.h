@@ -1,4 +1,4 @@
-// A symmetric band matrix as the GPU kernels take it: 32 diagonals on either side, in a wider matrix.
+// A symmetric band matrix as the GPU kernels take it: 32 diagonals on either side.
 #pragma once
 
 #include "device.h"
@@ -8,8 +8,8 @@ namespace tk {
 constexpr int kBand = 32;  // rows of a block; the band's width
 
 // Blocks on the diagonal in full, right of each the lower triangle of the next: element (a, c) of
-// that is element (32 i + a, 32 (i + 1) + c), zero for c > a whatever stands there. Rows from `size`
-// on are padding.
+// that is element (32 i + a, 32 (i + 1) + c), zero for c > a whatever stands there. Rows from
+// `size` on are padding.
 struct BlockBand {
     const double* values;
     int64_t stride;
@@ -53,7 +53,8 @@ __device__ __forceinline__ void add_product(Quarter& sum, Left left, Right right
     const int row = Quarter::row(0), first_column = threadIdx.x / 32 % 2 * 16 + lane / 4;
 #pragma unroll
     for (int k = lane % 4; k < kBand; k += 8) {
-        const double a[4] = {left(row, k), left(row + 8, k), left(row, k + 4), left(row + 8, k + 4)};
+        const double a[4] = {left(row, k), left(row + 8, k), left(row, k + 4),
+                             left(row + 8, k + 4)};
 #pragma unroll
         for (int piece = 0; piece < 2; ++piece) {
             const int column = first_column + piece * 8;

@@ -1,15 +1,17 @@
-// Fixed point and log evidence of every LogME target on a GPU; see kernels/logme_evidence/__init__.py.
+// Fixed point and log evidence of all LogME targets; see kernels/logme_evidence/__init__.py.
 //
-// The Gram matrix is reduced to a band of 32 once, and the moments with it, a panel of 32 rows after
-// the other. After that one launch takes every target to its own convergence, one thread block a
-// target, and each round is one elimination of the band plus t I with its log determinant and traces.
+// The Gram matrix is reduced to a band of 32 once, and the moments with it, a panel of 32 rows
+// after the other. After that one launch takes every target to its own convergence, one thread
+// block a target, and each round is one elimination of the band plus t I with its log determinant
+// and traces.
 //
-// Expected on an H200 for d = 2048 and 100 targets: a panel takes five launches, of which V takes some
-// 35 us (32 dependent reductions over one multiprocessor), the two products 15 us each (0.1 and
-// 0.5 GFLOP, 32 MB in the L2 cache), the rest 10 us with the gaps between launches: 6 ms for the 63
-// panels. A round is 64 times 32 columns of some 200 dependent cycles, and a few products of 32 x 32
-// tiles: 0.35 ms; a dozen of them 5 ms, for as many targets as run at once, two on a multiprocessor.
-// With `warm_start` the targets run one after the other, and that takes as often as long.
+// Expected on an H200 for d = 2048 and 100 targets: a panel takes five launches, of which V takes
+// some 35 us (32 dependent reductions over one multiprocessor), the two products 15 us each (0.1
+// and 0.5 GFLOP, 32 MB in the L2 cache), the rest 10 us with the gaps between launches: 6 ms for
+// the 63 panels. A round is 64 times 32 columns of some 200 dependent cycles, and a few products of
+// 32 x 32 tiles: 0.35 ms; a dozen of them 5 ms, for as many targets as run at once, two on a
+// multiprocessor. With `warm_start` the targets run one after the other, and that takes as often as
+// long.
 #include "logme_evidence_cuda.h"
 
 #include "band_panels.h"
@@ -61,8 +63,8 @@ void finish_update(const ReductionArgs& args, int64_t first, void* stream) {
     update.rows = update.length + args.n_targets;
     const unsigned n_chunks = blocks_for(update.length, kChunkRows);
     update.n_partials = static_cast<int>(n_chunks < kMaxPartials ? n_chunks : kMaxPartials);
-    launch(sum_overlaps_kernel, dim3(static_cast<unsigned>(update.n_partials)), dim3(128), kOverlapBytes,
-           stream, update);
+    launch(sum_overlaps_kernel, dim3(static_cast<unsigned>(update.n_partials)), dim3(128),
+           kOverlapBytes, stream, update);
     launch(finish_update_kernel, dim3(blocks_for(update.rows, 128)), dim3(128), 0, stream, update);
 }
 

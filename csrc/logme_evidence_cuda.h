@@ -1,4 +1,4 @@
-// LogME's evidence on a GPU, what Python calls; see kernels/logme_evidence/__init__.py. No CUDA here.
+// What Python calls of LogME's evidence on a GPU; no CUDA here.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@ namespace tk {
 
 constexpr int64_t kBandRows = 32;  // d is padded to a multiple of it
 
-// `matrix` (padded + n_targets, padded) in rows: the symmetric Gram matrix, zeros up to `padded`, and
-// the moments' transpose below it. `reduce_panel` is called for first = 0, 32, ... padded - 64 and in
-// between, with V, W the `factors`, the caller does the two large products.
+// `matrix` (padded + n_targets, padded) in rows: the symmetric Gram matrix, zeros up to `padded`,
+// and the moments' transpose below it. `reduce_panel` is called for first = 0, 32, ... padded - 64
+// and in between, with V, W the `factors`, the caller does the two large products.
 struct ReductionArgs {
     double* matrix;
     int64_t padded, n_targets;

@@ -31,7 +31,8 @@ struct Elimination {
     double left_over;        // tr t (A + t I)^-1
 };
 
-// What the steps leave for the way back: u_i = z_i - G_i^T u_{i+1}. In global memory, a block's own.
+// What the steps leave for the way back: u_i = z_i - G_i^T u_{i+1}. In global memory, a block's
+// own.
 struct Workspace {
     double* g;  // (n_blocks, 32, 32)
     double* z;  // (n_blocks, 32); becomes u
@@ -87,9 +88,9 @@ __device__ __forceinline__ double quad_sum(double x) {
     return x + __shfl_xor_sync(kFullMask, x, 2);
 }
 
-// By the first two warps: eliminates the columns of the block in shared.schur. A lane has its row of
-// the block, and a row of what takes part below it and becomes (this) L^-T: the next block's rows in
-// the first warp, the identity in the second.
+// By the first two warps: eliminates the columns of the block in shared.schur. A lane has its row
+// of the block, and a row of what takes part below it and becomes (this) L^-T: the next block's
+// rows in the first warp, the identity in the second.
 __device__ __forceinline__ void eliminate_columns(SweepShared& shared) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const Shift& shift = shared.shift;
@@ -134,8 +135,8 @@ __device__ __forceinline__ void eliminate_columns(SweepShared& shared) {
     }
 }
 
-// The elimination of the whole band plus shared.shift, with b (n_blocks * 32, zeros beyond the size) on
-// the right-hand side: what a thread does in it.
+// The elimination of the whole band plus shared.shift, with b (n_blocks * 32, zeros beyond the
+// size) on the right-hand side: what a thread does in it.
 class BandElimination {
 public:
     __device__ __forceinline__ BandElimination(const BlockBand& band, const double* b,
