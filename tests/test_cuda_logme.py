@@ -291,7 +291,7 @@ def test_long_panel(version, device, length):
     )  # fmt: skip
     reduction.factor_panel(0)
     V, tau = factors[:32, :length].cpu().numpy(), taus.cpu().numpy()
-    assert tau[5] == 0.0 or np.abs(panel).max() > 0.0
+    assert tau[5] == 0.0
     R = np.tril(matrix[:32, 32:64].cpu().numpy())
     for a in range(32):
         panel -= tau[a] * np.outer(panel @ V[a], V[a])
