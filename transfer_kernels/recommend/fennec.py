@@ -209,10 +209,11 @@ class Fennec(_Estimator):
         return self
 
     def _scoring(self, vectors: Matrix, meta_parts: Matrix | None) -> Matrix:
-        if meta_parts is None:
-            return vectors
-        w = float(self.meta_weight)
-        return np.hstack([(1.0 - w) * vectors, w * meta_parts[:, None]])
+        if meta_parts is not None:
+            w = float(self.meta_weight)
+            vectors = np.hstack([(1.0 - w) * vectors, w * meta_parts[:, None]])
+        # A product with few long columns takes a tenth of the time of one with many short rows.
+        return np.asfortranarray(vectors)
 
     def _fit_regressor(self, history: TransferHistory) -> Regressor:
         images = [self._proxy_images(history.proxy(task), task) for task in self.tasks_]
@@ -424,8 +425,8 @@ class Fennec(_Estimator):
             If PyTorch is not installed.
         """
         self._require_fitted()
-        array = on_host(self.scoring_vectors_)
-        self.scoring_vectors_ = array if device == "host" else _tensor(array, device)
+        columns = on_host(self.scoring_vectors_).T
+        self.scoring_vectors_ = (columns if device == "host" else _tensor(columns, device)).T
         return self
 
     # ------------------------------------------------------------------ save and load
@@ -486,7 +487,7 @@ class Fennec(_Estimator):
         fennec = cls(**content["options"])
         fennec.models_, fennec.tasks_ = tuple(content["models"]), tuple(content["tasks"])
         fennec.model_vectors_ = tensors["model_vectors"]
-        fennec.scoring_vectors_ = tensors["scoring_vectors"]
+        fennec.scoring_vectors_ = np.asfortranarray(tensors["scoring_vectors"])
         fennec.task_vectors_ = tensors["task_vectors"]
         fennec.performance_ = tensors["performance"]
         fennec.reconstruction_error_ = content["reconstruction_error"]
@@ -583,8 +584,8 @@ def _appended(array: Any, rows: Matrix) -> Any:
     if is_tensor(array):
         import torch
 
-        return torch.cat([array, torch.as_tensor(rows, device=array.device)])
-    return np.concatenate([array, rows])
+        return torch.cat([array.T, torch.as_tensor(rows, device=array.device).T], dim=1).T
+    return np.concatenate([array.T, rows.T], axis=1).T
 
 
 def _tensor(array: Matrix, device: str) -> Any:
