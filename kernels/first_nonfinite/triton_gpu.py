@@ -8,9 +8,9 @@ from ..torch_runtime import as_features, on_device_of
 from ..triton_runtime import LAUNCH, vector_width
 
 #: Rows and columns of a tile, and tiles below each other that one program scans.
-ROWS = 16
+ROWS = 8
 COLUMNS = 256
-TILES = 8
+TILES = 16
 NOWHERE = torch.iinfo(torch.int64).max
 
 

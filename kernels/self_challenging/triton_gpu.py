@@ -34,7 +34,7 @@ def tiling(n_classes: int, vector: int) -> Tiling:
     Where loads are not aligned, their addresses take some too.
     """
     if vector == 1:
-        return Tiling(32, 64, 16, 3, 8)
+        return Tiling(32, 64, 16, 2, 8)
     return Tiling(64, 128 if 64 < n_classes <= 128 else 64, 16, 3, 8)
 
 
