@@ -14,18 +14,15 @@ def best_first(scores: Any, k: int) -> NDArray[np.int64]:
     """Indices of the k highest scores, best first; of equal ones, the first is first."""
     if is_tensor(scores):
         return _best_of_tensor(scores, k)
-    reached = np.arange(len(scores))
-    if k < len(scores):
-        least = np.partition(scores, len(scores) - k)[len(scores) - k]
-        reached = np.flatnonzero(scores >= least)
+    # What the k-th score must at least be, before anything is sorted.
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    reached = np.flatnonzero(scores >= least)
     return reached[np.argsort(-scores[reached], kind="stable")[:k]]
 
 
 def _best_of_tensor(scores: Any, k: int) -> NDArray[np.int64]:
     import torch
 
-    reached = torch.arange(len(scores), device=scores.device)
-    if k < len(scores):
-        reached = torch.nonzero(scores >= torch.topk(scores, k).values[-1])[:, 0]
+    reached = torch.nonzero(scores >= torch.topk(scores, k).values[-1])[:, 0]
     order = torch.sort(scores[reached], descending=True, stable=True).indices[:k]
     return on_host(reached[order])
