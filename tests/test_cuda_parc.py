@@ -62,6 +62,15 @@ def poisoned_tensors(monkeypatch):
     monkeypatch.setattr(cuda_gpu, "torch", PoisonedTorch())
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tensors this small gain nothing from PyTorch's threads, which spin while they wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Version:
     """A module's functions on a device, with few bins and no pairs sorted outright."""
 
@@ -241,8 +250,8 @@ def test_many_label_vectors_in_bins(plain, kind, kinds_limit):
     expected = reference.parc_correlation_vectors(X, Y)
     options = {"sort_limit": 0, "kinds_limit": kinds_limit, "bins": 1 << 20}
     value = plain.vectors(X, 1e200 * Y, **options)
-    assert_close(value, expected, 1e-8)
-    assert_close(plain.vectors(X, Y, kept_bytes=1 << 13, **options), value, 1e-8)
+    assert_close(value, expected, 1e-7)
+    assert_close(plain.vectors(X, Y, kept_bytes=1 << 13, **options), value, 1e-7)
 
 
 def test_ranks_of_very_many_pairs():

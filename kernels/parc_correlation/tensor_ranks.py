@@ -168,8 +168,8 @@ class _Errors:
         # The units suppose the rank variance without ties.
         inflation = float(self._n_pairs) ** 3 / (3.0 * squares) if squares > 0 else math.inf
 
-        def sums(chosen):
-            both = torch.stack([(swaps * swaps * chosen).sum(), (ties * chosen).sum()]).tolist()
+        def with_these(swaps, ties):
+            both = torch.stack([swaps.square().sum(), ties.sum()]).tolist()
             return self._unresolved[0] + both[0], self._unresolved[1] + both[1]
 
         def bound(both):
@@ -177,23 +177,29 @@ class _Errors:
             return error * inflation if error > 0 else 0.0
 
         share = (self._tolerance - self.bound) / (1 + n_waiting)
-        everything = sums(torch.ones_like(swaps))
+        everything = with_these(swaps, ties)
         if bound(everything) <= self.bound + share:
             self._unresolved, self.bound = everything, bound(everything)
             return torch.empty(0, dtype=torch.int64, device=counts.device)
         # Bins are graded by the exponent of their possible error; the lightest may stay.
+        candidates = torch.nonzero(swaps + ties).flatten()
+        swaps, ties = swaps[candidates], ties[candidates]
         _, grades = torch.frexp(swaps + ties)
-        grades = torch.where(swaps + ties > 0, grades, -2000)
+
+        def below(grade):
+            light = grades < grade
+            return with_these(swaps * light, ties * light)
+
         grade, too_high = -1999, 1100
         while too_high - grade > 1:
             middle = (grade + too_high) // 2
-            if bound(sums(grades < middle)) <= self.bound + 0.5 * share:
+            if bound(below(middle)) <= self.bound + 0.5 * share:
                 grade = middle
             else:
                 too_high = middle
-        self._unresolved = sums(grades < grade)
+        self._unresolved = below(grade)
         self.bound = bound(self._unresolved)
-        return torch.nonzero(grades >= grade).flatten()
+        return candidates[grades >= grade]
 
 
 def binned_deviations(tied):
