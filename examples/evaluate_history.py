@@ -120,7 +120,7 @@ GROUPS: dict[str, Group] = {
     "accurate_fennec": accurate_fennec,
     "ridge_fennec": _ranking_fennec("ridge"),
     "neighbours_fennec": _ranking_fennec("neighbours"),
-    "spider": _spiders("Model Spider, as published", n_pools=24, draws=6, shots=20),
+    "spider": _spiders("Model Spider on fused metrics", n_pools=24, draws=6, shots=20),
     "accurate_spider": _spiders(
         "Model Spider on accuracies", performance="history", draws=4, shots=20
     ),
