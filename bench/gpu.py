@@ -283,7 +283,7 @@ def relative_error(found: tuple, expected: tuple) -> float:
     for one, other in zip(found, expected, strict=True):
         scale = float(np.abs(other).max()) or 1.0
         errors.append(float(np.abs(one - other).max()) / scale)
-    return max(np.nan_to_num(errors, nan=np.inf))
+    return float(max(np.nan_to_num(errors, nan=np.inf)))
 
 
 def measured(case: Case, device: Device, ceiling: dict, runs: int) -> Iterator[dict]:
@@ -305,7 +305,7 @@ def measured(case: Case, device: Device, ceiling: dict, runs: int) -> Iterator[d
             "backend": backend,
             "error": error,
             "tolerance": case.tolerance,
-            "match": error <= case.tolerance,
+            "match": bool(error <= case.tolerance),
             "same_bits": all(map(np.array_equal, first, second)),
             "seconds": summary(device.seconds(lambda b=backend: case.call(b), runs)),
             "floor_s": floor,
