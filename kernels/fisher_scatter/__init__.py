@@ -2,8 +2,8 @@
 
     fisher_scatter(X, codes, n_classes, weights=None, shift=None) -> FisherScatter
 
-``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers below
-n_classes; ``weights`` (n,) float64, not negative, all one when absent. With w the weights and c the
+``X`` is (n, d), float16, float32 or float64, on a GPU bfloat16 too, any strides; ``codes`` (n,)
+integers below n_classes; ``weights`` (n,) float64, not negative, all one when absent. With w the weights and c the
 classes,
 
     counts[c] = sum of w[i] over class c            sums[c] = sum of w[i] x[i] over class c
@@ -14,7 +14,9 @@ costs no digits: `default_shift` where the caller knows none better. Also the cl
 square roots of the weights, which Self-challenging Fisher Discriminant Analysis (Shao et al., ECCV
 2022) needs of its mixed features.
 
-Work n d (d + 1) flops; memory beyond X is O(d^2 + n_classes d). Results over disjoint samples add.
+Work n d (d + 1) flops; memory beyond X is O(d^2 + n_classes d), on a GPU O(n) more for the order of
+the classes. Results over disjoint samples add. A version may offer faster products of a lower
+precision by name, as a last argument ``precision``; its PRECISIONS then lists them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     parc_correlation(X, codes) -> float
     parc_correlation_vectors(X, Y) -> float
 
-``X`` is (n, d), float16, float32 or float64, any strides; ``codes`` (n,) integers in [0, C); ``Y``
+``X`` is (n, d), float16, float32 or float64, on a GPU bfloat16 too, any strides; ``codes`` (n,)
+integers in [0, C); ``Y``
 (n, k) float64 label vectors. Over all pairs i < j,
 
     feature distance = 1 - Pearson correlation of rows i and j of X, its columns standardised

@@ -1,6 +1,7 @@
 """FDA score: mean posterior of the true class under plain linear discriminant analysis.
 
-    H. Bai, B. Wu, D. Song, C. Zhao, J. Chen: "Fennec", arXiv:2403.06382, 2024.
+    J. Bai, S. Wu, J. Song, J. Zhao, G. Chen: "Pre-Trained Model Recommendation for Downstream
+    Fine-tuning", arXiv:2403.06382, 2024.
 
 It stands for the fine-tuned performance of a model on a task in Fennec's transfer phase:
 
@@ -73,7 +74,8 @@ def fda_score(
 
     References
     ----------
-    Bai et al., "Fennec", arXiv:2403.06382, 2024.
+    Bai et al., "Pre-Trained Model Recommendation for Downstream Fine-tuning", arXiv:2403.06382,
+    2024.
     """
     return compute(Problem(features, labels, backend), n_components)
 

@@ -77,7 +77,8 @@ def archi2vec(
     References
     ----------
     Narayanan et al., "graph2vec: learning distributed representations of graphs", 2017; as used for
-    architectures by Bai, Wu, Song, Zhao, Chen, "Fennec", arXiv:2403.06382, 2024.
+    architectures by Bai, Wu, Song, Zhao, Chen, "Pre-Trained Model Recommendation for Downstream
+    Fine-tuning", arXiv:2403.06382, 2024.
 
     Examples
     --------

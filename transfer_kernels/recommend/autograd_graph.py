@@ -108,7 +108,8 @@ def architecture_graph(
 
     References
     ----------
-    Bai, Wu, Song, Zhao, Chen, "Fennec", arXiv:2403.06382, 2024: archi2vec.
+    Bai, Wu, Song, Zhao, Chen, "Pre-Trained Model Recommendation for Downstream Fine-tuning",
+    arXiv:2403.06382, 2024: archi2vec.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: a torch.nn.Module is needed, not {type(module).__name__}")

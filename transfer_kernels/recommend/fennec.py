@@ -1,6 +1,7 @@
 """Fennec: models and tasks in one transfer space, where an inner product is a transferability.
 
-    H. Bai, B. Wu, D. Song, C. Zhao, J. Chen: "Fennec", arXiv:2403.06382, 2024.
+    J. Bai, S. Wu, J. Song, J. Zhao, G. Chen: "Pre-Trained Model Recommendation for Downstream
+    Fine-tuning", arXiv:2403.06382, 2024.
 
 Three phases:
 
@@ -112,7 +113,8 @@ class Fennec(_Estimator):
 
     References
     ----------
-    Bai et al., "Fennec", arXiv:2403.06382, 2024.
+    Bai et al., "Pre-Trained Model Recommendation for Downstream Fine-tuning", arXiv:2403.06382,
+    2024.
 
     Examples
     --------

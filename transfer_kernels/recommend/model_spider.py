@@ -70,7 +70,7 @@ class ModelSpider(_Estimator):
 
     References
     ----------
-    Zhang et al., "Model Spider", NeurIPS 2023.
+    Zhang et al., "Model Spider: Learning to Rank Pre-Trained Models Efficiently", NeurIPS 2023.
 
     Examples
     --------
