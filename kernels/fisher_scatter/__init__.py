@@ -3,8 +3,8 @@
     fisher_scatter(X, codes, n_classes, weights=None, shift=None) -> FisherScatter
 
 ``X`` is (n, d), float16, float32 or float64, on a GPU bfloat16 too, any strides; ``codes`` (n,)
-integers below n_classes; ``weights`` (n,) float64, not negative, all one when absent. With w the weights and c the
-classes,
+integers below n_classes; ``weights`` (n,) float64, not negative, all one when absent. With w the
+weights and c the classes,
 
     counts[c] = sum of w[i] over class c            sums[c] = sum of w[i] x[i] over class c
     gram      = sum over i of w[i] x[i] x[i]^T

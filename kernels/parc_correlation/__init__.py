@@ -4,8 +4,7 @@
     parc_correlation_vectors(X, Y) -> float
 
 ``X`` is (n, d), float16, float32 or float64, on a GPU bfloat16 too, any strides; ``codes`` (n,)
-integers in [0, C); ``Y``
-(n, k) float64 label vectors. Over all pairs i < j,
+integers in [0, C); ``Y`` (n, k) float64 label vectors. Over all pairs i < j,
 
     feature distance = 1 - Pearson correlation of rows i and j of X, its columns standardised
     label distance   = 1 if codes[i] != codes[j] else 0,
