@@ -1,5 +1,6 @@
 """What the door refuses, in one clear sentence, and what it accepts without fuss."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -277,3 +278,33 @@ def test_saturation_warns_once():
 def test_undefined_parc_warns(backend):
     with pytest.warns(tk.UninformativeScoreWarning, match="PARC is undefined"):
         assert np.isnan(tk.parc(np.ones((6, 4)), [0, 0, 0, 1, 1, 1], backend=backend))
+
+
+class OtherLibrary:
+    """An array of another library on the host, seen through DLPack alone."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_arrays_of_other_libraries():
+    X, y = make_problem()
+    assert tk.logme(OtherLibrary(X), OtherLibrary(y)) == tk.logme(X, y)
+
+
+@pytest.mark.parametrize("protocol", ["__cuda_array_interface__", "__dlpack_device__"])
+def test_arrays_on_a_gpu_need_pytorch(protocol, monkeypatch):
+    class OnGpu:
+        pass
+
+    setattr(OnGpu, protocol, {} if protocol == "__cuda_array_interface__" else lambda self: (2, 0))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    _, y = make_problem()
+    with pytest.raises(TypeError, match="type OnGpu on a GPU need PyTorch.*install"):
+        tk.sfda(OnGpu(), y)

@@ -44,6 +44,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(f"{name} is a masked array with masked entries; fill or drop them first")
     try:
+        if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+            return np.from_dlpack(values)
         return np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} is no rectangular array: {error}") from None
