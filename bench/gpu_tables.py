@@ -32,7 +32,8 @@ def unproven(kernels: Path) -> str:
         "sources under a layer that runs a block's threads as fibers, in several orders, with "
         "poisoned shared memory), and compiles for sm_80, sm_90 and sm_100 without a spilled "
         "register. No speed is claimed: `bench/on_gpu.sh` tests and measures all of it. “PyTorch” "
-        "means its operators, cuBLAS and cuSOLVER among them.\n\n"
+        "means its operators, cuBLAS and cuSOLVER among them; it also serves PARC of few pairs and "
+        "of label vectors in both backends, and the eigenvectors of LogME in `triton`.\n\n"
         + table(["op", "`cuda`", "`triton`", "on a GPU"], rows)
     )
 
