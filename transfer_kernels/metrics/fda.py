@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from .. import arrays, ops
-from ..kernels.array_namespace import array_namespace, on_host
+from ..kernels.array_namespace import on_host
+from .discriminant import shrunk_discriminant
 from .problem import Problem
 from .registry import Metric
 from .uninformative import UninformativeScoreWarning
@@ -97,11 +98,10 @@ def compute(problem: Problem, n_components: int = N_COMPONENTS) -> float:
         scatter.shifted_gram, -scatter.shifted_sums, means, n, backend=backend
     )
     shrinkage = RIDGE if n - n_classes < d or _is_singular(within) else 0.0
-    center = scatter.counts @ means / n
-    coef, offset = ops.fisher_discriminant(within, means - center, shrinkage, d, backend=backend)
-    log_priors = array_namespace(scatter.counts).log(scatter.counts / n)
-    intercept = log_priors - offset - coef @ (center + scatter.shift)
-    posterior, _ = ops.self_challenging(X, codes, coef, intercept, backend=backend)
+    found = shrunk_discriminant(
+        within, means, scatter.shift, scatter.counts, shrinkage, d, backend=backend
+    )
+    posterior, _ = ops.self_challenging(X, codes, found.coef, found.intercept, backend=backend)
     if n - n_classes < d:
         warnings.warn(
             f"the FDA score cannot discriminate well here: {n} samples of {n_classes} classes give "

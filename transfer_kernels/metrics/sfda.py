@@ -26,29 +26,12 @@ import numpy as np
 
 from .. import ops
 from ..kernels.array_namespace import array_namespace
+from .discriminant import Discriminant, shrunk_discriminant
 from .problem import Problem
 from .registry import Metric
 from .uninformative import UninformativeScoreWarning
 
 SHRINKAGE_FLOOR = 1e-10
-
-
-@dataclass(frozen=True)
-class Discriminant:
-    """A linear discriminant z = x coef^T + intercept and what it was made from.
-
-    Parameters
-    ----------
-    coef : (C, d) array
-    intercept : (C,) array
-    means : (C, d) array
-        Class means around their weighted mean ``center`` (d,).
-    """
-
-    coef: Any
-    intercept: Any
-    means: Any
-    center: Any
 
 
 @dataclass(frozen=True)
@@ -109,7 +92,6 @@ def fit(problem: Problem) -> Fit:
     n, d = problem.n_samples, problem.n_features
     counts = scatter.counts
     xp = array_namespace(counts)
-    log_priors = xp.log(counts / n)
 
     means = scatter.shifted_means
     within = ops.within_scatter(
@@ -119,11 +101,7 @@ def fit(problem: Problem) -> Fit:
     shrinkage = max(float(np.exp(-5.0 * largest)), SHRINKAGE_FLOOR)
 
     def discriminant(within, means, shift):
-        center = counts @ means / n
-        means = means - center
-        coef, offset = ops.fisher_discriminant(within, means, shrinkage, d, backend=backend)
-        center = center + shift
-        return Discriminant(coef, log_priors - offset - coef @ center, means, center)
+        return shrunk_discriminant(within, means, shift, counts, shrinkage, d, backend=backend)
 
     first = discriminant(within, means, scatter.shift)
     _, q = ops.self_challenging(X, codes, first.coef, first.intercept, backend=backend)
