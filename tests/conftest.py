@@ -91,6 +91,21 @@ def goldens():
     }
 
 
+def cuda_kernel_devices():
+    """Where the CUDA kernels can run: "cpu" by the host execution layer, "cuda" on a GPU."""
+    from importlib.util import find_spec
+
+    found = ["cpu"] if find_spec("transfer_kernels._cuda_on_host") else []
+    if find_spec("transfer_kernels._cuda"):
+        import torch
+
+        from transfer_kernels import _cuda
+
+        if torch.cuda.is_available() and _cuda.device_problem() is None:
+            found.append("cuda")
+    return found
+
+
 def make_problem(n=300, d=24, n_classes=5, seed=0, spread=1.0, dtype=np.float32, offset=0.0):
     """Features with class structure and a decaying spectrum, and their labels."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import cuda_kernel_devices
 from test_logme_evidence import (
     DEFAULT,
     FIELDS,
@@ -16,31 +17,12 @@ from transfer_kernels.kernels.logme_evidence import Evidence, EvidenceRule, refe
 
 torch = pytest.importorskip("torch")
 
-
-def devices():
-    """Where the kernels can run: "cpu" by the host execution layer, "cuda"."""
-    found = []
-    try:
-        from transfer_kernels import _cuda_on_host  # noqa: F401
-
-        found.append("cpu")
-    except ImportError:
-        pass
-    try:
-        from transfer_kernels import _cuda
-
-        if _cuda.device_problem() is None and torch.cuda.is_available():
-            found.append("cuda")
-    except ImportError:
-        pass
-    return found
-
-
-if not devices():
+DEVICES = cuda_kernel_devices()
+if not DEVICES:
     pytest.skip("the CUDA kernels are built neither for the host nor for a GPU", True)
 
 
-@pytest.fixture(params=devices())
+@pytest.fixture(params=DEVICES)
 def device(request):
     return request.param
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import cuda_kernel_devices
 from test_parc_correlation import SHAPES, SPECIAL, assert_close, label_vectors, problem
 from transfer_kernels.kernels.parc_correlation import native_cpu, reference
 
@@ -20,26 +21,7 @@ LOOSE = 1e-6
 ORDER_VARIABLE = "TRANSFER_KERNELS_HOST_ORDER"
 
 
-def kernel_devices():
-    """Where the CUDA kernels can run: "cpu" by the host execution layer, "cuda"."""
-    found = []
-    try:
-        from transfer_kernels import _cuda_on_host  # noqa: F401
-
-        found.append("cpu")
-    except ImportError:
-        pass
-    try:
-        from transfer_kernels import _cuda
-
-        if _cuda.device_problem() is None and torch.cuda.is_available():
-            found.append("cuda")
-    except ImportError:
-        pass
-    return found
-
-
-KERNEL_DEVICES = kernel_devices()
+KERNEL_DEVICES = cuda_kernel_devices()
 TORCH_DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 VERSIONS = [(torch_gpu, device) for device in TORCH_DEVICES]
 VERSIONS += [(cuda_gpu, device) for device in KERNEL_DEVICES]

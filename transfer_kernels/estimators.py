@@ -23,7 +23,7 @@ class NotFittedError(ValueError, AttributeError):
     """An estimator was used before `fit`."""
 
 
-class _Estimator:
+class Estimator:
     """Parameters by name, as scikit-learn's tools expect; scikit-learn itself is not needed."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class _Estimator:
         return X
 
 
-class SFDA(_Estimator):
+class SFDA(Estimator):
     """Self-challenging Fisher discriminant analysis; `transfer_kernels.sfda` is its score.
 
     Parameters
@@ -141,7 +141,7 @@ class SFDA(_Estimator):
         return self.fit(X, y).transform(X)
 
 
-class LogME(_Estimator):
+class LogME(Estimator):
     """Bayesian linear model at its maximum evidence; `transfer_kernels.logme` is its score.
 
     Parameters
@@ -205,7 +205,7 @@ class LogME(_Estimator):
         return self.classes_[on_host(values.argmax(axis=1))]
 
 
-class PARC(_Estimator):
+class PARC(Estimator):
     """Pairwise annotation representation comparison; `transfer_kernels.parc` is its score.
 
     Parameters

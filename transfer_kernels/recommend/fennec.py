@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arrays
-from ..estimators import NotFittedError, _Estimator
+from ..estimators import Estimator, NotFittedError
 from ..feature_files import FeatureFile, Pathlike
 from ..kernels.array_namespace import beside, is_tensor, on_host
 from .best_scores import best_first
@@ -59,7 +59,7 @@ class Placement:
     facts: Mapping[str, float]
 
 
-class Fennec(_Estimator):
+class Fennec(Estimator):
     """Recommend models for a new task by their past transfers.
 
     The defaults are those of the published command; what goes beyond it is off by default.

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import arrays
-from ..estimators import NotFittedError, _Estimator
+from ..estimators import Estimator, NotFittedError
 from ..feature_files import Pathlike
 from ..score_files import array_digest
 from .best_scores import best_first
@@ -39,7 +39,7 @@ _MOST_OWN = 10  # models of a task that bring their own tokens in training
 AnyTask = Task | TaskSample | tuple[Any, Any]
 
 
-class ModelSpider(_Estimator):
+class ModelSpider(Estimator):
     """Recommend models for a new task by learnt tokens.
 
     The defaults are the published ones.
