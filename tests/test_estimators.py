@@ -131,3 +131,51 @@ def test_refitting_forgets():
     model.fit(X[:, :7], y % 3)
     assert model.coef_.shape == (3, 7)
     assert model.fit(X, y).score_ == first
+
+
+#: scikit-learn's checks that ask for its own words, classes of errors or leniency.
+WORDING = "refused, in words of our own"
+NOT_MET = {
+    "check_estimators_unfitted": "scikit-learn's NotFittedError, which is not imported here",
+    "check_n_features_in_after_fitting": WORDING,
+    "check_complex_data": "refused, with a TypeError",
+    "check_dtype_object": "objects are refused even where they are numbers",
+    "check_estimators_empty_data_messages": WORDING,
+    "check_estimators_nan_inf": WORDING,
+    "check_classifiers_regression_target": "any hashable labels are classes, real numbers too",
+    "check_supervised_y_2d": "one column of labels is taken without a warning",
+    "check_fit2d_1sample": WORDING,
+    "check_fit2d_predict1d": WORDING,
+    "check_regressors_train": "there is no method score beside score_, the transferability",
+    "check_requires_y_none": WORDING,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model", [tk.SFDA(), tk.LogME(), tk.LogME(regression=True), tk.PARC()])
+def test_scikit_learn_checks(model):
+    pytest.importorskip("sklearn", minversion="1.6")
+    checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    checks.check_estimator(model, expected_failed_checks=NOT_MET, on_skip=None)
+
+
+def test_scikit_learn_tools():
+    selection = pytest.importorskip("sklearn.model_selection")
+    pipeline = pytest.importorskip("sklearn.pipeline").make_pipeline
+    scale = pytest.importorskip("sklearn.preprocessing").StandardScaler()
+    for model in (tk.SFDA(), tk.LogME()):
+        scores = selection.cross_val_score(pipeline(scale, model), X, y, scoring="accuracy")
+        assert scores.mean() > 0.5
+    grid = selection.GridSearchCV(
+        tk.LogME(), {"variant": ["evidence", "tllib"]}, scoring="accuracy"
+    )
+    assert grid.fit(X, y).best_params_["variant"] in {"evidence", "tllib"}
+
+
+def test_two_classes_have_one_discriminant():
+    model = tk.SFDA().fit(X, y % 2)
+    values = model.decision_function(X)
+    assert values.shape == (len(X),)
+    np.testing.assert_array_equal(model.predict(X), (values > 0).astype(int))
+    odds = model.predict_proba(X)
+    np.testing.assert_allclose(np.log(odds[:, 1] / odds[:, 0]), values, rtol=1e-9, atol=1e-9)

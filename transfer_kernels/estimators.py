@@ -41,6 +41,23 @@ class Estimator:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self):
+        """What scikit-learn 1.6 or newer, the only one to ask, wants to know of an estimator."""
+        from sklearn import utils
+
+        kind = self._kind()
+        return utils.Tags(
+            estimator_type=kind,
+            target_tags=utils.TargetTags(required=True),
+            classifier_tags=utils.ClassifierTags() if kind == "classifier" else None,
+            regressor_tags=utils.RegressorTags() if kind == "regressor" else None,
+            transformer_tags=utils.TransformerTags() if hasattr(self, "transform") else None,
+        )
+
+    def _kind(self) -> str | None:
+        """Whether it is a "classifier", a "regressor" or neither."""
+        return None
+
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
         changed = [
@@ -114,22 +131,29 @@ class SFDA(Estimator):
         self.scalings_ = on_host(axes)
         return self
 
-    def decision_function(self, X) -> Any:
-        """(n, C) discriminants."""
+    def _kind(self) -> str:
+        return "classifier"
+
+    def _discriminants(self, X) -> Any:
         X = self._features(X)
         return X @ beside(X, self.coef_).T + beside(X, self.intercept_)
 
+    def decision_function(self, X) -> Any:
+        """(n, C) discriminants; of two classes (n,), the second's less the first's."""
+        values = self._discriminants(X)
+        return values[:, 1] - values[:, 0] if len(self.classes_) == 2 else values
+
     def predict_proba(self, X) -> Any:
         """(n, C) posteriors of the first, not yet self-challenged classifier."""
-        logits = self.decision_function(X)
+        logits = self._discriminants(X)
         xp = array_namespace(logits)
         posterior = xp.exp(logits - xp.amax(logits, axis=1)[:, None])
         return posterior / posterior.sum(axis=1)[:, None]
 
     def predict(self, X) -> np.ndarray:
         """(n,) most probable classes."""
-        discriminants = self.decision_function(X)
-        return self.classes_[on_host(discriminants.argmax(axis=1))]
+        values = self._discriminants(X)
+        return self.classes_[on_host(values.argmax(axis=1))]
 
     def transform(self, X) -> Any:
         """(n, m) coordinates in the Fisher space, centred on the data of `fit`."""
@@ -195,6 +219,9 @@ class LogME(Estimator):
         self.weights_ = on_host(_logme.weights(problem, ratios, self.regression))
         self._single_target = self.regression and problem.labels.ndim == 1
         return self
+
+    def _kind(self) -> str:
+        return "regressor" if self.regression else "classifier"
 
     def predict(self, X) -> Any:
         """Most probable classes (n,), or targets of the shape given to `fit`."""
