@@ -36,6 +36,9 @@ struct Pending {
     int count = 0;
 };
 
+// Base of sinks that need registers of their own: these take(words, count) once the next tile is done.
+struct TileSink {};
+
 TK_INLINE RegisterTile empty_tile() {
     RegisterTile tile;
 #pragma GCC unroll 8
@@ -69,9 +72,13 @@ TK_INLINE void tile_keys(const RegisterTile& tile, int64_t* keys) {
 
 template <class Sink>
 TK_INLINE void drain(Pending& pending, int from, Sink& sink) {
-    for (int w = from; w < pending.count; ++w) sink.push(pending.words[w]);
+    if constexpr (__is_base_of(TileSink, Sink)) {
+        sink.take(pending.words, pending.count);
+    } else {
+        for (int w = from; w < pending.count; ++w) sink.push(pending.words[w]);
+        sink.settle();
+    }
     pending.count = 0;
-    sink.settle();
 }
 
 // tile += rows x cols, pushing the pending words on the way.
@@ -79,12 +86,15 @@ template <class Sink>
 TK_INLINE void multiply(RegisterTile& tile, const double* rows, const double* cols, int64_t depth,
                         Pending& pending, Sink& sink) {
     RegisterTile t = tile;
-    const int64_t both = pending.count / kWordsPerStep < depth ? pending.count / kWordsPerStep : depth;
-    const uint64_t* words = pending.words;
-    for (int64_t k = 0; k < both; ++k) {
-        multiply_step(t, rows + k * kPanel, cols + k * kPanel);
+    int64_t both = 0;
+    if constexpr (!__is_base_of(TileSink, Sink)) {
+        both = pending.count / kWordsPerStep < depth ? pending.count / kWordsPerStep : depth;
+        const uint64_t* words = pending.words;
+        for (int64_t k = 0; k < both; ++k) {
+            multiply_step(t, rows + k * kPanel, cols + k * kPanel);
 #pragma GCC unroll 8
-        for (int w = 0; w < kWordsPerStep; ++w) sink.push(*words++);
+            for (int w = 0; w < kWordsPerStep; ++w) sink.push(*words++);
+        }
     }
     for (int64_t k = both; k < depth; ++k) multiply_step(t, rows + k * kPanel, cols + k * kPanel);
     tile = t;

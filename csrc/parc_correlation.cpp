@@ -1,8 +1,9 @@
-// PARC's rank correlation: all pairs of rows, sorted where they are few and binned where they are many.
+// PARC's rank correlation: all pairs of rows, sorted or looked up where they are few, binned where many.
 #include "parc_correlation.h"
 
 #include "integers.h"
 #include "pair_histogram.h"
+#include "pair_lookup.h"
 #include "pair_ranks.h"
 #include "pair_sort.h"
 #include "rank_bins.h"
@@ -12,11 +13,12 @@ namespace tk {
 namespace TK_ISA {
 namespace {
 
-// Class codes of the rows, whole panels of them.
+// Class codes of the rows in `order`, or in their own where it is null; whole panels of them.
 class Codes {
 public:
-    Codes(const int64_t* codes, int64_t n) : codes_(panel_count(n) * kPanel) {
-        for (int64_t i = 0; i < panel_count(n) * kPanel; ++i) codes_[i] = i < n ? codes[i] : -1;
+    Codes(const int64_t* codes, const int64_t* order, int64_t n) : codes_(panel_count(n) * kPanel) {
+        for (int64_t i = 0; i < panel_count(n) * kPanel; ++i)
+            codes_[i] = i < n ? codes[order ? order[i] : i] : -1;
     }
 
     // What RowPairs::visit asks for, with the sink's layout of the words.
@@ -125,9 +127,23 @@ void parc_correlation(const ParcArgs& args) {
     *args.correlation = __builtin_nan("");
     *args.error_bound = 0.0;
     if (same == 0 || different == 0) return;
-    RowPairs pairs(args.x, args.n_threads);
-    const Codes codes(args.codes, args.x.rows);
-    if (n_pairs <= args.sort_limit) {
+    const bool few_pairs = n_pairs <= args.sort_limit;
+    const bool look_up = few_pairs && n_pairs >= kFewestLookedUp && n_pairs <= kMostLookedUp &&
+                         static_cast<double>(same) <= args.lookup_share * static_cast<double>(n_pairs);
+    const int64_t* order = look_up ? args.order : nullptr;
+    RowPairs pairs(args.x, args.n_threads, 0.0, order);
+    const Codes codes(args.codes, order, args.x.rows);
+    if (look_up) {
+        SamePairs same_pairs(args.codes, order, args.x.rows, args.same_pairs);
+        const LookupSum sum =
+            look_up_pairs(pairs, same_pairs, args.n_threads, codes.words<Lookup>());
+        *args.correlation = spearman(same, different, sum.twice_u, 0);
+        const double lowest = spearman(same, different, sum.twice_u, sum.most_ties);
+        *args.error_bound = __builtin_fabs(lowest - *args.correlation);
+        if (*args.error_bound <= args.tolerance) return;
+        *args.error_bound = 0.0;
+    }
+    if (few_pairs) {
         const RankTally tally = sorted_tally(pairs, codes, n_pairs, args.n_threads);
         *args.correlation = spearman(same, different, tally.twice_u, tally.ties);
         return;

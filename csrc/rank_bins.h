@@ -231,7 +231,7 @@ public:
     // To be called by the team first.
     void prepare(const Member& member) {
         share(member, queue_, panel_count(x_.rows), [&](int64_t p) {
-            pack_panel(x_, p * kPanel, nullptr, nullptr, magnitude_,
+            pack_panel(x_, nullptr, p * kPanel, nullptr, nullptr, magnitude_,
                        row_.data() + member.rank * width_, panels_.data() + p * kPanel * x_.cols);
         });
     }

@@ -31,9 +31,12 @@ static int64_t stripe_rows(const MatrixView& x) {
 
 class RowPairs {
 public:
-    // Columns are standardised first, unless the `magnitude` of their values is given.
-    RowPairs(const MatrixView& x, int n_threads, double magnitude = 0.0)
+    // Columns are standardised first, unless the `magnitude` of their values is given. Rows stand in
+    // `order`, which must live as long, or as in x where it is null.
+    RowPairs(const MatrixView& x, int n_threads, double magnitude = 0.0,
+             const int64_t* order = nullptr)
         : x_(x),
+          order_(order),
           standardised_(magnitude == 0.0),
           magnitude_(standardised_ ? 1.0 : magnitude),
           stripe_(stripe_rows(x)),
@@ -60,19 +63,24 @@ public:
     }
 
     // Pushes one word to this thread's `sink` for every pair i < j. The words of a register tile with
-    // row i and column j first are what make_words(i, j, tile, words) writes, row by row.
-    template <class Sink, class MakeWords>
-    void visit(const Member& member, Sink& sink, MakeWords make_words) {
+    // row i and column j first are what make_words(i, j, tile, words) writes, row by row. A block whose
+    // rows end before i and whose columns begin at j is left out unless wanted(i, j).
+    template <class Sink, class MakeWords, class Wanted>
+    void visit(const Member& member, Sink& sink, MakeWords make_words, Wanted wanted) {
         for (int64_t s = 0; s < n_stripes_; ++s) {
             if (n_stripes_ > 1) pack(member, s, rows_.data());
-            visit_stripes(member, s, s, rows_.data(), sink, make_words);
+            visit_stripes(member, s, s, rows_.data(), sink, make_words, wanted);
             for (int64_t t = s + 1; t < n_stripes_; ++t) {
                 pack(member, t, cols_.data());
-                visit_stripes(member, s, t, cols_.data(), sink, make_words);
+                visit_stripes(member, s, t, cols_.data(), sink, make_words, wanted);
             }
         }
         sink.close();
         member.barrier.wait();
+    }
+    template <class Sink, class MakeWords>
+    void visit(const Member& member, Sink& sink, MakeWords make_words) {
+        visit(member, sink, make_words, [](int64_t, int64_t) { return true; });
     }
 
 private:
@@ -84,15 +92,15 @@ private:
 
     void pack(const Member& member, int64_t stripe, double* panels) {
         share(member, queue_, stripe_panels(stripe), [&](int64_t p) {
-            pack_panel(x_, stripe * stripe_ + p * kPanel, standardised_ ? mean_.data() : nullptr,
+            pack_panel(x_, order_, stripe * stripe_ + p * kPanel, standardised_ ? mean_.data() : nullptr,
                        scale_.data(), magnitude_,
                        row_.data() + member.rank * width_, panels + p * panel_stride(x_.cols));
         });
     }
 
-    template <class Sink, class MakeWords>
+    template <class Sink, class MakeWords, class Wanted>
     void visit_stripes(const Member& member, int64_t s, int64_t t, const double* cols, Sink& sink,
-                       MakeWords make_words) {
+                       MakeWords make_words, Wanted wanted) {
         const int64_t size = panel_stride(x_.cols);
         const int64_t s_panels = stripe_panels(s), t_panels = stripe_panels(t);
         const int64_t s_blocks = (s_panels + kBlockPanels - 1) / kBlockPanels;
@@ -115,6 +123,7 @@ private:
             if (s == t && q < p) return;
             const int64_t p_end = p + kBlockPanels < s_panels ? p + kBlockPanels : s_panels;
             const int64_t q_end = q + kBlockPanels < t_panels ? q + kBlockPanels : t_panels;
+            if (!wanted((s_first + p_end) * kPanel, (t_first + q) * kPanel)) return;
             multiply_blocks(rows_.data() + p * size, cols + q * size, s_first + p, s_first + p_end,
                             t_first + q, t_first + q_end, x_.cols,
                             partial_.data() + member.rank * kBlock * kBlock, sink, finish);
@@ -122,6 +131,7 @@ private:
     }
 
     const MatrixView x_;
+    const int64_t* order_;
     const bool standardised_;
     const double magnitude_;
     const int64_t stripe_, n_stripes_;

@@ -108,15 +108,16 @@ static double centre_row(double* row, int64_t d, double magnitude) {
     return length > noise ? 1.0 / length : 0.0;
 }
 
-// Packs rows [begin, begin + kPanel), columns standardised unless `mean` is null; `row` is scratch.
-static void pack_panel(const MatrixView& x, int64_t begin, const double* mean, const double* scale,
-                       double magnitude, double* row, double* panel) {
+// Packs the rows at positions [begin, begin + kPanel) of `order`, or of x where it is null; columns are
+// standardised unless `mean` is null; `row` is scratch.
+static void pack_panel(const MatrixView& x, const int64_t* order, int64_t begin, const double* mean,
+                       const double* scale, double magnitude, double* row, double* panel) {
     const int64_t d = x.cols;
     for (int64_t j = d; j < padded_width(d); ++j) row[j] = 0.0;
     for (int r = 0; r < kPanel; ++r) {
         double factor = 0.0;
         if (begin + r < x.rows) {
-            read_row(x, begin + r, 0, d, row);
+            read_row(x, order ? order[begin + r] : begin + r, 0, d, row);
             if (mean != nullptr)
                 for (int64_t j = 0; j < d; ++j) row[j] = (row[j] - mean[j]) * scale[j];
             factor = centre_row(row, d, magnitude);

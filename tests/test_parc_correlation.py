@@ -223,6 +223,106 @@ def test_bins_do_not_depend_on_the_threads(native, monkeypatch, threads):
     assert native.bounded_correlation(X, codes, sort_limit=0) == expected
 
 
+def classes_of(n_classes, n=1100):
+    """Rows enough for pairs to be looked up, and some of them in a class that nearly all have."""
+    codes = np.random.default_rng(n_classes).integers(0, n_classes, n)
+    return codes if n_classes > 2 else codes * (np.arange(n) < 40)
+
+
+def assert_looked_up(native, X, codes, tolerance=1e-9):
+    """Against sorting. The bound is 0 exactly where pairs were sorted after all."""
+    exact, no_error = native.bounded_correlation(X, codes, lookup_share=0.0)
+    value, bound = native.bounded_correlation(X, codes, lookup_share=1.0, tolerance=tolerance)
+    assert no_error == 0.0 and 0.0 < bound <= tolerance
+    assert_close(value, exact, bound + 4e-16)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 20, 400])
+@pytest.mark.parametrize("d", [3, 40])
+def test_pairs_looked_up(native, n_classes, d):
+    codes = classes_of(n_classes)
+    X = problem(len(codes), d, 1)[0] + codes[:, None] % 7 * np.linspace(0, 0.2, d)
+    assert_looked_up(native, X, codes)
+    assert_close(native.parc_correlation(X, codes), reference.parc_correlation(X, codes), 1e-9)
+
+
+def with_duplicates(X, codes, rng):
+    """Rows that occur two or three times, within a class and in two."""
+    X[:30], codes[:30] = X[30:60], codes[30:60]
+    X[60:120] = X[rng.integers(200, 230, 60)]
+
+
+def with_rows_of_zeros(X, codes, rng):
+    X[rng.integers(0, len(X), 3)] = X.mean(axis=0)
+
+
+def with_few_values(X, codes, rng):
+    X[...] = np.rint(3 * X)
+
+
+def with_near_duplicates(X, codes, rng):
+    """Two distances of nearly all pairs, some 1e-7 apart from each other."""
+    X[...] = np.eye(len(X), X.shape[1]) + 1e-8 * X
+
+
+@pytest.mark.parametrize("spoil", [with_duplicates, with_few_values, with_near_duplicates])
+@pytest.mark.parametrize("n_classes", [2, 30])
+def test_pairs_looked_up_with_ties(native, spoil, n_classes):
+    rng = np.random.default_rng(1)
+    codes = classes_of(n_classes)
+    X = problem(len(codes), 9, 1)[0] + codes[:, None] % 3
+    spoil(X, codes, rng)
+    # However many ties there are, the bound holds; where they are too many, pairs are sorted.
+    assert_looked_up(native, X, codes, tolerance=1.0)
+    exact, _ = native.bounded_correlation(X, codes, lookup_share=0.0)
+    value, bound = native.bounded_correlation(X, codes, lookup_share=1.0)
+    assert bound <= 1e-9
+    assert_close(value, exact, bound + 4e-16)
+
+
+@pytest.mark.parametrize("spoil", [with_rows_of_zeros, with_near_duplicates])
+def test_too_many_ties_are_sorted(native, spoil):
+    codes = classes_of(30)
+    X = problem(len(codes), 9, 1)[0] + codes[:, None] % 3
+    spoil(X, codes, np.random.default_rng(1))
+    exact = native.bounded_correlation(X, codes, lookup_share=0.0)
+    assert exact[1] == 0.0
+    assert native.bounded_correlation(X, codes, lookup_share=1.0, tolerance=1e-13) == exact
+
+
+def test_equal_distances_are_not_looked_up(native):
+    assert np.isnan(native.parc_correlation(np.ones((1100, 4)), classes_of(30)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_types_and_layouts_of_rows_looked_up(native, dtype):
+    X, codes = problem(900, 12, 25)
+    X = X.astype(dtype)
+    wide = np.zeros((1800, 36), dtype)
+    wide[::2, ::3] = X
+    expected = native.bounded_correlation(X, codes)
+    assert 0.0 < expected[1] <= 1e-9
+    assert_close(expected[0], reference.parc_correlation(X, codes), 1e-9)
+    for layout in (np.asfortranarray(X), wide[::2, ::3], X[::-1].copy()[::-1]):
+        assert native.bounded_correlation(layout, codes) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_look_ups_do_not_depend_on_the_threads(native, monkeypatch, threads):
+    X, codes = problem(1300, 7, 40)
+    expected = native.bounded_correlation(X, codes)
+    assert expected[1] > 0.0
+    monkeypatch.setenv(VARIABLES[0], str(threads))
+    assert native.bounded_correlation(X, codes) == expected
+
+
+def test_few_look_ups_are_not_worth_a_table(native):
+    X, codes = problem(300, 7, 40)
+    assert native.bounded_correlation(X, codes, lookup_share=1.0)[1] == 0.0
+    X, codes = problem(1100, 7, 4)
+    assert native.bounded_correlation(X, codes)[1] == 0.0
+
+
 @pytest.mark.slow
 def test_rows_packed_in_stripes(native):
     """Rows that repeat their features have the correlations of the features."""

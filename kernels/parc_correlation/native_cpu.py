@@ -1,4 +1,4 @@
-"""`parc_correlation` by the compiled kernels: pairs are sorted where few, else binned."""
+"""`parc_correlation` by the compiled kernels: few pairs are sorted or looked up, many binned."""
 
 import numpy as np
 
@@ -6,18 +6,29 @@ from ..native_runtime import as_codes, native_module, runtime_arguments
 
 #: Up to so many pairs are sorted outright; a gigabyte of memory would be needed soon after.
 SORT_LIMIT = 2**24
+#: Where no more of these than this are within a class, they go into a table, and all others are
+#: looked up in it: faster than sorting.
+LOOKUP_SHARE = 1 / 16
 #: With label vectors: 11 585 rows, a gigabyte.
 VECTORS_SORT_LIMIT = 2**26
 
-#: Beyond, distances are binned. Bound of the error that this may cause in the coefficient;
-#: otherwise bins are counted again, finer. Typical errors are a hundred times smaller.
+#: Bound of the error that buckets of a table, or bins of more pairs, may cause in the coefficient;
+#: otherwise pairs are sorted, or bins counted again, finer. Typical errors are a hundred times
+#: smaller.
 TOLERANCE = 1e-9
 
 
-def bounded_correlation(X, codes, sort_limit=SORT_LIMIT, tolerance=TOLERANCE):
-    """The coefficient and the bound of the error that binning may have caused (0 when sorted)."""
+def bounded_correlation(
+    X, codes, sort_limit=SORT_LIMIT, tolerance=TOLERANCE, lookup_share=LOOKUP_SHARE
+):
+    """The coefficient and the bound of the error that it may have (0 when pairs are sorted)."""
     return native_module().parc_correlation(
-        X, as_codes(codes), sort_limit=sort_limit, tolerance=tolerance, **runtime_arguments()
+        X,
+        as_codes(codes),
+        sort_limit=sort_limit,
+        lookup_share=lookup_share,
+        tolerance=tolerance,
+        **runtime_arguments(),
     )
 
 
