@@ -17,6 +17,8 @@ namespace TK_ISA {
 // Pairs: buckets of fewer say little about ties, and more are not counted in 32 bits.
 constexpr int64_t kFewestLookedUp = int64_t{1} << 18;
 constexpr int64_t kMostLookedUp = (int64_t{1} << 31) - 1;
+// Features: of more, it takes longer to multiply the blocks within classes twice than to sort.
+constexpr int64_t kMostLookedUpColumns = 512;
 
 // Keys of the pairs within classes, of rows in the order of their classes.
 class SamePairs {

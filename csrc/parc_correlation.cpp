@@ -128,8 +128,9 @@ void parc_correlation(const ParcArgs& args) {
     *args.error_bound = 0.0;
     if (same == 0 || different == 0) return;
     const bool few_pairs = n_pairs <= args.sort_limit;
+    const double share = static_cast<double>(same) / static_cast<double>(n_pairs);
     const bool look_up = few_pairs && n_pairs >= kFewestLookedUp && n_pairs <= kMostLookedUp &&
-                         static_cast<double>(same) <= args.lookup_share * static_cast<double>(n_pairs);
+                         args.x.cols <= kMostLookedUpColumns && share <= args.lookup_share;
     const int64_t* order = look_up ? args.order : nullptr;
     RowPairs pairs(args.x, args.n_threads, 0.0, order);
     const Codes codes(args.codes, order, args.x.rows);

@@ -316,11 +316,10 @@ def test_look_ups_do_not_depend_on_the_threads(native, monkeypatch, threads):
     assert native.bounded_correlation(X, codes) == expected
 
 
-def test_few_look_ups_are_not_worth_a_table(native):
-    X, codes = problem(300, 7, 40)
-    assert native.bounded_correlation(X, codes, lookup_share=1.0)[1] == 0.0
-    X, codes = problem(1100, 7, 4)
-    assert native.bounded_correlation(X, codes)[1] == 0.0
+@pytest.mark.parametrize("shape", [(300, 7, 40), (1100, 7, 4), (800, 600, 40)], ids=str)
+def test_pairs_are_sorted_where_that_is_faster(native, shape):
+    """Few pairs, many within classes, or many features."""
+    assert native.bounded_correlation(*problem(*shape))[1] == 0.0
 
 
 @pytest.mark.slow
