@@ -24,12 +24,14 @@ private:
 template <class T>
 class Buffer {
 public:
-    __attribute__((always_inline)) explicit Buffer(size_t count) : raw_(count * sizeof(T)) {}
-    __attribute__((always_inline)) T* data() const { return static_cast<T*>(raw_.data()); }
-    __attribute__((always_inline)) T& operator[](size_t i) const { return data()[i]; }
+    __attribute__((always_inline)) explicit Buffer(size_t count)
+        : raw_(count * sizeof(T)), data_(static_cast<T*>(raw_.data())) {}
+    __attribute__((always_inline)) T* data() const { return data_; }
+    __attribute__((always_inline)) T& operator[](size_t i) const { return data_[i]; }
 
 private:
     RawBuffer raw_;
+    T* const data_;
 };
 
 }  // namespace tk
