@@ -6,7 +6,7 @@ from ..native_runtime import as_codes, native_module, runtime_arguments
 
 #: Up to so many pairs are sorted outright; a gigabyte of memory would be needed soon after.
 SORT_LIMIT = 2**24
-#: Where no more of these than this are within a class, they go into a table, and all others are
+#: Where at most this share of them is within a class, those go into a table and all others are
 #: looked up in it: faster than sorting.
 LOOKUP_SHARE = 1 / 16
 #: With label vectors: 11 585 rows, a gigabyte.
