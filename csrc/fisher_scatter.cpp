@@ -17,8 +17,8 @@ namespace tk {
 namespace TK_ISA {
 namespace {
 
-// Broadcast panels that stay in the second-level cache while all vector panels pass by.
-constexpr int64_t kGroupPanels = kLanes == 8 ? 18 : 30;
+// Broadcast panels that stay in the outer caches while all vector panels pass by.
+constexpr int64_t kGroupPanels = kLanes == 8 ? 18 : 60;
 // Columns packed together: whole cache lines of X, few enough panels to write side by side.
 constexpr int64_t kUnit = 64;
 // Up to this many columns, a block is too little work to share.
@@ -26,20 +26,27 @@ constexpr int64_t kNarrow = 256;
 constexpr int64_t kMaxSlices = 64;
 constexpr int64_t kMaxSliceBytes = int64_t{32} << 20;
 
-// How the columns are divided.
+// How the columns are divided: the tiles of panel p's rows and of the columns from t * kTileWidth on.
 struct Columns {
     int64_t d, tiles, panels, units, unit_width;
 
     explicit Columns(int64_t d)
         : d(d), tiles(ceil_div(d, kTileWidth)), panels(tiles * kTilePanels),
           units(ceil_div(d, kUnit)), unit_width(smaller(kUnit, panels * kPanel)) {}
+
+    int64_t data_panels() const { return ceil_div(d, kPanel); }
+    // Where a tile begins among those that reach above the diagonal.
+    int64_t tile_at(int64_t p, int64_t t) const {
+        return (kTilePanels * t * (t + 1) / 2 + p) * kTileSize;
+    }
+    int64_t gram_size() const { return tile_at(0, tiles); }
 };
 
-// What the samples are summed into. Class sums are kept unit by unit, (units, C, unit_width), so that
-// those of one unit lie together.
+// What the samples are summed into. The Gram matrix is kept tile by tile, each tile contiguous: adding
+// to them runs through memory in order. Class sums are kept unit by unit, (units, C, unit_width), so
+// that those of one unit lie together.
 struct Totals {
     double* gram;
-    int64_t gram_stride;
     double* sums;
     double* root_sums;
 };
@@ -108,55 +115,33 @@ static void pack_unit(const FisherScatterArgs& args, const Columns& columns, Blo
 
 // Panels beyond the last column take part in tiles and are never packed.
 static void clear_padding(const Columns& columns, double* panels) {
-    for (int64_t p = ceil_div(columns.d, kPanel); p < columns.panels; ++p)
+    for (int64_t p = columns.data_panels(); p < columns.panels; ++p)
         __builtin_memset(panels + p * kPanelStride, 0, sizeof(double) * kPanelStride);
-}
-
-TK_INLINE void prefetch_tile(const double* c, int64_t stride) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kPanel; ++r) {
-#pragma GCC unroll 8
-        for (int i = 0; i < kTileWidth; i += kCacheLine) __builtin_prefetch(c + r * stride + i);
-        __builtin_prefetch(c + r * stride + kTileWidth - 1);
-    }
 }
 
 // Tiles [first_tile, last_tile) of the rows of Gram that panels [first_panel, last_panel) give.
 static void add_tiles(const Columns& columns, const double* panels, Block block, int64_t first_panel,
                       int64_t last_panel, int64_t first_tile, int64_t last_tile,
                       const Totals& totals) {
-    const int64_t stride = totals.gram_stride;
     for (int64_t t = first_tile; t < last_tile; ++t) {
         const double* vectors = panels + t * kTilePanels * kPanelStride;
-        const int64_t column = t * kTileWidth;
-        const int64_t width = smaller(kTileWidth, columns.d - column);
         const int64_t end_panel = smaller(last_panel, (t + 1) * kTilePanels);
+        double* gram = totals.gram + columns.tile_at(first_panel, t);
         for (int64_t p = first_panel; p < end_panel; ++p) {
-            double* gram = totals.gram + p * kPanel * stride + column;
-            const int64_t height = smaller(kPanel, columns.d - p * kPanel);
-            const bool whole = width == kTileWidth && height == kPanel;
-            if (p + 1 < end_panel && whole) prefetch_tile(gram + kPanel * stride, stride);
-            const Tile tile = tile_product(vectors, panels + p * kPanelStride, block.depth);
-            if (whole) {
-#pragma GCC unroll 8
-                for (int r = 0; r < kPanel; ++r)
-#pragma GCC unroll 8
-                    for (int v = 0; v < kTileVectors; ++v) {
-                        double* c = gram + r * stride + v * kLanes;
-                        store(c, block.first ? tile.at[r][v] : load(c) + tile.at[r][v]);
-                    }
-            } else {
-                double values[kPanel][kTileWidth];
-#pragma GCC unroll 8
-                for (int r = 0; r < kPanel; ++r)
-#pragma GCC unroll 8
-                    for (int v = 0; v < kTileVectors; ++v)
-                        store(&values[r][v * kLanes], tile.at[r][v]);
-                for (int64_t r = 0; r < height; ++r)
-                    for (int64_t i = 0; i < width; ++i)
-                        gram[r * stride + i] =
-                            (block.first ? 0.0 : gram[r * stride + i]) + values[r][i];
+            if (p + 1 < end_panel) {
+#pragma GCC unroll 32
+                for (int i = 0; i < kTileSize; i += kCacheLine)
+                    __builtin_prefetch(gram + kTileSize + i);
             }
+            const Tile tile = tile_product(vectors, panels + p * kPanelStride, block.depth);
+#pragma GCC unroll 8
+            for (int r = 0; r < kPanel; ++r)
+#pragma GCC unroll 8
+                for (int v = 0; v < kTileVectors; ++v) {
+                    double* c = gram + r * kTileWidth + v * kLanes;
+                    store(c, block.first ? tile.at[r][v] : load(c) + tile.at[r][v]);
+                }
+            gram += kTileSize;
         }
     }
 }
@@ -168,7 +153,7 @@ struct Task {
 
 // Lists the tasks that cover the upper triangle; returns their number. With `tasks` null, only that.
 static int64_t list_tasks(const Columns& columns, int64_t tiles_per_task, Task* tasks) {
-    const int64_t panels = ceil_div(columns.d, kPanel);
+    const int64_t panels = columns.data_panels();
     const int64_t groups = ceil_div(panels, kGroupPanels);
     int64_t count = 0;
     for (int64_t g = 0; g < groups; ++g) {
@@ -184,23 +169,36 @@ static int64_t list_tasks(const Columns& columns, int64_t tiles_per_task, Task* 
     return count;
 }
 
-// Adds the totals of all slices, rows of Gram and units of sums being the items of the queue.
+// Rows of Gram from the tiles of all slices: those of panel p.
+static void finish_rows(const FisherScatterArgs& args, const Columns& columns, const Totals* slices,
+                        int64_t n_slices, int64_t p) {
+    const int64_t begin = p * kPanel, end = smaller(begin + kPanel, columns.d);
+    for (int64_t t = p / kTilePanels; t < columns.tiles; ++t) {
+        const int64_t column = t * kTileWidth, offset = columns.tile_at(p, t);
+        const int64_t width = smaller(kTileWidth, columns.d - column);
+        for (int64_t row = begin; row < end; ++row) {
+            double* gram = args.gram + row * columns.d + column;
+            for (int64_t s = 0; s < n_slices; ++s) {
+                const double* part = slices[s].gram + offset + (row - begin) * kTileWidth;
+                for (int64_t i = larger(0, row - column); i < width; ++i)
+                    gram[i] = (s == 0 ? 0.0 : gram[i]) + part[i];
+            }
+        }
+    }
+}
+
+// The totals of all slices, panels of rows of Gram and units of sums being the items of the queue.
 static void finish(const FisherScatterArgs& args, const Columns& columns, const Totals* slices,
                    int64_t n_slices, Queue& queue) {
     for (int64_t item = queue.next(); item >= 0; item = queue.next()) {
-        if (item < columns.d) {
-            double* row = args.gram + item * columns.d;
-            for (int64_t s = 0; s < n_slices; ++s) {
-                const double* part = slices[s].gram + item * slices[s].gram_stride;
-                if (part == row) continue;
-                for (int64_t i = item; i < columns.d; ++i)
-                    row[i] = (s == 0 ? 0.0 : row[i]) + part[i];
-            }
+        if (item < columns.data_panels()) {
+            finish_rows(args, columns, slices, n_slices, item);
             continue;
         }
-        const int64_t column = (item - columns.d) * kUnit;
+        const int64_t unit = item - columns.data_panels();
+        const int64_t column = unit * kUnit;
         const int64_t width = smaller(kUnit, columns.d - column);
-        const int64_t unit_sums = (item - columns.d) * args.n_classes * columns.unit_width;
+        const int64_t unit_sums = unit * args.n_classes * columns.unit_width;
         for (int64_t c = 0; c < args.n_classes; ++c)
             for (int64_t s = 0; s < n_slices; ++s) {
                 const int64_t from = unit_sums + c * columns.unit_width;
@@ -235,9 +233,10 @@ static void scatter_together(const FisherScatterArgs& args, const Columns& colum
     const Buffer<double> panels(2 * panels_size);
     const Buffer<double> staging(args.n_threads * kDepth * kUnit);
     const Buffer<double> sums(sums_size * (args.root_sums ? 2 : 1));
+    const Buffer<double> gram(columns.gram_size());
     list_tasks(columns, tiles_per_task, tasks.data());
     for (int side = 0; side < 2; ++side) clear_padding(columns, panels.data() + side * panels_size);
-    const Totals totals{args.gram, columns.d, sums.data(),
+    const Totals totals{gram.data(), sums.data(),
                         args.root_sums ? sums.data() + sums_size : nullptr};
     // In each phase: the tiles of one block, then the packing of the next.
     Queue queues[2] = {Queue(columns.units), Queue(0)};
@@ -246,7 +245,7 @@ static void scatter_together(const FisherScatterArgs& args, const Columns& colum
         for (int64_t phase = -1; phase <= n_blocks; ++phase) {
             Queue& queue = queues[(phase + 1) & 1];
             if (member.rank == 0 && phase < n_blocks)
-                queues[phase & 1].reset(phase + 1 == n_blocks ? columns.d + columns.units
+                queues[phase & 1].reset(phase + 1 == n_blocks ? columns.data_panels() + columns.units
                                         : phase + 2 == n_blocks ? n_tasks
                                                                 : n_tasks + columns.units);
             if (phase == n_blocks) {
@@ -277,7 +276,7 @@ template <class T>
 static void scatter_slices(const FisherScatterArgs& args, const Columns& columns,
                            const double* shift) {
     const int64_t n = args.X.rows, n_blocks = ceil_div(n, kDepth);
-    const int64_t gram_size = columns.d * columns.d;
+    const int64_t gram_size = columns.gram_size();
     const int64_t sums_size = columns.units * args.n_classes * columns.unit_width;
     const int64_t slice_size = gram_size + sums_size * (args.root_sums ? 2 : 1);
     const int64_t affordable = larger(1, kMaxSliceBytes / (8 * slice_size));
@@ -290,11 +289,11 @@ static void scatter_slices(const FisherScatterArgs& args, const Columns& columns
     const Buffer<Totals> totals(n_slices);
     for (int64_t s = 0; s < n_slices; ++s) {
         double* part = parts.data() + s * slice_size;
-        totals[s] = Totals{part, columns.d, part + gram_size,
+        totals[s] = Totals{part, part + gram_size,
                            args.root_sums ? part + gram_size + sums_size : nullptr};
     }
-    Queue slices(n_slices), items(columns.d + columns.units);
-    const int64_t data_panels = ceil_div(columns.d, kPanel);
+    Queue slices(n_slices), items(columns.data_panels() + columns.units);
+    const int64_t data_panels = columns.data_panels();
     auto body = [&](Member member) {
         double* panels = scratch.data() + member.rank * own_size;
         double* staging = panels + panels_size;

@@ -13,7 +13,7 @@ struct FisherScatterArgs {
     const double* shift;     // (d)
     int64_t n_classes;
     int n_threads;
-    double* gram;            // (d, d): its upper triangle is set; below, tiles on the diagonal leave parts
+    double* gram;            // (d, d): its upper triangle is set
     double* sums;            // (n_classes, d)
     double* root_sums;       // (n_classes, d), only with weights
 };

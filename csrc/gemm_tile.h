@@ -20,10 +20,11 @@ constexpr int kTilePanels = 3;
 #endif
 constexpr int kTileWidth = kTilePanels * kPanel;
 constexpr int kTileVectors = kTileWidth / kLanes;
+constexpr int64_t kTileSize = kPanel * kTileWidth;
 constexpr int kCacheLine = 8;  // doubles
 // Length of the summed index that is packed at once: long enough that adding the tiles up costs
 // little, short enough that a panel stays in the first-level cache.
-constexpr int64_t kDepth = kLanes == 8 ? 384 : 256;
+constexpr int64_t kDepth = 384;
 // A cache line more than the data: otherwise all panels' rows would fall into the same few sets.
 constexpr int64_t kPanelStride = kDepth * kPanel + kCacheLine;
 

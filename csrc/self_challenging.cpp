@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kMaxRows = 96;
 constexpr int64_t kMaxScoreBytes = int64_t{2} << 20;
 // Panels of coefficients that stay in the second-level cache while the samples pass by.
-constexpr int64_t kGroupPanels = 13;
+constexpr int64_t kGroupPanels = 9;
 
 struct Problem {
     const SelfChallengingArgs& args;
