@@ -1,0 +1,223 @@
+"""The checks by name: `nox -l` lists them, `nox -s lint test` runs two, `.ci/run` runs them all.
+
+Steps run in the environment they are started from, set up by `pip install -e ".[dev]"`; those that
+are about an environment (newcomer, minimal, packages, clang, sanitize) make their own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CPU_TORCH = os.environ.get("TRANSFER_KERNELS_CI_TORCH", "torch")
+CPP_TESTS = [
+    f"tests/test_{op}.py"
+    for op in (
+        "fisher_scatter",
+        "self_challenging",
+        "first_nonfinite",
+        "logme_evidence",
+        "parc_correlation",
+    )
+]
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "test"]
+
+
+def readme_command(start: str) -> str:
+    """The first line of README's code blocks that starts with these words."""
+    return next(
+        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(start)
+    )
+
+
+def clone(session: nox.Session) -> Path:
+    """A clone of what is committed, with nothing beside it."""
+    target = Path(session.create_tmp()).resolve() / "alone" / "transfer_kernels"
+    shutil.rmtree(target.parent, ignore_errors=True)
+    session.run("git", "clone", "-q", str(ROOT), str(target), external=True)
+    return target
+
+
+def new_environment(session: nox.Session, name: str) -> Path:
+    """Path of the Python of a new virtual environment that holds nothing but pip."""
+    folder = Path(session.create_tmp()).resolve() / name
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(folder), external=True)
+    return folder / "bin" / "python"
+
+
+def run_in(python: Path, command: str, folder: Path, **variables: str) -> None:
+    """Run a shell command where the environment of that Python is active."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "TRANSFER_KERNELS"))}
+    kept |= {"VIRTUAL_ENV": str(python.parent.parent), **variables}
+    kept["PATH"] = f"{python.parent}{os.pathsep}{variables.get('PATH', os.environ['PATH'])}"
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=kept, check=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style of Python and C++."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    files = [
+        str(path.relative_to(ROOT))
+        for suffix in ("h", "cpp", "cu")
+        for path in sorted((ROOT / "csrc").rglob(f"*.{suffix}"))
+    ]
+    session.run("clang-format", "--dry-run", "--Werror", *files)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types."""
+    session.run("mypy")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """The tests, as README runs them."""
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(name="test-all")
+def test_all(session: nox.Session) -> None:
+    """The tests, the exhaustive ones included, and Numba's scratch memory poisoned."""
+    session.run("pytest", "--exhaustive", *session.posargs)
+    numba = [
+        "pytest",
+        "-q",
+        "-k",
+        "numba",
+        "tests/test_goldens.py",
+        "tests/test_parc_correlation.py",
+    ]
+    session.run(*numba, env={"MALLOC_PERTURB_": "165"})
+
+
+@nox.session
+def newcomer(session: nox.Session) -> None:
+    """README's two commands, word for word, in a lone clone and environments with nothing in them."""
+    folder = clone(session)
+    run_in(new_environment(session, "user"), readme_command("pip install . &&"), folder)
+    run_in(new_environment(session, "developer"), readme_command("pip install -e"), folder)
+
+
+@nox.session
+def minimal(session: nox.Session) -> None:
+    """The tests without PyTorch and every other optional package."""
+    folder, python = clone(session), new_environment(session, "minimal")
+    run_in(python, 'pip install -q -e ".[test-min]" && pytest -q', folder)
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """The source distribution and a repaired wheel, installed and scoring."""
+    session.run("bash", "tools/check_packages.sh", external=True)
+
+
+@nox.session(name="one-build")
+def one_build(session: nox.Session) -> None:
+    """No instruction set's objects define code that the linker may share with another's."""
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        session.skip("instruction sets are told apart on x86-64 only")
+    for isa in ("avx2", "avx512"):
+        objects = sorted(ROOT.glob(f"build/**/{isa}/csrc/**/*.o"))
+        if not objects:
+            session.error(f"no objects of {isa} under build/: run pip install -e . first")
+        for path in objects:
+            names = session.run("nm", "-C", str(path), external=True, silent=True, log=False)
+            for line in names.splitlines():
+                own = re.search(rf"tk::{isa}::|DW\.ref|__gxx_personality", line)
+                if re.search(r" [WVu] ", line) and not own:
+                    session.error(f"{path} shares code between instruction sets: {line}")
+        session.log(f"{isa}: {len(objects)} objects are clean")
+
+
+@nox.session
+def clang(session: nox.Session) -> None:
+    """The compiled kernels by Clang, and their tests."""
+    compiler = os.environ.get("CLANG") or next(filter(shutil.which, ["clang", "clang-14"]), None)
+    if compiler is None:
+        session.skip("there is no clang here")
+    built = Path(session.create_tmp()).resolve() / "clang"
+    plus_plus = compiler.replace("clang", "clang++")
+    build_into(session, built, CC=compiler, CXX=plus_plus)
+    kernel_tests(session, built)
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The compiled kernels under address and undefined-behaviour sanitizers, scratch poisoned."""
+    built = Path(session.create_tmp()).resolve() / "sanitized"
+    build_into(session, built, TRANSFER_KERNELS_SANITIZE="address,undefined")
+    libraries = [
+        session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    options = "detect_leaks=0:abort_on_error=1"
+    kernel_tests(session, built, LD_PRELOAD=" ".join(libraries), ASAN_OPTIONS=options)
+
+
+def build_into(session: nox.Session, folder: Path, **variables: str) -> None:
+    """Build the package with its CPU kernels into a folder, by these variables."""
+    shutil.rmtree(folder, ignore_errors=True)
+    only = {"TRANSFER_KERNELS_ONLY": "_native", "TRANSFER_KERNELS_REQUIRE_NATIVE": "1"}
+    install = "pip install -q --no-deps --no-build-isolation --target".split()
+    session.run(*install, str(folder), ".", env={**only, **variables})
+
+
+def kernel_tests(session: nox.Session, folder: Path, **variables: str) -> None:
+    """The compiled kernels' tests against the package in a folder."""
+    variables["PYTHONPATH"] = str(folder)
+    with session.chdir(folder):
+        found = f"from transfer_kernels import _native as m; assert m.__file__.startswith({str(folder)!r})"
+        session.run("python", "-c", found, env=variables)
+        pytest = ["pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+        pytest += ["-c", str(ROOT / "pyproject.toml"), "-k", "native"]
+        session.run(*pytest, *(str(ROOT / path) for path in CPP_TESTS), env=variables)
+
+
+@nox.session(name="gpu-check")
+def gpu_check(session: nox.Session) -> None:
+    """What the GPU kernels take, compiled ahead of time, and the GPU benchmark's lines on the host."""
+    session.run("python", "tests/gpu_resources/cuda.py", "--check")
+    session.run("python", "tests/gpu_resources/triton.py", "--check")
+    on_host = {"TRITON_INTERPRET": "1", "TRANSFER_KERNELS_CUDA_ON_HOST": "1"}
+    session.run("python", "-m", "bench.gpu", "--quick", env=on_host, silent=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """One pass of the benchmarks without timing, and the tables made from the committed figures."""
+    session.run("pytest", "-q", "bench", "--benchmark-disable")
+    session.run("python", "-m", "bench.report", "--check")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, without a warning."""
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", "docs/_build/html")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Lines that the tests run, of Python and of C++."""
+    built = Path(session.create_tmp()).resolve() / "counted"
+    flags = {"CFLAGS": "--coverage -fprofile-update=atomic", "LDFLAGS": "--coverage"}
+    build_into(session, built, **flags)
+    variables = {"PYTHONPATH": str(built)}
+    with session.chdir(built):
+        pytest = ["pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+        pytest += ["-c", str(ROOT / "pyproject.toml"), "--cov", "transfer_kernels"]
+        session.run(*pytest, str(ROOT / "tests"), env=variables)
+    session.run("gcovr", "--root", ".", "--filter", "csrc/", "--txt", "-", "build")
