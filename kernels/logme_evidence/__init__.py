@@ -63,6 +63,16 @@ class EvidenceRule:
 
 
 @dataclass(frozen=True)
+class LargestEvidence:
+    """Instead of an `EvidenceRule`: the largest evidence over all alpha and beta.
+
+    Without epsilon, cap or start, converged to rounding error; ``profile.py`` has the mathematics.
+    From a Gram matrix the value is as good as eps times its trace over t; a version whose search
+    ends at the rounding error of the Gram matrix returns NaN for that target.
+    """
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What the iteration found for each of K targets.
 
