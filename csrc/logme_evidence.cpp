@@ -163,7 +163,7 @@ private:
     struct Search {
         int64_t index = -1;
         int n_brackets = 0;
-        bool ended = true;  // whether the grid left nothing below it
+        bool ended = false;  // whether nothing is left below the grid
         Bracket brackets[kBrackets];
         double best = 0.0, quadratic = 0.0, ratio = __builtin_inf();
         double place = 0.0, slope = 0.0;
@@ -205,12 +205,20 @@ private:
     }
 
     // Down a grid of ln t, from where the model is nearly null to where it fits all it can.
+    //
+    // The search is over where no direction is left that has yet to come in, empty features apart,
+    // and the derivative is negative by so much that it stays so: with s > t throughout, what t
+    // costs, the sum of p s t / (s + t)^2, only falls with t, and q by no more than twice that.
+    // In the dual form the derivative is linear in t there, and keeps its sign.
     void scan(Search* searches, VecD* scratch) {
         double trace = 0.0;
         for (int64_t j = 0; j < band_.size; ++j) trace += band_.values[j * kBandColumn];
         if (!(trace > 0.0)) return;
         const double top = __builtin_ceil(__builtin_log(trace) / kStep) + 1.0;
         const double floor = __builtin_log(16.0 * band_.noise + trace * 1e-300);
+        const double limit = args_.dual ? 0.01 : 0.5;
+        double empty = 0.0;
+        for (int64_t i = 0; i < args_.size; ++i) empty += args_.gram[i * (args_.size + 1)] == 0.0;
         VecD above{};
         for (int64_t k = 0; k < kGridPoints; ++k) {
             const double place = (top - static_cast<double>(k)) * kStep;
@@ -219,6 +227,7 @@ private:
             const Profile found = profile(searches, places, scratch);
             bool go_on = false;
             const SpectrumPoint point = table_.at(__builtin_exp(place), scratch);
+            const double left_over = point.left_over - empty;
             for (int lane = 0; lane < kLanes; ++lane) {
                 Search& search = searches[lane];
                 if (search.index < 0) continue;
@@ -226,13 +235,14 @@ private:
                     search.n_brackets < kBrackets)
                     search.brackets[search.n_brackets++] = {place, place + kStep,
                                                             found.slope[lane], above[lane]};
-                search.ended = found.slope[lane] < 0.0;
-                // Below, the derivative is at most its value here plus what is not fitted yet.
                 const double penalty = found.slope[lane] + point.fitted;
-                go_on |= !search.ended || point.left_over > kLeftOver ||
-                         (!args_.dual && penalty > 0.5 * point.fitted);
+                const bool over = found.slope[lane] < 0.0 && left_over < limit &&
+                                  (args_.dual || (penalty <= 0.5 * point.fitted &&
+                                                  penalty <= 0.25 * n()));
+                go_on |= !over;
             }
             above = found.slope;
+            for (int lane = 0; lane < kLanes; ++lane) searches[lane].ended = !go_on;
             if (!go_on || place - kStep < floor) return;
         }
     }
@@ -309,7 +319,6 @@ private:
     }
 
     static constexpr double kStep = 1.386294361119890619;  // ln 4
-    static constexpr double kLeftOver = 0.01;              // eigenvalues
     static constexpr int64_t kGridPoints = 400;
     static constexpr int kRounds = 60;
 

@@ -167,12 +167,12 @@ def _root(
 
 
 @kernel
-def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor):
+def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty):
     """Evidence, alpha, beta and t of one target; NaN where the search has no sure end."""
     r = len(s)
     inverse_pivots, u = np.empty(r), np.empty(r)
     best, quadratic, ratio = n * np.log(square / n), square, np.inf
-    above, ended = -1.0, True
+    above, ended = -1.0, False
     for k in range(GRID_POINTS):
         place = top - k * STEP
         _, slope, _, fitted, left_over = _profile_at(
@@ -188,12 +188,13 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor):
             )
             if value < best:
                 best, quadratic, ratio = value, q, np.exp(found)
-        ended = slope < 0.0
+        # See csrc/logme_evidence.cpp for why nothing is left below.
+        penalty = slope + fitted
+        ended = slope < 0.0 and left_over - empty < (0.01 if dual else 0.5)
+        if not dual:
+            ended = ended and penalty <= 0.5 * fitted and penalty <= 0.25 * n
         above = slope
-        go_on = not ended or left_over > 0.01
-        if not dual and not slope + fitted <= 0.5 * fitted:
-            go_on = True
-        if not go_on or place - STEP < floor:
+        if ended or place - STEP < floor:
             break
     beta = n / quadratic
     evidence = -0.5 * (best / n + 1.0 + np.log(2.0 * np.pi))
@@ -231,12 +232,14 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
             return from_gram(np.asarray(gram), moments, squares, n_samples, dual)
         # As the compiled version has it: all start from a power of four above the spectrum.
         top = STEP * (np.ceil(np.log(trace) / STEP) + 1.0)
+        empty = float(np.count_nonzero(np.diagonal(gram) == 0.0))
         floor = np.log(16.0 * len(s) * np.finfo(np.float64).eps * s.max())
 
         def largest(k):
             return _largest(
                 as_vector(s), as_vector(diagonal), as_vector(off_diagonal), as_vector(rotated[k]),
-                float(squares[k]), float(n_samples), dual, top, floor,
+                float(squares[k]), float(n_samples), dual, top,
+                floor, empty,
             )  # fmt: skip
 
         found = run_in_threads(largest, range(moments.shape[1]))
