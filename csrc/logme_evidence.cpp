@@ -294,7 +294,7 @@ private:
                     }
                     const double next = inside(bracket);
                     // The evidence is flat at its maximum: errors enter squared.
-                    last[lane] = __builtin_fabs(next - places[lane]) < 1e-6;
+                    last[lane] = __builtin_fabs(next - places[lane]) < 1e-5;
                     places[lane] = next;
                 }
             }

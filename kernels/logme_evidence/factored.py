@@ -43,12 +43,7 @@ def coordinates(features, targets):
     """
     n, d = features.shape
     xp = array_namespace(features)
-    X = as_float64(features)
-    largest = abs(X).max()
-    exponent = int(np.frexp(float(largest))[1])
-    # Twice half the power: the power itself may leave the range of float64.
-    half = exponent // 2
-    X = X * 2.0**-half * 2.0 ** (half - exponent)
+    X, exponent = _in_own_unit(features)
     # Loud rows first: Householder's QR then leaves the quiet ones their digits.
     order = on_host((-(abs(X).max(axis=1) if xp is np else abs(X).amax(dim=1))).argsort())
     X, Y = X[beside(X, order)], beside(X, targets[order])
@@ -65,3 +60,26 @@ def coordinates(features, targets):
     p, sigma, rest = on_host((left.T @ inside) ** 2), on_host(sigma), on_host(rest)
     kept = sigma > max(n, d) * np.finfo(np.float64).eps * sigma.max(initial=0.0)
     return sigma[kept] ** 2, p[kept], rest + p[~kept].sum(axis=0), exponent
+
+
+def weights(features, targets, ratios):
+    """(K, d) posterior means of the linear models at ratios t, beside the features."""
+    xp = array_namespace(features)
+    X, exponent = _in_own_unit(features)
+    left, sigma, right = xp.linalg.svd(X, full_matrices=False)
+    sigma = on_host(sigma)
+    kept = sigma > max(X.shape) * np.finfo(np.float64).eps * sigma.max(initial=0.0)
+    shifts = np.ldexp(on_host(ratios), -2 * exponent)
+    with np.errstate(all="ignore"):
+        gains = np.where(kept, sigma / (sigma**2 + shifts[:, None]), 0.0)  # (K, r)
+    coordinates_of_targets = (left.T @ beside(X, targets)).T
+    return (beside(X, np.ldexp(gains, -exponent)) * coordinates_of_targets) @ right
+
+
+def _in_own_unit(features):
+    """float64 features over 2^exponent, the largest below one, and the exponent."""
+    X = as_float64(features)
+    exponent = int(np.frexp(float(abs(X).max()))[1])
+    # Twice half the power: the power itself may leave the range of float64.
+    half = exponent // 2
+    return X * 2.0**-half * 2.0 ** (half - exponent), exponent

@@ -148,7 +148,7 @@ def _root(
     for _ in range(ROUNDS):
         following = low - (high - low) * low_slope / (high_slope - low_slope)
         # The evidence is flat at its maximum: errors enter squared.
-        if abs(following - place) < 1e-6:
+        if abs(following - place) < 1e-5:
             return following
         place = following
         _, slope, _, _, _ = _profile_at(

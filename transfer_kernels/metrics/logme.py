@@ -206,7 +206,14 @@ def _warn_of_exact_fits(evidences, regression):
 def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
     dual = problem.n_samples < problem.n_features
-    gram = problem.gram
+    with np.errstate(all="ignore"):
+        gram = problem.gram
+        trace = float(gram.diagonal().sum())
+        least = on_host(ratios).min(initial=np.inf)
+        certain = np.finfo(np.float64).eps * trace <= GRAM_ERROR * least
+    if problem.backend == "reference" or not certain or not trace > SMALLEST_TRACE:
+        targets = problem.targets if regression else _indicators(problem, Variant(EvidenceRule()))
+        return factored.weights(problem.features, targets, ratios)
     if regression:
         moments, _ = _regression_moments(problem, dual)
     else:
@@ -214,7 +221,6 @@ def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     xp = array_namespace(gram)
     eigenvalues, vectors = xp.linalg.eigh(gram, UPLO="U")
     damped = xp.clip(eigenvalues, 0.0, None)[:, None] + ratios
-    damped = xp.where(damped > 0.0, damped, xp.inf)  # t = 0: no part in null directions
     solution = vectors @ ((vectors.T @ beside(gram, moments)) / damped)
     if dual:  # F^T (F F^T + t I)^-1 y = (F^T F + t I)^-1 F^T y
         solution = ops.target_moments(problem.features, solution, backend=problem.backend)
