@@ -214,11 +214,22 @@ private:
         double trace = 0.0;
         for (int64_t j = 0; j < band_.size; ++j) trace += band_.values[j * kBandColumn];
         if (!(trace > 0.0)) return;
-        const double top = __builtin_ceil(__builtin_log(trace) / kStep) + 1.0;
+        double top = __builtin_ceil(__builtin_log(trace) / kStep) + 1.0;
         const double floor = __builtin_log(16.0 * band_.noise + trace * 1e-300);
         const double limit = args_.dual ? 0.01 : 0.5;
         double empty = 0.0;
         for (int64_t i = 0; i < args_.size; ++i) empty += args_.gram[i * (args_.size + 1)] == 0.0;
+        // Upwards first where the maximum is nearly null.
+        for (int k = 0; k < kUpwards; ++k) {
+            double places[kLanes];
+            for (double& one : places) one = top * kStep;
+            const VecD slope = profile(searches, places, scratch).slope;
+            bool further = false;
+            for (int lane = 0; lane < kLanes; ++lane)
+                further |= searches[lane].index >= 0 && slope[lane] < 0.0;
+            if (!further) break;
+            top += 1.0;
+        }
         VecD above{};
         for (int64_t k = 0; k < kGridPoints; ++k) {
             const double place = (top - static_cast<double>(k)) * kStep;
@@ -239,10 +250,10 @@ private:
                 const bool over = found.slope[lane] < 0.0 && left_over < limit &&
                                   (args_.dual || (penalty <= 0.5 * point.fitted &&
                                                   penalty <= 0.25 * n()));
-                go_on |= !over;
+                search.ended |= over;
+                go_on |= !search.ended;
             }
             above = found.slope;
-            for (int lane = 0; lane < kLanes; ++lane) searches[lane].ended = !go_on;
             if (!go_on || place - kStep < floor) return;
         }
     }
@@ -321,6 +332,7 @@ private:
     static constexpr double kStep = 1.386294361119890619;  // ln 4
     static constexpr int64_t kGridPoints = 400;
     static constexpr int kRounds = 60;
+    static constexpr int kUpwards = 14;  // a factor of 4^14 in t; the gain falls with its square
 
     const EvidenceArgs& args_;
     const BandMatrix band_;

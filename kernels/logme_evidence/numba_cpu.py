@@ -118,6 +118,8 @@ def _fixed_point(
 STEP = np.log(4.0)
 GRID_POINTS = 400
 ROUNDS = 60
+#: Steps, a factor of 4^14 in t; what is gained beyond falls with its square.
+UPWARDS = 14
 
 
 @kernel
@@ -173,6 +175,13 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty)
     inverse_pivots, u = np.empty(r), np.empty(r)
     best, quadratic, ratio = n * np.log(square / n), square, np.inf
     above, ended = -1.0, False
+    for _ in range(UPWARDS):  # first, where the maximum is nearly null
+        _, slope, _, _, _ = _profile_at(
+            top, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
+        )
+        if not slope < 0.0:
+            break
+        top += STEP
     for k in range(GRID_POINTS):
         place = top - k * STEP
         _, slope, _, fitted, left_over = _profile_at(

@@ -65,7 +65,7 @@ def largest_evidence(s, p, rest, n_samples):
                 best[k[i]], where[k[i]] = value[i], np.exp(found[i])
                 quadratic[k[i]] = q[i]
     evidence = -0.5 * (best / n + np.log(scale) + 1.0 + LN_2_PI)
-    with np.errstate(divide="ignore", over="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         betas = np.where(where == 0.0, np.inf, n / (quadratic * scale))
         alphas = np.where(where == 0.0, n / (quadratic * scale), where * betas)
     evidence = np.where(unbounded, np.inf, evidence)

@@ -91,7 +91,7 @@ def logme(
         mean over the classes that occur. It does not depend on the unit of the features. Where
         no alpha is best, it is the null model's, y ~ N(0, I / beta). Published implementations
         seek it by a fixed point that may stop early and is shifted by an epsilon of 1e-5; they
-        are reproduced by name:
+        are reproduced by name. On ordinary features with n > d "thuml" is within 1e-7 of it:
 
         - "thuml-full": LogME's own fixed point, with the whole sum of logarithms.
         - "thuml": LogME's own fixed-point code. For n < d it leaves out the term
