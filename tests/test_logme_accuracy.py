@@ -5,9 +5,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, factored
 
 import transfer_kernels as tk
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, factored
 from transfer_kernels.metrics import logme as module
 
 SHAPES = {"n > d": (120, 8), "n < d": (12, 20)}
@@ -110,6 +110,24 @@ def test_against_mpmath(backend, kind, shape):
     assert tk.logme(X, y, backend=backend) == pytest.approx(exact(kind, shape), rel=1e-9)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["offset 1e7", "one row 1e8"])
+def test_tensors_are_factored_alike(kind, shape):
+    torch = pytest.importorskip("torch")
+    X, y = hostile(kind, shape)
+    targets = np.eye(4)[y]
+    rule = module.VARIANTS["evidence"].rule
+    expected = factored.evidence(X, targets, rule)
+    found = factored.evidence(torch.tensor(X), targets, rule)
+    np.testing.assert_allclose(found.evidences, expected.evidences, rtol=1e-9)
+    ratios = np.full(4, 0.5)
+    np.testing.assert_allclose(
+        X @ factored.weights(torch.tensor(X), targets, torch.tensor(ratios)).numpy().T,
+        X @ factored.weights(X, targets, ratios).T,
+        atol=1e-6,
+    )
+
+
 def exact_fixed_point(kind, shape, rule):
     import mpmath as mp
 
@@ -122,9 +140,7 @@ def exact_fixed_point(kind, shape, rule):
                 t = alpha / beta
                 gamma = mp.fsum(b / (b + t) for b in s)
                 norm = mp.fsum(a * b / (b + t) ** 2 for a, b in zip(p, s, strict=True))
-                residual = rest + mp.fsum(
-                    a * (t / (b + t)) ** 2 for a, b in zip(p, s, strict=True)
-                )
+                residual = rest + mp.fsum(a * (t / (b + t)) ** 2 for a, b in zip(p, s, strict=True))
                 alpha = gamma / (norm + rule.epsilon)
                 beta = (n - gamma) / (residual + rule.epsilon)
                 if abs(alpha / beta - t) <= rule.tolerance * t:

@@ -9,7 +9,7 @@ from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidenc
 from transfer_kernels.backends import implementation
 
 RULES = {
-    "published": EvidenceRule(),
+    "evidence": EvidenceRule(),
     "rank only": EvidenceRule(full_spectrum=False),
     "epsilon inside": EvidenceRule(tolerance=1e-2, epsilon_in_evidence=True),
     "no epsilon": EvidenceRule(epsilon=0.0, tolerance=1e-2),

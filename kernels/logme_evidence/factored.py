@@ -27,7 +27,11 @@ def evidence(features, targets, rule):
             np.ldexp(found.betas, -2 * exponents),
             np.ldexp(found.ratios, 2 * exponent),
         )
-    s, p, rest = np.ldexp(s, 2 * exponent), np.ldexp(p, 2 * exponents), np.ldexp(rest, 2 * exponents)
+    s, p, rest = (
+        np.ldexp(s, 2 * exponent),
+        np.ldexp(p, 2 * exponents),
+        np.ldexp(rest, 2 * exponents),
+    )
     if not (np.isfinite(s).all() and np.isfinite(p).all()):
         raise ValueError(
             "the squares of the features or targets leave the range of float64, and published "

@@ -35,9 +35,7 @@ def fixed_points(s, p, rest, n, d, rule):
     for column, left in zip(p.T, rest, strict=True):
         if not rule.warm_start:
             alpha = beta = 1.0
-        columns.append(
-            _fixed_point(s, column, None, n, d, zeros, rule, True, alpha, beta, left)
-        )
+        columns.append(_fixed_point(s, column, None, n, d, zeros, rule, True, alpha, beta, left))
         _, alpha, beta, _ = columns[-1]
     return Evidence(*np.array(columns).reshape(-1, 4).T)
 
