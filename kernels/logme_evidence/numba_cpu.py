@@ -123,7 +123,9 @@ UPWARDS = 14
 
 
 @kernel
-def _profile_at(place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u):
+def _profile_at(
+    place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u, valued=False
+):  # fmt: skip
     """q, slope and value (without constants) of -2 n times the evidence; see profile.py."""
     t = np.exp(place)
     if not _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
@@ -134,7 +136,9 @@ def _profile_at(place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_
     for i in range(len(s)):
         fitted += s[i] / (s[i] + t)
         left_over += t / (s[i] + t)
-        value += np.log1p(s[i] / t)
+    if valued:  # the logarithms cost more than the rest
+        for i in range(len(s)):
+            value += np.log1p(s[i] / t)
     if q > 0.0:
         return q, n * t * norm / q - fitted, value + n * np.log(q / n), fitted, left_over
     return np.nan, np.nan, np.nan, fitted, left_over
@@ -193,7 +197,17 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty)
                 dual, inverse_pivots, u,
             )  # fmt: skip
             q, _, value, _, _ = _profile_at(
-                found, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
+                found,
+                s,
+                diagonal,
+                off_diagonal,
+                rhs,
+                square,
+                n,
+                dual,
+                inverse_pivots,
+                u,
+                True,
             )
             if value < best:
                 best, quadratic, ratio = value, q, np.exp(found)
