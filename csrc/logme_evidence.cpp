@@ -48,6 +48,29 @@ public:
         }
     }
 
+    // The same for the largest evidence: a group of targets, side by side, at a time.
+    void run_largest(Member member) {
+        VecD* scratch = scratch_.data() + member.rank * scratch_size_;
+        int64_t indices[kLanes];
+        while (true) {
+            int n_active = 0;
+            for (int64_t& index : indices) {
+                index = queue_.next();
+                n_active += index >= 0;
+            }
+            if (n_active == 0) return;
+            Search searches[kLanes];
+            for (int lane = 0; lane < kLanes; ++lane) {
+                searches[lane].index = indices[lane];
+                if (indices[lane] >= 0) start(searches[lane]);
+            }
+            scan(searches, scratch);
+            refine(searches, scratch);
+            for (const Search& search : searches)
+                if (search.index >= 0) conclude(search);
+        }
+    }
+
 private:
     struct Target {
         int64_t index = -1, rounds = 0;
@@ -129,6 +152,188 @@ private:
         return quotient < least ? least : quotient > largest_ ? largest_ : quotient;
     }
 
+    // Where between two points of the grid, in ln t, the derivative of -2 n times the evidence
+    // turns positive, and its values there.
+    struct Bracket {
+        double low, high, low_slope, high_slope;
+    };
+    static constexpr int kBrackets = 8;
+
+    // Best so far is the null model, t infinite, at first.
+    struct Search {
+        int64_t index = -1;
+        int n_brackets = 0;
+        bool ended = false;  // whether nothing is left below the grid
+        Bracket brackets[kBrackets];
+        double best = 0.0, quadratic = 0.0, ratio = __builtin_inf();
+        double place = 0.0, slope = 0.0;
+    };
+
+    struct Profile {
+        VecD quadratic, slope, value;  // the value without constants
+    };
+
+    void start(Search& search) {
+        search.quadratic = args_.squares[search.index];
+        search.best = n() * __builtin_log(search.quadratic / n());
+    }
+
+    double n() const { return static_cast<double>(args_.n_samples); }
+
+    // Profile of every lane's target at ln t = places.
+    Profile profile(const Search* searches, const double* places, VecD* scratch) {
+        Target targets[kLanes];
+        for (int lane = 0; lane < kLanes; ++lane) {
+            targets[lane].index = searches[lane].index;
+            targets[lane].alpha = __builtin_exp(places[lane]);
+        }
+        solve(targets, scratch);
+        Profile found{};
+        for (int lane = 0; lane < kLanes; ++lane) {
+            if (searches[lane].index < 0) continue;
+            const double t = targets[lane].alpha;
+            const double penalty = t * targets[lane].norm;
+            const double q = targets[lane].residual + penalty;
+            const SpectrumPoint point = table_.at(t, scratch);
+            const double size = static_cast<double>(band_.size);
+            found.quadratic[lane] = q;
+            found.slope[lane] = n() * penalty / q - point.fitted;
+            found.value[lane] = point.log_determinant - size * places[lane] +
+                                n() * __builtin_log(q / n());
+        }
+        return found;
+    }
+
+    // Down a grid of ln t, from where the model is nearly null to where it fits all it can.
+    //
+    // The search is over where no direction is left that has yet to come in, empty features apart,
+    // and the derivative is negative by so much that it stays so: with s > t throughout, what t
+    // costs, the sum of p s t / (s + t)^2, only falls with t, and q by no more than twice that.
+    // In the dual form the derivative is linear in t there, and keeps its sign.
+    void scan(Search* searches, VecD* scratch) {
+        double trace = 0.0;
+        for (int64_t j = 0; j < band_.size; ++j) trace += band_.values[j * kBandColumn];
+        if (!(trace > 0.0)) return;
+        double top = __builtin_ceil(__builtin_log(trace) / kStep) + 1.0;
+        const double floor = __builtin_log(16.0 * band_.noise + trace * 1e-300);
+        const double limit = args_.dual ? 0.01 : 0.5;
+        double empty = 0.0;
+        for (int64_t i = 0; i < args_.size; ++i) empty += args_.gram[i * (args_.size + 1)] == 0.0;
+        // Upwards first where the maximum is nearly null.
+        for (int k = 0; k < kUpwards; ++k) {
+            double places[kLanes];
+            for (double& one : places) one = top * kStep;
+            const VecD slope = profile(searches, places, scratch).slope;
+            bool further = false;
+            for (int lane = 0; lane < kLanes; ++lane)
+                further |= searches[lane].index >= 0 && slope[lane] < 0.0;
+            if (!further) break;
+            top += 1.0;
+        }
+        VecD above{};
+        for (int64_t k = 0; k < kGridPoints; ++k) {
+            const double place = (top - static_cast<double>(k)) * kStep;
+            double places[kLanes];
+            for (double& one : places) one = place;
+            const Profile found = profile(searches, places, scratch);
+            bool go_on = false;
+            const SpectrumPoint point = table_.at(__builtin_exp(place), scratch);
+            const double left_over = point.left_over - empty;
+            for (int lane = 0; lane < kLanes; ++lane) {
+                Search& search = searches[lane];
+                if (search.index < 0) continue;
+                if (k > 0 && found.slope[lane] < 0.0 && above[lane] >= 0.0 &&
+                    search.n_brackets < kBrackets)
+                    search.brackets[search.n_brackets++] = {place, place + kStep,
+                                                            found.slope[lane], above[lane]};
+                const double penalty = found.slope[lane] + point.fitted;
+                const bool over = found.slope[lane] < 0.0 && left_over < limit &&
+                                  (args_.dual || (penalty <= 0.5 * point.fitted &&
+                                                  penalty <= 0.25 * n()));
+                search.ended |= over;
+                go_on |= !search.ended;
+            }
+            above = found.slope;
+            if (!go_on || place - kStep < floor) return;
+        }
+    }
+
+    // Secant steps, kept inside the bracket, for one bracket of every lane at a time.
+    void refine(Search* searches, VecD* scratch) {
+        for (int k = 0; k < kBrackets; ++k) {
+            bool active[kLanes], any = false;
+            double places[kLanes];
+            for (int lane = 0; lane < kLanes; ++lane) {
+                Search& search = searches[lane];
+                active[lane] = search.index >= 0 && k < search.n_brackets;
+                any |= active[lane];
+                const Bracket& bracket = search.brackets[k];
+                places[lane] = active[lane] ? inside(bracket) : 0.0;
+            }
+            if (!any) return;
+            bool last[kLanes] = {}, side[kLanes] = {};
+            int moves[kLanes] = {};
+            for (int round = 0; any && round < kRounds; ++round) {
+                const Profile found = profile(searches, places, scratch);
+                any = false;
+                for (int lane = 0; lane < kLanes; ++lane) {
+                    if (!active[lane]) continue;
+                    Search& search = searches[lane];
+                    if (last[lane] || round + 1 == kRounds) {
+                        if (found.value[lane] < search.best) {
+                            search.best = found.value[lane];
+                            search.quadratic = found.quadratic[lane];
+                            search.ratio = __builtin_exp(places[lane]);
+                        }
+                        active[lane] = false;
+                        continue;
+                    }
+                    any = true;
+                    // Illinois: an end that stays twice loses half of its weight.
+                    Bracket& bracket = search.brackets[k];
+                    const bool low = found.slope[lane] < 0.0;
+                    moves[lane] = low == side[lane] ? moves[lane] + 1 : 1;
+                    side[lane] = low;
+                    if (low) {
+                        bracket.low = places[lane];
+                        bracket.low_slope = found.slope[lane];
+                        if (moves[lane] > 1) bracket.high_slope *= 0.5;
+                    } else {
+                        bracket.high = places[lane];
+                        bracket.high_slope = found.slope[lane];
+                        if (moves[lane] > 1) bracket.low_slope *= 0.5;
+                    }
+                    const double next = inside(bracket);
+                    // The evidence is flat at its maximum: errors enter squared.
+                    last[lane] = __builtin_fabs(next - places[lane]) < 1e-5;
+                    places[lane] = next;
+                }
+            }
+        }
+    }
+
+    static double inside(const Bracket& bracket) {
+        const double width = bracket.high - bracket.low;
+        const double rise = bracket.high_slope - bracket.low_slope;
+        return rise > 0.0 ? bracket.low - width * bracket.low_slope / rise
+                          : bracket.low + 0.5 * width;
+    }
+
+    // NaN where the maximum may lie below what the Gram matrix can tell.
+    void conclude(const Search& search) {
+        const double beta = n() / search.quadratic;
+        const double evidence = -0.5 * (search.best / n() + 1.0 + 1.837877066409345484);
+        args_.evidences[search.index] = search.ended ? evidence : __builtin_nan("");
+        args_.alphas[search.index] = search.ratio * beta;
+        args_.betas[search.index] = beta;
+        args_.ratios[search.index] = search.ratio;
+    }
+
+    static constexpr double kStep = 1.386294361119890619;  // ln 4
+    static constexpr int64_t kGridPoints = 400;
+    static constexpr int kRounds = 60;
+    static constexpr int kUpwards = 14;  // a factor of 4^14 in t; the gain falls with its square
+
     const EvidenceArgs& args_;
     const BandMatrix band_;
     const BandReduction& reduction_;
@@ -151,7 +356,9 @@ void logme_evidence(const EvidenceArgs& args) {
     const int n_threads =
         n_groups < args.n_threads ? static_cast<int>(n_groups) : args.n_threads;
     Fit fit(args, reduction, n_threads);
-    auto body = [&](Member member) { fit.run(member); };
+    auto body = [&](Member member) {
+        args.largest ? fit.run_largest(member) : fit.run(member);
+    };
     run_team(n_threads, body);
 }
 

@@ -13,6 +13,7 @@ struct EvidenceArgs {
     const double* squares;  // (n_targets,)
     int64_t size, n_targets, n_samples, n_features;
     bool dual;
+    bool largest;  // the largest evidence, instead of the fixed point that the rest describes
 
     double epsilon, tolerance;
     int64_t max_rounds;

@@ -13,7 +13,12 @@ from test_logme_evidence import (
     make_targets,
     rank_deficient,
 )
-from transfer_kernels.kernels.logme_evidence import Evidence, EvidenceRule, reference
+from transfer_kernels.kernels.logme_evidence import (
+    Evidence,
+    EvidenceRule,
+    LargestEvidence,
+    reference,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -279,3 +284,10 @@ def test_long_panel(version, device, length):
         panel -= tau[a] * np.outer(panel @ V[a], V[a])
     np.testing.assert_allclose(panel[:, :32], R, rtol=0, atol=1e-11)
     np.testing.assert_allclose(panel[:, 32:], 0.0, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(60, 25), (7, 40)], ids=["primal", "dual"])
+def test_the_largest_evidence(version, device, shape):
+    X = make_features(*shape)
+    args = arguments(X, make_targets(X, 3), LargestEvidence())
+    assert_close(evidence(version, device, *args), reference.logme_evidence(*args), 1e-7)

@@ -25,7 +25,11 @@ METRICS = {
     "sfda_f64": (lambda X, y, b: tk.sfda(X.astype(np.float64), y, backend=b), 0.0, 1e-8),
     "sfda_shrinkage": (lambda X, y, b: tk.SFDA(backend=b).fit(X, y).shrinkage_, 1e-9, 0.0),
     "logme_fixed_point": (lambda X, y, b: tk.logme(X, y, variant="thuml", backend=b), 1e-6, 0.0),
-    "logme_fixed_point_full_spectrum": (lambda X, y, b: tk.logme(X, y, backend=b), 1e-6, 0.0),
+    "logme_fixed_point_full_spectrum": (
+        lambda X, y, b: tk.logme(X, y, variant="thuml-full", backend=b),
+        1e-6,
+        0.0,
+    ),
     "logme_icml": (lambda X, y, b: tk.logme(X, y, variant="thuml-icml", backend=b), 1e-6, 0.0),
     "logme_tllib": (lambda X, y, b: tk.logme(X, y, variant="tllib", backend=b), 1e-6, 0.0),
     "logme_transformer_ranker": (

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, reference
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence, reference
 
 from transfer_kernels.backends import implementation
 
@@ -70,6 +70,34 @@ def test_equals_the_definition(backend, shape, n_targets):
     for rule in RULES.values():
         args = arguments(X, make_targets(X, n_targets), rule)
         assert_close(evidence(backend, *args), reference.logme_evidence(*args))
+
+
+@pytest.mark.parametrize("shape", [(9, 6), (60, 25), (400, 131), (7, 40), (97, 300)], ids=str)
+@pytest.mark.parametrize("n_targets", [1, 3, 17])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e5])
+def test_the_largest_evidence_equals_the_definition(backend, shape, n_targets, scale):
+    X = make_features(*shape, scale=scale)
+    Y = make_targets(X, n_targets) + 0.1 * np.random.default_rng(4).normal(size=(len(X), n_targets))
+    args = arguments(X, Y, LargestEvidence())
+    found, expected = evidence(backend, *args), reference.logme_evidence(*args)
+    # Where the model without noise is best, a version may leave it to the features themselves.
+    told = (expected.ratios > 0.0) | np.isfinite(found.evidences)
+    np.testing.assert_allclose(
+        found.evidences[told], expected.evidences[told], rtol=1e-11, atol=1e-11
+    )
+    inner = np.isfinite(expected.ratios) & (expected.ratios > 0.0)
+    np.testing.assert_allclose(found.ratios[inner], expected.ratios[inner], rtol=1e-5)
+    np.testing.assert_allclose(found.betas[inner], expected.betas[inner], rtol=1e-5)
+
+
+def test_the_search_does_not_depend_on_neighbours_or_threads(backend, monkeypatch):
+    X = make_features(300, 200)
+    gram, moments, squares, *rest = arguments(X, make_targets(X, 13), LargestEvidence())
+    together = evidence(backend, gram, moments, squares, *rest)
+    for k in range(13):
+        monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", str(1 + k % 3))
+        alone = evidence(backend, gram, moments[:, k : k + 1], squares[k : k + 1], *rest)
+        assert alone.evidences[0] == pytest.approx(together.evidences[k], rel=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])

@@ -184,7 +184,8 @@ class LogME(Estimator):
     evidences_ : (K,) array
         Log evidence per sample of each class or target, in nats.
     alphas_, betas_ : (K,) arrays
-        Precision of the weights and of the noise of each class or target.
+        Precision of the weights and of the noise of each class or target. Where the null model is
+        best the weights' is infinite, where a model without noise is best the noise's.
     weights_ : (K, d) array
         Posterior means of the linear models.
     classes_ : (C,) array

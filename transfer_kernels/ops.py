@@ -14,12 +14,13 @@ import numpy as np
 from . import arrays
 from .backends import implementation
 from .kernels.fisher_scatter import FisherScatter
-from .kernels.logme_evidence import Evidence, EvidenceRule
+from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
 
 __all__ = [
     "Evidence",
     "EvidenceRule",
     "FisherScatter",
+    "LargestEvidence",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
@@ -208,15 +209,15 @@ def logme_evidence(
     squares,
     n_samples: int,
     n_features: int,
-    rule: EvidenceRule | None = None,
+    rule: EvidenceRule | LargestEvidence | None = None,
     dual: bool = False,
     *,
     backend: str | None = None,
 ) -> Evidence:
-    """Log evidence of Bayesian linear regression at its fixed point, for many targets at once.
+    """Log evidence of Bayesian linear regression for many targets at once.
 
     The contract is that of `transfer_kernels.kernels.logme_evidence`; ``rule`` defaults to
-    ``EvidenceRule()``.
+    ``EvidenceRule()``, a fixed point; ``LargestEvidence()`` asks for the maximum.
     """
     return _version("logme_evidence", backend, gram).logme_evidence(
         gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual

@@ -6,7 +6,8 @@ import torch
 
 from ..cuda_runtime import address, module_for
 from ..torch_runtime import as_doubles, as_tensor, current_stream, on_device_of
-from . import SMALLEST_PRECISION, Evidence
+from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from .profile import from_gram
 
 BAND = 32  # rows of a panel and width of the band
 
@@ -65,6 +66,8 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     results = torch.empty(4, n_targets, dtype=torch.float64, device=gram.device)
     if n_targets == 0:
         return Evidence(*results)
+    if isinstance(rule, LargestEvidence):
+        return from_gram(gram, moments, squares, n_samples, dual)
     kernels = module_for(gram)
     with on_device_of(gram):
         stream = current_stream(gram)

@@ -5,18 +5,20 @@ from dataclasses import asdict
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
-from . import SMALLEST_PRECISION, Evidence
+from . import SMALLEST_PRECISION, Evidence, EvidenceRule, LargestEvidence
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
     """See the contract in the package's docstring."""
+    largest = isinstance(rule, LargestEvidence)
     found = native_module().logme_evidence(
         *(np.ascontiguousarray(array, dtype=np.float64) for array in (gram, moments, squares)),
         n_samples,
         n_features,
         dual=dual,
         smallest_precision=SMALLEST_PRECISION,
-        **asdict(rule),
+        largest=largest,
+        **asdict(EvidenceRule() if largest else rule),
         **runtime_arguments(),
     )
     return Evidence(*found)

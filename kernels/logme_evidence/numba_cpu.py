@@ -9,7 +9,8 @@ from scipy.linalg import lapack
 
 from ..numba_runtime import as_vector, kernel
 from ..threads import run_in_threads
-from . import SMALLEST_PRECISION, Evidence
+from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from .profile import from_gram
 
 
 @kernel
@@ -113,6 +114,116 @@ def _fixed_point(
     return evidence / n, alpha, beta, t, True
 
 
+#: Grid of ln t; an eigenvalue's part changes over some four units of it.
+STEP = np.log(4.0)
+GRID_POINTS = 400
+ROUNDS = 60
+#: Steps, a factor of 4^14 in t; what is gained beyond falls with its square.
+UPWARDS = 14
+
+
+@kernel
+def _profile_at(
+    place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u, valued=False
+):  # fmt: skip
+    """q, slope and value (without constants) of -2 n times the evidence; see profile.py."""
+    t = np.exp(place)
+    if not _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
+        return np.nan, np.nan, np.nan, np.nan, np.nan
+    norm, residual = _norm_and_residual(diagonal, off_diagonal, t, rhs, u, square, dual)
+    q = max(residual, 0.0) + t * norm
+    fitted, left_over, value = 0.0, 0.0, 0.0
+    for i in range(len(s)):
+        fitted += s[i] / (s[i] + t)
+        left_over += t / (s[i] + t)
+    if valued:  # the logarithms cost more than the rest
+        for i in range(len(s)):
+            value += np.log1p(s[i] / t)
+    if q > 0.0:
+        return q, n * t * norm / q - fitted, value + n * np.log(q / n), fitted, left_over
+    return np.nan, np.nan, np.nan, fitted, left_over
+
+
+@kernel
+def _root(
+    low, high, low_slope, high_slope, s, diagonal, off_diagonal, rhs, square, n, dual,
+    inverse_pivots, u,
+):  # fmt: skip
+    """ln t of the minimum in a bracket, by secant steps with Illinois' halving."""
+    place, side, moves = 0.5 * (low + high), 0, 0
+    for _ in range(ROUNDS):
+        following = low - (high - low) * low_slope / (high_slope - low_slope)
+        # The evidence is flat at its maximum: errors enter squared.
+        if abs(following - place) < 1e-5:
+            return following
+        place = following
+        _, slope, _, _, _ = _profile_at(
+            place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
+        )
+        now = -1 if slope < 0.0 else 1
+        moves = moves + 1 if now == side else 1
+        side = now
+        if slope < 0.0:
+            low, low_slope = place, slope
+            high_slope *= 0.5 if moves > 1 else 1.0
+        else:
+            high, high_slope = place, slope
+            low_slope *= 0.5 if moves > 1 else 1.0
+    return place
+
+
+@kernel
+def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty):
+    """Evidence, alpha, beta and t of one target; NaN where the search has no sure end."""
+    r = len(s)
+    inverse_pivots, u = np.empty(r), np.empty(r)
+    best, quadratic, ratio = n * np.log(square / n), square, np.inf
+    above, ended = -1.0, False
+    for _ in range(UPWARDS):  # first, where the maximum is nearly null
+        _, slope, _, _, _ = _profile_at(
+            top, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
+        )
+        if not slope < 0.0:
+            break
+        top += STEP
+    for k in range(GRID_POINTS):
+        place = top - k * STEP
+        _, slope, _, fitted, left_over = _profile_at(
+            place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
+        )
+        if slope < 0.0 and above >= 0.0:
+            found = _root(
+                place, place + STEP, slope, above, s, diagonal, off_diagonal, rhs, square, n,
+                dual, inverse_pivots, u,
+            )  # fmt: skip
+            q, _, value, _, _ = _profile_at(
+                found,
+                s,
+                diagonal,
+                off_diagonal,
+                rhs,
+                square,
+                n,
+                dual,
+                inverse_pivots,
+                u,
+                True,
+            )
+            if value < best:
+                best, quadratic, ratio = value, q, np.exp(found)
+        # See csrc/logme_evidence.cpp for why nothing is left below.
+        penalty = slope + fitted
+        ended = slope < 0.0 and left_over - empty < (0.01 if dual else 0.5)
+        if not dual:
+            ended = ended and penalty <= 0.5 * fitted and penalty <= 0.25 * n
+        above = slope
+        if ended or place - STEP < floor:
+            break
+    beta = n / quadratic
+    evidence = -0.5 * (best / n + 1.0 + np.log(2.0 * np.pi))
+    return evidence if ended else np.nan, ratio * beta, beta, ratio
+
+
 def _tridiagonal(gram, moments):
     """Diagonal and off-diagonal of T = Q^T gram Q, and (Q^T moments)^T, (K, r)."""
     rotated = np.array(moments, dtype=np.float64, order="F", copy=True)
@@ -138,6 +249,24 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     else:
         s = diagonal
     s = np.maximum(s, 0.0)
+    if isinstance(rule, LargestEvidence):
+        trace = float(s.sum())
+        if not trace > 0.0:
+            return from_gram(np.asarray(gram), moments, squares, n_samples, dual)
+        # As the compiled version has it: all start from a power of four above the spectrum.
+        top = STEP * (np.ceil(np.log(trace) / STEP) + 1.0)
+        empty = float(np.count_nonzero(np.diagonal(gram) == 0.0))
+        floor = np.log(16.0 * len(s) * np.finfo(np.float64).eps * s.max())
+
+        def largest(k):
+            return _largest(
+                as_vector(s), as_vector(diagonal), as_vector(off_diagonal), as_vector(rotated[k]),
+                float(squares[k]), float(n_samples), dual, top,
+                floor, empty,
+            )  # fmt: skip
+
+        found = run_in_threads(largest, range(moments.shape[1]))
+        return Evidence(*np.array(found).reshape(-1, 4).T)
     zeros = n_features - len(s) if rule.full_spectrum else 0
 
     def fixed_point(s, rhs, projected, square, alpha, beta):

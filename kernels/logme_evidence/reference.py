@@ -2,11 +2,14 @@
 
 import numpy as np
 
-from . import SMALLEST_PRECISION, Evidence
+from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from .profile import from_gram
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
     """See the contract in the package's docstring."""
+    if isinstance(rule, LargestEvidence):
+        return from_gram(np.asarray(gram), moments, squares, n_samples, dual)
     eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
     s = np.maximum(eigenvalues, 0.0)
     projections = (vectors.T @ moments) ** 2  # (r, K)
@@ -24,7 +27,20 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     return Evidence(*np.array(columns).reshape(-1, 4).T)
 
 
-def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta):
+def fixed_points(s, p, rest, n, d, rule):
+    """The published fixed points from coordinates of the targets themselves; see factored.py."""
+    zeros = (d if rule.full_spectrum else min(n, d)) - len(s)
+    columns = []
+    alpha = beta = 1.0
+    for column, left in zip(p.T, rest, strict=True):
+        if not rule.warm_start:
+            alpha = beta = 1.0
+        columns.append(_fixed_point(s, column, None, n, d, zeros, rule, True, alpha, beta, left))
+        _, alpha, beta, _ = columns[-1]
+    return Evidence(*np.array(columns).reshape(-1, 4).T)
+
+
+def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta, rest=0.0):
     """Evidence, alpha, beta and t of one target with squared projections p."""
     for _ in range(rule.max_rounds):
         t = alpha / beta
@@ -32,7 +48,7 @@ def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta):
         noise = n - len(s) + np.sum(t / (s + t))  # n - gamma without its cancellation
         if dual:  # p are projections of y itself
             weight_norm = np.sum(s * p / (s + t) ** 2)
-            residual = np.sum(p * (t / (s + t)) ** 2)
+            residual = np.sum(p * (t / (s + t)) ** 2) + rest
         else:  # p are projections of F^T y
             weight_norm = np.sum(p / (s + t) ** 2)
             residual = max(square - np.sum(p / (s + t)) - t * weight_norm, 0.0)

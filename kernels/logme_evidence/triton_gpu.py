@@ -15,7 +15,8 @@ import triton.language as tl
 
 from ..torch_runtime import as_doubles, as_tensor, on_device_of
 from ..triton_runtime import LAUNCH
-from . import SMALLEST_PRECISION, Evidence
+from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from .profile import from_gram
 
 #: Eigenvalues that a program takes at a time, four a thread.
 EIGENVALUES = 512
@@ -115,6 +116,8 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     if n_targets == 0:
         return Evidence(*results)
 
+    if isinstance(rule, LargestEvidence):
+        return from_gram(gram, moments, squares, n_samples, dual)
     spectrum, vectors = torch.linalg.eigh(gram, UPLO="U")
     squared_projections = (moments.T @ vectors).square_()
     zeros = n_features - r if rule.full_spectrum else 0

@@ -13,16 +13,19 @@ and the score is the mean over targets of evidence / n.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..kernels.array_namespace import array_namespace, beside
-from ..ops import Evidence, EvidenceRule
+from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.logme_evidence import factored
+from ..ops import Evidence, EvidenceRule, LargestEvidence
 from .problem import Problem
 from .registry import Metric
+from .uninformative import UninformativeScoreWarning
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,22 @@ class Variant:
         Whether (n / 2) ln 2 pi is rounded to float32, some 1e-8 in the score.
     """
 
-    rule: EvidenceRule
+    rule: EvidenceRule | LargestEvidence
     absent_classes: bool = False
     single_precision_constant: bool = False
 
 
+#: Traces of the Gram matrix, and squares of targets, for which everything stays within float64.
+SMALLEST_TRACE = 1e-150
+#: Largest worst case of the Gram matrix's own rounding error in a score.
+GRAM_ERROR = 1e-8
+#: y.y over the residual, at most: the residual then has ten digits left.
+LEAST_RESIDUAL = 1e5
+
 #: "evidence" is the definition; the others reproduce published code, its deviations included.
 VARIANTS = {
-    "evidence": Variant(EvidenceRule()),
+    "evidence": Variant(LargestEvidence()),
+    "thuml-full": Variant(EvidenceRule()),
     "thuml": Variant(EvidenceRule(full_spectrum=False), absent_classes=True),
     "thuml-icml": Variant(
         EvidenceRule(tolerance=1e-2, epsilon_in_evidence=True), absent_classes=True
@@ -76,9 +87,13 @@ def logme(
     regression : bool
         Whether the labels are real targets.
     variant : str
-        "evidence" is the maximum of the evidence as the papers define it, over the classes that
-        occur. Published implementations differ from it and are reproduced by name:
+        "evidence" is the largest evidence over all alpha and beta, as the papers define it, the
+        mean over the classes that occur. It does not depend on the unit of the features. Where
+        no alpha is best, it is the null model's, y ~ N(0, I / beta). Published implementations
+        seek it by a fixed point that may stop early and is shifted by an epsilon of 1e-5; they
+        are reproduced by name. On ordinary features with n > d "thuml" is within 1e-7 of it:
 
+        - "thuml-full": LogME's own fixed point, with the whole sum of logarithms.
         - "thuml": LogME's own fixed-point code. For n < d it leaves out the term
           -(d - n)/(2n) ln alpha, and integer classes below the largest that do not occur count.
         - "thuml-icml": its first version, tolerance 1e-2.
@@ -91,7 +106,8 @@ def logme(
     Returns
     -------
     float
-        Mean log evidence per sample and target, in nats.
+        Mean log evidence per sample and target, in nats. Infinite, with an
+        `UninformativeScoreWarning`, where features of rank below n fit a target exactly.
 
     Raises
     ------
@@ -117,22 +133,14 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     if variant not in VARIANTS:
         raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
     chosen = VARIANTS[variant]
-    dual = problem.n_samples < problem.n_features
-    if regression:
-        moments, squares = _regression_moments(problem, dual)
-    else:
-        absent = _absent_classes(problem.classes) if chosen.absent_classes else []
-        moments, squares = _class_moments(problem, dual, absent)
-    evidence = ops.logme_evidence(
-        problem.gram,
-        moments,
-        squares,
-        problem.n_samples,
-        problem.n_features,
-        chosen.rule,
-        dual,
-        backend=problem.backend,
-    )
+    with np.errstate(all="ignore"):  # ranges are checked where they matter
+        evidence = _from_gram(problem, regression, chosen)
+        if evidence is None:
+            targets = problem.targets if regression else _indicators(problem, chosen)
+            found = factored.evidence(problem.features, targets, chosen.rule)
+            evidence = Evidence(*(beside(problem.features, f) for f in astuple(found)))
+    if isinstance(chosen.rule, LargestEvidence):
+        _warn_of_exact_fits(on_host(evidence.evidences), regression)
     if chosen.single_precision_constant:
         half = 0.5 * problem.n_samples
         rounded = float(np.float32(half) * np.float32(np.log(2.0 * np.pi)))
@@ -141,10 +149,71 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     return evidence
 
 
+def _from_gram(problem, regression, chosen):
+    """The evidence by way of the Gram matrix, or None where that may lack digits."""
+    n, d = problem.n_samples, problem.n_features
+    dual = n < d
+    if problem.backend == "reference" or (n == d and isinstance(chosen.rule, LargestEvidence)):
+        return None  # the definition; no residual is left to be certain of
+    trace = float(problem.gram.diagonal().sum())
+    if not SMALLEST_TRACE < trace < 1.0 / SMALLEST_TRACE:
+        return None
+    if regression:
+        moments, squares = _regression_moments(problem, dual)
+    else:
+        absent = _absent_classes(problem.classes) if chosen.absent_classes else []
+        moments, squares = _class_moments(problem, dual, absent)
+    sizes = on_host(squares)
+    there = sizes > 0.0
+    if not (sizes[there] > SMALLEST_TRACE).all() or not (sizes < 1.0 / SMALLEST_TRACE).all():
+        return None
+    if isinstance(chosen.rule, LargestEvidence) and not there.all():
+        return None
+    evidence = ops.logme_evidence(
+        problem.gram, moments, squares, n, d, chosen.rule, dual, backend=problem.backend
+    )
+    ratios, alphas, betas = (
+        on_host(a)[there] for a in (evidence.ratios, evidence.alphas, evidence.betas)
+    )
+    # Rounding errors of the Gram matrix are worth eps trace / t in the worst case, and some
+    # hundredths of that in practice.
+    certain = np.finfo(np.float64).eps * trace <= GRAM_ERROR * ratios
+    if not dual:  # the residual is a difference of terms of the size of y.y
+        certain &= sizes[there] * betas <= LEAST_RESIDUAL * n
+    certain &= np.isfinite(on_host(evidence.evidences)[there]) & (alphas > 0.0)
+    return evidence if certain.all() else None
+
+
+def _indicators(problem, chosen):
+    """(n, K) indicators of the classes, absent ones included where the variant counts them."""
+    absent = _absent_classes(problem.classes) if chosen.absent_classes else []
+    return _with_empty_columns(np.eye(len(problem.classes))[problem.host_codes], absent)
+
+
+def _warn_of_exact_fits(evidences, regression):
+    n_exact = int(np.isposinf(evidences).sum())
+    if n_exact:
+        what = "regression targets" if regression else "classes"
+        warnings.warn(
+            f"the features fit {n_exact} of {len(evidences)} {what} exactly, so that the evidence "
+            "has no maximum and LogME is inf: it cannot tell such models apart; are the labels "
+            "among the features, or a target constant?",
+            UninformativeScoreWarning,
+            stacklevel=4,
+        )
+
+
 def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
     dual = problem.n_samples < problem.n_features
-    gram = problem.gram
+    with np.errstate(all="ignore"):
+        gram = problem.gram
+        trace = float(gram.diagonal().sum())
+        least = on_host(ratios).min(initial=np.inf)
+        certain = np.finfo(np.float64).eps * trace <= GRAM_ERROR * least
+    if problem.backend == "reference" or not certain or not trace > SMALLEST_TRACE:
+        targets = problem.targets if regression else _indicators(problem, Variant(EvidenceRule()))
+        return factored.weights(problem.features, targets, ratios)
     if regression:
         moments, _ = _regression_moments(problem, dual)
     else:

@@ -1,0 +1,136 @@
+"""The largest evidence over alpha and beta, by its profile over t = alpha / beta.
+
+For a given t the best beta is closed-form: with the singular values' squares s of F, the squared
+coordinates p of y along its left singular vectors and `rest` = y.y - sum of p,
+
+    q(t) = sum of p t / (s + t) + rest,    beta = n / q,
+    evidence = -(sum of ln(1 + s / t) + n ln(q / n) + n + n ln 2 pi) / (2 n),
+
+a function of one variable. All its local maxima on a grid of ln t are refined, the largest is kept.
+"""
+
+from dataclasses import fields
+
+import numpy as np
+
+from ..array_namespace import array_namespace, beside, on_host
+from . import Evidence
+
+#: Grid of ln t, in steps: factors s / (s + t) change over some four units of ln t.
+STEP = 1.0
+#: The grid ends so far beyond the extreme s; there the profile is at its limits.
+MARGIN = np.log(1e6)
+#: A relative residual norm below this is rounding: the fit is exact.
+EXACT = 100.0 * np.finfo(np.float64).eps
+MAX_ROUNDS = 100
+LN_2_PI = np.log(2.0 * np.pi)
+
+
+def largest_evidence(s, p, rest, n_samples):
+    """Evidence of targets with squared coordinates p (r, K) and residuals rest (K,); s (r,) > 0.
+
+    At the ends: t = infinity is the null model, y ~ N(0, I / beta), alpha infinite. t = 0, where
+    the features span y, is a model without noise, beta infinite: its evidence is finite where
+    r = n; where r < n and the fit is exact no maximum exists, and the evidence is infinite.
+    """
+    n, r = n_samples, len(s)
+    n_targets = len(rest)
+    total = p.sum(axis=0) + rest
+    exact = rest <= EXACT**2 * total
+    rest = np.where(exact, 0.0, rest)
+    unbounded = (total == 0.0) | (exact & (r < n))
+    scale = np.where(unbounded, 1.0, total)
+    p, rest = p / scale, np.where(unbounded, 1.0, rest / scale)
+    best = np.full(n_targets, n * np.log(1.0 / n))  # the null model, y.y = 1
+    where = np.full(n_targets, np.inf)
+    quadratic = np.ones(n_targets)
+    if r > 0:
+        if r == n:
+            inverse = p.T @ (1.0 / s)
+            with np.errstate(divide="ignore"):
+                limit = np.log(s).sum() + n * np.log(inverse / n)
+            noiseless = exact & (limit < best)
+            best = np.where(noiseless, limit, best)
+            where = np.where(noiseless, 0.0, where)
+            quadratic = np.where(noiseless, inverse, quadratic)
+        first, last = np.log(s.min()) - MARGIN, np.log(s.max()) + MARGIN
+        grid = np.linspace(first, last, int(np.ceil((last - first) / STEP)) + 1)
+        slopes = _on_grid(grid, s, p, rest, n)
+        at, k = np.nonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0))
+        low, high = grid[at], grid[at + 1]
+        found = _refine(low, high, s, p[:, k], rest[k], n)
+        value, q = _profile(found, s, p[:, k], rest[k], n)[:2]
+        for i in np.argsort(-value, kind="stable"):  # the smallest comes last
+            if value[i] < best[k[i]]:
+                best[k[i]], where[k[i]] = value[i], np.exp(found[i])
+                quadratic[k[i]] = q[i]
+    evidence = -0.5 * (best / n + np.log(scale) + 1.0 + LN_2_PI)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        betas = np.where(where == 0.0, np.inf, n / (quadratic * scale))
+        alphas = np.where(where == 0.0, n / (quadratic * scale), where * betas)
+    evidence = np.where(unbounded, np.inf, evidence)
+    betas = np.where(unbounded, np.inf, betas)
+    alphas = np.where(unbounded, np.nan, alphas)
+    return Evidence(evidence, alphas, betas, np.where(unbounded, 0.0, where))
+
+
+def from_gram(gram, moments, squares, n_samples, dual):
+    """`largest_evidence` by an eigendecomposition of the op's Gram matrix, on the matrix's device.
+
+    The search itself is over O(r K) numbers and runs on the CPU.
+    """
+    xp = array_namespace(gram)
+    eigenvalues, vectors = xp.linalg.eigh(gram, UPLO="U")
+    projections = on_host((vectors.T @ moments) ** 2)
+    s, squares = on_host(eigenvalues), on_host(squares)
+    kept = s > len(s) * np.finfo(np.float64).eps * max(s.max(initial=0.0), 0.0)
+    if dual:
+        rest = projections[~kept].sum(axis=0)
+        p = projections[kept]
+    else:
+        p = projections[kept] / s[kept, None]
+        rest = np.maximum(squares - p.sum(axis=0), 0.0)
+    found = largest_evidence(s[kept], p, rest, n_samples)
+    return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
+
+
+def _on_grid(grid, s, p, rest, n):
+    """(G, K) derivatives by ln t of -2 n times the evidence."""
+    fitted = 1.0 / (1.0 + np.exp(grid)[:, None] / s)
+    left = 1.0 / (1.0 + s / np.exp(grid)[:, None])
+    q = left @ p + rest
+    return n * ((left * fitted) @ p) / q - fitted.sum(axis=1)[:, None]
+
+
+def _profile(x, s, p, rest, n):
+    """Value at ln t = x (M,), less its constants, q, slope and curvature."""
+    ratio = s[:, None] * np.exp(-x)
+    left = 1.0 / (1.0 + ratio)
+    fitted = ratio * left
+    both = left * fitted
+    q = (p * left).sum(axis=0) + rest
+    weight = (p * both).sum(axis=0)
+    value = np.log1p(ratio).sum(axis=0) + n * np.log(q / n)
+    slope = n * weight / q - fitted.sum(axis=0)
+    bend = (p * both * (fitted - left)).sum(axis=0)
+    return value, q, slope, both.sum(axis=0) + n * (bend / q - (weight / q) ** 2)
+
+
+def _refine(low, high, s, p, rest, n):
+    """Roots of the slope between low (negative) and high, by Newton steps inside the bracket."""
+    x = 0.5 * (low + high)
+    for _ in range(MAX_ROUNDS):
+        if len(x) == 0:
+            break
+        _, _, slope, curvature = _profile(x, s, p, rest, n)
+        low, high = np.where(slope < 0.0, x, low), np.where(slope < 0.0, high, x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = x - slope / curvature
+        inside = (step >= low) & (step <= high)
+        step = np.where(inside, step, 0.5 * (low + high))
+        # The evidence is flat at its maximum: an error e in ln t costs the square of e.
+        done = np.max(np.abs(step - x)) <= 1e-9
+        x = step
+        if done:
+            break
+    return x

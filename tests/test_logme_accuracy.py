@@ -1,0 +1,244 @@
+"""LogME's largest evidence on hostile features, against mpmath at 60 digits, on every backend."""
+
+import warnings
+from functools import cache
+
+import numpy as np
+import pytest
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, factored
+
+import transfer_kernels as tk
+from transfer_kernels.metrics import logme as module
+
+SHAPES = {"n > d": (120, 8), "n < d": (12, 20)}
+KINDS = [
+    "plain", "one column 1e8", "time stamps", "ids", "offset 1e4", "offset 1e6", "offset 1e7",
+    "one row 1e6", "one row 1e8", "constant column 1e8", "column scales", "dependent", "dead",
+]  # fmt: skip
+
+
+def hostile(kind, shape):
+    """Features and labels of four classes."""
+    n, d = SHAPES[shape]
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, d))
+    y = np.argmax(X[:, :4] + rng.normal(size=(n, 4)), axis=1)
+    if kind == "one column 1e8":
+        X[:, 5] *= 1e8
+    elif kind == "time stamps":
+        X[:, 5] = 1.7e9 + 60.0 * np.arange(n)
+    elif kind == "ids":
+        X[:, 5] = 1e6 + np.arange(n)
+    elif kind.startswith("offset"):
+        X += float(kind.split()[1])
+    elif kind.startswith("one row"):
+        X[n // 2] *= float(kind.split()[2])
+    elif kind == "constant column 1e8":
+        X[:, 5] = 1e8
+    elif kind == "column scales":
+        X *= 10.0 ** np.linspace(-6, 6, d)
+    elif kind == "dependent":
+        X[:, 6], X[:, 7] = X[:, 1], 2.0 * X[:, 0]
+    elif kind == "dead":
+        X[:, 6] = 0.0
+    return X, y
+
+
+@cache
+def spectrum(kind, shape):
+    """Squares s of singular values and, for each class, coordinates p and rest, in 60 digits."""
+    import mpmath as mp
+
+    X, y = hostile(kind, shape)
+    n, d = X.shape
+    with mp.workdps(60):
+        F = mp.matrix(X.tolist())
+        values, vectors = mp.eigsy(F.T * F if n >= d else F * F.T)
+        kept = [i for i in range(len(values)) if values[i] > max(values) * mp.mpf(10) ** -45]
+        s = [values[i] for i in kept]
+        targets = []
+        for c in np.unique(y):
+            Y = mp.matrix((y == c).astype(float).tolist())
+            image = vectors.T * (F.T * Y if n >= d else Y)
+            p = [image[i] ** 2 / (values[i] if n >= d else 1) for i in kept]
+            targets.append((p, mp.fsum(Y) - mp.fsum(p)))
+    return n, d, s, targets
+
+
+@cache
+def exact(kind, shape):
+    """Mean largest evidence: every local minimum on a fine grid of ln t, refined."""
+    import mpmath as mp
+
+    n, _, s, targets = spectrum(kind, shape)
+    scores = []
+    with mp.workdps(60):
+        for p, rest in targets:
+
+            def cost(x, p=p, rest=rest):
+                t = mp.e**x
+                q = rest + mp.fsum(a * t / (b + t) for a, b in zip(p, s, strict=True))
+                return mp.fsum(mp.log(1 + b / t) for b in s) + n * mp.log(q / n)
+
+            best = n * mp.log((mp.fsum(p) + rest) / n)
+            if len(s) == n:  # the model without noise
+                inverse = mp.fsum(a / b for a, b in zip(p, s, strict=True))
+                best = min(best, mp.fsum(mp.log(b) for b in s) + n * mp.log(inverse / n))
+            grid = [mp.log(min(s)) - 8 + mp.mpf(k) / 2 for k in range(400)]
+            grid = [x for x in grid if x < mp.log(max(s)) + 10]
+            costs = [cost(x) for x in grid]
+            for low, cost_low, here, cost_high, high in zip(
+                grid, costs, costs[1:], costs[2:], grid[2:], strict=False
+            ):
+                if here < cost_low and here <= cost_high:
+                    while high - low > 1e-9:
+                        third = (high - low) / 3
+                        if cost(low + third) < cost(high - third):
+                            high -= third
+                        else:
+                            low += third
+                    best = min(best, cost(low))
+            scores.append(-(best + n + n * mp.log(2 * mp.pi)) / (2 * n))
+        return float(mp.fsum(scores) / len(scores))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_against_mpmath(backend, kind, shape):
+    pytest.importorskip("mpmath")
+    X, y = hostile(kind, shape)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(exact(kind, shape), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["offset 1e7", "one row 1e8"])
+def test_tensors_are_factored_alike(kind, shape):
+    torch = pytest.importorskip("torch")
+    X, y = hostile(kind, shape)
+    targets = np.eye(4)[y]
+    rule = module.VARIANTS["evidence"].rule
+    expected = factored.evidence(X, targets, rule)
+    found = factored.evidence(torch.tensor(X), targets, rule)
+    np.testing.assert_allclose(found.evidences, expected.evidences, rtol=1e-9)
+    ratios = np.full(4, 0.5)
+    np.testing.assert_allclose(
+        X @ factored.weights(torch.tensor(X), targets, torch.tensor(ratios)).numpy().T,
+        X @ factored.weights(X, targets, ratios).T,
+        atol=1e-6,
+    )
+
+
+def exact_fixed_point(kind, shape, rule):
+    import mpmath as mp
+
+    n, d, s, targets = spectrum(kind, shape)
+    scores = []
+    with mp.workdps(60):
+        for p, rest in targets:
+            alpha = beta = mp.mpf(1)
+            for _ in range(rule.max_rounds):
+                t = alpha / beta
+                gamma = mp.fsum(b / (b + t) for b in s)
+                norm = mp.fsum(a * b / (b + t) ** 2 for a, b in zip(p, s, strict=True))
+                residual = rest + mp.fsum(a * (t / (b + t)) ** 2 for a, b in zip(p, s, strict=True))
+                alpha = gamma / (norm + rule.epsilon)
+                beta = (n - gamma) / (residual + rule.epsilon)
+                if abs(alpha / beta - t) <= rule.tolerance * t:
+                    break
+            value = len(s) * mp.log(alpha) + n * mp.log(beta) - beta * residual - alpha * norm
+            value -= mp.fsum(mp.log(alpha + beta * b) for b in s) + n * mp.log(2 * mp.pi)
+            scores.append(value / (2 * n))
+        return float(mp.fsum(scores) / len(scores))
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("time stamps", "column scales")])
+def test_published_fixed_point_against_mpmath(backend, kind):
+    pytest.importorskip("mpmath")
+    X, y = hostile(kind, "n > d")
+    expected = exact_fixed_point(kind, "n > d", EvidenceRule())
+    found = tk.logme(X, y, variant="thuml-full", backend=backend)
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(90, 12), (30, 50), (20, 20)], ids=str)
+@pytest.mark.parametrize("factor", [1e-100, 1e-50, 1e-6, 1e-3, 300.0, 1e6, 1e50, 1e150])
+def test_the_unit_of_the_features_does_not_matter(backend, shape, factor):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=shape)
+    y = np.argmax(X[:, :3] + rng.normal(size=(len(X), 3)), axis=1)
+    with np.errstate(all="raise"):
+        found = tk.logme(factor * X, y, backend=backend)
+    assert found == pytest.approx(tk.logme(X, y, backend=backend), rel=1e-11)
+
+
+@pytest.mark.parametrize("factor", [1e-70, 1e6, 1e70])
+def test_the_unit_of_targets_is_a_constant(backend, factor):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(80, 7))
+    Y = X @ rng.normal(size=(7, 2)) + rng.normal(size=(80, 2))
+    found = tk.logme(X, factor * Y, True, backend=backend)
+    expected = tk.logme(X, Y, True, backend=backend) - np.log(factor)
+    assert found == pytest.approx(expected, rel=1e-11)
+
+
+def test_exact_fits_have_no_maximum(backend):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 5))
+    y = X @ rng.normal(size=5) * 1e6
+    with pytest.warns(tk.UninformativeScoreWarning, match="exactly"):
+        assert tk.logme(X, y, True, backend=backend) == np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wide = tk.logme(rng.normal(size=(20, 60)), y[:20], True, backend=backend)
+    assert np.isfinite(wide)
+
+
+def test_features_of_zeros_are_the_null_model(backend):
+    y = np.repeat([0, 1], 10)
+    expected = -0.5 * (np.log(0.5) + 1.0 + np.log(2.0 * np.pi))
+    assert tk.logme(np.zeros((20, 3)), y, backend=backend) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_larger_of_two_maxima(backend):
+    # A loud direction that explains a little, and quiet ones that explain the rest or not.
+    rng = np.random.default_rng(4)
+    Q = np.linalg.qr(rng.normal(size=(200, 30)))[0]
+    for strength in (0.3, 2.0, 4.0):
+        y = 3.0 * Q[:, 0] + strength * Q[:, 1:].sum(axis=1) + 0.5 * rng.normal(size=200)
+        X = Q * np.r_[1e3, np.full(29, 1e-1)]
+        s, p = np.r_[1e6, np.full(29, 1e-2)], (Q.T @ y) ** 2
+        x = np.linspace(-20.0, 30.0, 200001)
+        left = [1.0 / (1.0 + v / np.exp(x)) for v in s[:2]]
+        q = y @ y - p.sum() + p[0] * left[0] + p[1:].sum() * left[1]
+        cost = -np.log(left[0]) - 29.0 * np.log(left[1]) + 200.0 * np.log(q / 200.0)
+        best = -0.5 * (cost.min() / 200.0 + 1.0 + np.log(2.0 * np.pi))
+        assert tk.logme(X, y, True, backend=backend) == pytest.approx(best, rel=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(500, 60), (60, 200)], ids=str)
+def test_ordinary_features_need_no_factorisation(backend, shape, monkeypatch):
+    if backend == "reference":
+        pytest.skip("the definition always factors the features")
+
+    def refuse(*_):
+        raise AssertionError("left the fast path")
+
+    monkeypatch.setattr(factored, "evidence", refuse)
+    rng = np.random.default_rng(5)
+    X = np.maximum(rng.normal(size=shape) @ rng.normal(size=(shape[1],) * 2), 0.0)
+    X[:, 3] = 0.0
+    y = rng.integers(0, 5, len(X))
+    for variant in module.VARIANTS:
+        tk.logme(X.astype(np.float32), y, variant=variant, backend=backend)
+
+
+def test_weights_on_hostile_features(backend):
+    X, y = hostile("offset 1e6", "n > d")
+    model = tk.LogME(backend=backend).fit(X, y)
+    d = X.shape[1]
+    for c, w, alpha, beta in zip(
+        model.classes_, model.weights_, model.alphas_, model.betas_, strict=True
+    ):
+        ridge = np.vstack([X, np.sqrt(alpha / beta) * np.eye(d)])
+        expected = np.linalg.lstsq(ridge, np.r_[y == c, np.zeros(d)], rcond=None)[0]
+        np.testing.assert_allclose(X @ w, X @ expected, atol=1e-7)
