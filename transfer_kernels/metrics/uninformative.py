@@ -1,5 +1,21 @@
-"""The warning that a score says nothing."""
+"""The warning that a score says nothing, raised at the line of the caller."""
+
+import sys
+import warnings
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 class UninformativeScoreWarning(UserWarning):
     """A score was computed but cannot discriminate between models; its text tells the remedy."""
+
+
+def warn_uninformative(message: str) -> None:
+    """Warn at the first line outside this package, however deep the call is within it."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_globals.get("__name__", "").partition(".")[0] != _PACKAGE:
+            break
+        level += 1
+    warnings.warn(message, UninformativeScoreWarning, stacklevel=level)
