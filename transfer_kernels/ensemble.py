@@ -101,7 +101,10 @@ def sfda_ensemble(
 
     wide: list[str] = []
     kept_labels: list[Any] = []
-    spaces = {name: _fisher_space(name, X, labels, backend, ignore_label, wide, kept_labels) for name, X in zoo.items()}
+    spaces = {
+        name: _fisher_space(name, X, labels, backend, ignore_label, wide, kept_labels)
+        for name, X in zoo.items()
+    }
     labels = kept_labels[0]
     if wide:
         warn_uninformative(
@@ -147,7 +150,10 @@ def _whitened(projections, labels, backend):
 
 
 def _fisher_space(name, features, labels, backend, ignore_label, wide, kept_labels):
-    """(n, C - 1) projection of one model's features on its own Fisher space."""
+    """(n, C - 1) projection of one model's features on its own Fisher space.
+
+    Adds the name to ``wide`` if n <= d, and the labels that are left to ``kept_labels``.
+    """
     try:
         problem = Problem(features, labels, backend, ignore_label)
         if problem.n_samples <= problem.n_features:
