@@ -125,7 +125,8 @@ def _above_rounding(features: Any, scores: Any) -> Any:
     eps = float(np.finfo(np.float64).eps)
     stored = FLOAT32_EPS if features.dtype.itemsize <= 4 else 0.0
     relative = max(stored, max(n, d) * eps) * sizes.max()
-    centring = 4.0 * eps * n**0.5 * float(np.linalg.norm(origin))
+    # The mean is rounded by up to n eps / 2, some sqrt(n) eps as a rule, in each of n rows.
+    centring = 4.0 * eps * n * float(np.linalg.norm(origin))
     kept = np.flatnonzero(sizes > max(relative, centring))
     if len(kept) == 0:
         return None

@@ -3,7 +3,8 @@
 import sys
 import warnings
 
-_PACKAGE = __name__.partition(".")[0]
+#: Frames that are passed over: this package's, and numpy's where it decorates a function here.
+_PASSED = (__name__.partition(".")[0], "numpy")
 
 
 class UninformativeScoreWarning(UserWarning):
@@ -15,7 +16,7 @@ def warn_uninformative(message: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
-        if frame.f_globals.get("__name__", "").partition(".")[0] != _PACKAGE:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _PASSED:
             break
         level += 1
     warnings.warn(message, UninformativeScoreWarning, stacklevel=level)
