@@ -292,7 +292,7 @@ def labelled_as(labels: np.ndarray, value: Any) -> np.ndarray:
         # A text beside numbers equals none of them.
         equal = np.asarray(labels == value)
         found = equal if equal.shape == labels.shape else np.zeros(labels.shape, dtype=bool)
-    return found.any(axis=1) if found.ndim == 2 else found
+    return np.asarray(found.any(axis=1)) if found.ndim == 2 else found
 
 
 def _equal(label, value) -> bool:

@@ -298,7 +298,8 @@ def _paired(scores: Values, accuracies: Values) -> tuple[list[str], NDArray, NDA
     if isinstance(scores, Mapping) != isinstance(accuracies, Mapping):
         raise TypeError(
             "scores and accuracies: one is a mapping by model name and the other is not; give "
-            "both as mappings (or pandas columns indexed by model), or both as sequences in the same order"
+            "both as mappings (or pandas columns indexed by model), or both as sequences "
+            "in the same order"
         )
     if isinstance(scores, Mapping) and isinstance(accuracies, Mapping):
         missing = [

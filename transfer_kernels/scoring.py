@@ -35,8 +35,8 @@ class Task:
 class Target:
     """What all models of a zoo share: the labels (None: each file has its own), the backend.
 
-    And the device to which the features are copied, None to score them where they are; and the label
-    whose samples are left out.
+    And the device to which the features are copied, None to score them where they are; and the
+    label whose samples are left out.
     """
 
     labels: Any

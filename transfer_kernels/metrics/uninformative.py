@@ -13,7 +13,7 @@ class UninformativeScoreWarning(UserWarning):
 
 def warn_uninformative(message: str) -> None:
     """Warn at the first line outside this package, however deep the call is within it."""
-    level, frame = 2, sys._getframe(1)
+    level, frame = 3, sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
         if frame.f_globals.get("__name__", "").partition(".")[0] not in _PASSED:
