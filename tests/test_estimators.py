@@ -116,7 +116,12 @@ def test_unfitted_and_wrong_width():
 
 def test_parameters():
     model = tk.LogME(variant="tllib")
-    assert model.get_params() == {"regression": False, "variant": "tllib", "backend": None}
+    assert model.get_params() == {
+        "regression": False,
+        "variant": "tllib",
+        "backend": None,
+        "ignore_label": None,
+    }
     assert repr(model) == "LogME(variant='tllib')"
     assert model.set_params(variant="thuml").variant == "thuml"
     with pytest.raises(ValueError, match="LogME has no parameter 'alpha'"):

@@ -18,6 +18,9 @@ from .kernels.array_namespace import array_namespace, is_tensor, on_host
 _FLOAT32_INTEGER_BYTES = 2
 
 
+#: Integers up to this are exact in float64.
+LARGEST_EXACT_FLOAT = 2**53
+
 #: DLPack's codes of the devices whose memory NumPy can read.
 _DLPACK_HOST = (1, 3)
 
@@ -129,6 +132,7 @@ def as_features(features: Any, name: str = "features") -> Any:
     ValueError
         If the array is not two-dimensional or has no rows or no columns.
     """
+    features = _plain_matrix(features, name)
     tensor = _gpu_tensor(features)
     if tensor is not None:
         return _features_on_gpu(tensor, name)
@@ -145,6 +149,48 @@ def as_features(features: Any, name: str = "features") -> Any:
     if any(stride % array.dtype.itemsize for stride in array.strides):
         return array.copy()  # fields of a packed record: no kernel reads unaligned numbers
     return array
+
+
+def _plain_matrix(features, name):
+    """Tables and lists that NumPy reads as objects, as the matrix that they plainly are."""
+    if isinstance(features, (list, tuple)) and len(features):
+        return _stacked(features, name)
+    if hasattr(features, "to_numpy") and not isinstance(features, np.ndarray):
+        kinds = [getattr(kind, "kind", "O") for kind in np.atleast_1d(features.dtypes)]
+        if "O" not in kinds and set(kinds) <= set("fiub"):
+            table = np.asarray(features)
+            if table.dtype.kind == "O":  # nullable numbers, or truth values beside numbers
+                return features.to_numpy(dtype=np.float64, na_value=np.nan)
+            return features
+        features = features.to_numpy()
+    if isinstance(features, np.ndarray) and features.dtype.kind == "O" and features.size:
+        column = features[:, 0] if features.ndim == 2 and features.shape[1] == 1 else features
+        if column.ndim == 1 and all(getattr(row, "ndim", 0) == 1 for row in column):
+            return _stacked(list(column), name)
+        if column.ndim == 1 and all(isinstance(row, (list, tuple)) for row in column):
+            return _stacked(list(column), name)
+    return features
+
+
+def _stacked(rows, name):
+    axes = {getattr(row, "ndim", None) for row in rows}
+    if axes == {2}:
+        how = "torch.cat" if is_tensor(rows[0]) else "numpy.concatenate"
+        raise ValueError(
+            f"{name} is a list of {len(rows)} matrices; if they are batches pass "
+            f"{how}({name}), if each is one sample pool it to one axis first"
+        )
+    if axes == {1} and len({tuple(row.shape) for row in rows}) > 1:
+        widths = sorted({int(row.shape[0]) for row in rows})
+        raise ValueError(
+            f"{name} is no rectangular array: its rows have from {widths[0]} to {widths[-1]} "
+            "entries; all samples need equally many features"
+        )
+    if axes == {1} and all(is_tensor(row) for row in rows):
+        return sys.modules["torch"].stack([row.detach() for row in rows])
+    if axes == {1}:
+        return np.stack([as_array(row, name) for row in rows])
+    return rows
 
 
 def _features_on_gpu(tensor, name):
@@ -207,14 +253,95 @@ def as_labels(labels: Any, n_samples: int, name: str = "labels") -> np.ndarray:
 
     A list of objects of mixed kinds, as tuples or None, stays a list of objects.
     """
-    if isinstance(labels, (list, tuple)) and any(isinstance(label, tuple) for label in labels):
-        array = _object_array(labels)
-    else:
+    array = _labels_of_list(labels) if isinstance(labels, (list, tuple)) else None
+    if array is None:
         array = as_array(labels, name)
     require_length(array, n_samples, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     return array
+
+
+def _labels_of_list(labels) -> np.ndarray | None:
+    """Objects where NumPy would merge or take apart different labels, as of [1, "1"]; else None."""
+    labels = [label.item() if is_tensor(label) and not label.ndim else label for label in labels]
+    kinds = {type(label) for label in labels}
+    if tuple in kinds:
+        return _object_array(labels)
+    if any(issubclass(kind, (list, np.ndarray)) or hasattr(kind, "__len__") for kind in kinds):
+        texts = (str, bytes)
+        nested = any(hasattr(kind, "__len__") and not issubclass(kind, texts) for kind in kinds)
+        return None if nested or len(kinds) == 1 else _object_array(labels)
+    if not all(issubclass(kind, (int, float, np.number, np.bool_)) for kind in kinds):
+        return _object_array(labels)
+    whole = [abs(int(x)) for x in labels if isinstance(x, (int, np.integer))]
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iub" and max(whole, default=0) > LARGEST_EXACT_FLOAT:
+        return _object_array(labels)
+    return array
+
+
+def labelled_as(labels: np.ndarray, value: Any) -> np.ndarray:
+    """(n,) whether each label, or an entry of its row, is ``value``; NaN: is missing."""
+    if isinstance(value, float) and value != value:
+        found = _missing(labels)
+    elif labels.dtype.kind == "O":
+        found = np.array([_equal(label, value) for label in labels.ravel()], dtype=bool)
+        found = found.reshape(labels.shape)
+    else:
+        # A text beside numbers equals none of them.
+        equal = np.asarray(labels == value)
+        found = equal if equal.shape == labels.shape else np.zeros(labels.shape, dtype=bool)
+    return np.asarray(found.any(axis=1)) if found.ndim == 2 else found
+
+
+def _equal(label, value) -> bool:
+    try:
+        return bool(label == value)
+    except (TypeError, ValueError):  # as pandas.NA, or an array
+        return False
+
+
+def _is_missing(label) -> bool:
+    """None, NaN, NaT and pandas.NA, of which only pandas.NA has no answer to `label != label`."""
+    if label is None:
+        return True
+    try:
+        return bool(label != label)
+    except TypeError:
+        return type(label).__name__ == "NAType"
+    except ValueError:  # an array
+        return False
+
+
+def _missing(labels: np.ndarray) -> np.ndarray:
+    kind = labels.dtype.kind
+    if kind == "O":
+        missing = np.array([_is_missing(label) for label in labels.ravel()], dtype=bool)
+        return missing.reshape(labels.shape)
+    if kind in "fc":
+        return np.isnan(labels)
+    if kind in "mM":
+        return np.isnat(labels)
+    if kind == "U":
+        return np.isin(labels, ["nan", "NaT", "<NA>"])  # what NumPy makes of NaN beside texts
+    if kind == "T":
+        return np.array([_is_missing(label) for label in labels], dtype=bool)
+    return np.zeros(labels.shape, dtype=bool)
+
+
+def refuse_missing(labels: np.ndarray, name: str = "labels") -> None:
+    """Raise ValueError where class labels are missing; label vectors are checked as numbers."""
+    if labels.ndim != 1:
+        return
+    missing = _missing(labels)
+    if missing.any():
+        first = int(np.argmax(missing))
+        raise ValueError(
+            f"{name} contains {labels[first]} first at index {first}, and {int(missing.sum())} of "
+            f"{len(labels)} are missing; drop these samples, or pass ignore_label=float('nan') to "
+            "leave them out"
+        )
 
 
 def _object_array(items) -> np.ndarray:
@@ -259,11 +386,33 @@ def encode_classes(labels: np.ndarray, name: str = "labels") -> tuple[np.ndarray
         classes, codes = _encode_objects(labels, name)
     else:
         classes, codes = np.unique(labels, return_inverse=True)
+    _refuse_unrepeated(classes, len(labels), name)
     if len(classes) < 2:
         raise ValueError(
             f"{name} must hold at least two classes, but all {len(labels)} are {classes[0]!r}"
         )
     return classes, codes.astype(np.int64, copy=False)
+
+
+def _refuse_unrepeated(classes, n_samples, name):
+    """Raise ValueError where labels are no classes: all differ, or most are real numbers."""
+    numbers = classes.dtype.kind in "fiu"
+    n_classes = len(classes)
+    # Fractions may be classes, as ratings in halves are, but then they are few.
+    fractions = classes.dtype.kind == "f" and not np.array_equal(classes, np.rint(classes))
+    many = 2 * n_classes > n_samples or n_classes > max(100, n_samples // 10)
+    if fractions and many and n_samples > 2:
+        raise ValueError(
+            f"{name} are real numbers with {n_classes} different values among {n_samples} "
+            "samples, no classes; for a regression use LogME with regression=True, else pass "
+            "class labels"
+        )
+    if 1 < n_classes == n_samples:
+        remedy = "for a regression use LogME with regression=True, else " if numbers else ""
+        raise ValueError(
+            f"{name}: no class has two samples, all {n_samples} labels differ; {remedy}pass one "
+            "class label per sample, such as the class alone and no file name or id"
+        )
 
 
 def _encode_objects(labels, name):
@@ -294,6 +443,10 @@ def as_targets(targets: np.ndarray, name: str = "labels") -> np.ndarray:
     ValueError
         If they have more than two axes, no column, or contain NaN or infinity.
     """
+    if targets.dtype.kind == "O" and all(
+        isinstance(value, (int, float, np.number, np.bool_)) for value in targets.ravel()
+    ):
+        targets = targets.astype(np.float64)
     if targets.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers here, not of dtype {targets.dtype}")
     if targets.ndim > 2 or targets.size == 0:

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from .kernels.array_namespace import array_namespace, as_float64, beside
+from .kernels.fisher_discriminant import SingularScatter
 from .metrics import sfda as _sfda
 from .metrics.problem import Problem
+from .metrics.uninformative import warn_uninformative
 
 #: A model is taken only if it raises the score of the set by more than this.
 LEAST_GAIN = 1e-4
@@ -46,7 +48,12 @@ class Ensemble:
 
 
 def sfda_ensemble(
-    zoo: Mapping[str, Any], labels: Any, k: int, *, backend: str | None = None
+    zoo: Mapping[str, Any],
+    labels: Any,
+    k: int,
+    *,
+    ignore_label: Any = None,
+    backend: str | None = None,
 ) -> Ensemble:
     """Up to k models that complement one another on a target.
 
@@ -61,6 +68,10 @@ def sfda_ensemble(
     backend : str, optional
         Force a backend.
 
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label.
+
     Returns
     -------
     Ensemble
@@ -70,6 +81,11 @@ def sfda_ensemble(
     TypeError, ValueError
         If k is no positive integer or the zoo is empty; else as `transfer_kernels.sfda`, naming the
         model.
+
+    Warns
+    -----
+    UninformativeScoreWarning
+        If models have no more samples than features, once, with their names.
 
     References
     ----------
@@ -83,12 +99,27 @@ def sfda_ensemble(
     if not zoo:
         raise ValueError("zoo is empty; give at least one model's features")
 
-    spaces = {name: _fisher_space(name, X, labels, backend) for name, X in zoo.items()}
+    wide: list[str] = []
+    kept_labels: list[Any] = []
+    spaces = {
+        name: _fisher_space(name, X, labels, backend, ignore_label, wide, kept_labels)
+        for name, X in zoo.items()
+    }
+    labels = kept_labels[0]
+    if wide:
+        warn_uninformative(
+            f"{', '.join(wide)}: there are no more samples than features, so that scores saturate "
+            "near 1 and hardly tell which models complement one another; use more samples, or "
+            "reduce the features, e.g. PCA to 32 components"
+        )
 
     def set_score(names):
         members = [spaces[name] for name in names]
         joined = array_namespace(members[0]).concatenate(members, axis=1)
-        return _sfda.fit(Problem(_whitened(joined, labels, backend), labels, backend)).score
+        try:
+            return _sfda.fit(Problem(_whitened(joined, labels, backend), labels, backend)).score
+        except SingularScatter:
+            return 1.0  # every class is one point, apart from the others: the limit of the score
 
     single = {name: set_score([name]) for name in spaces}
     chosen: list[str] = []
@@ -108,14 +139,26 @@ def _whitened(projections, labels, backend):
     """Projections with the identity as within-class scatter; null directions are dropped."""
     within = Problem(projections, labels, backend).scatter.within()
     eigenvalues, vectors = array_namespace(within).linalg.eigh(within)
-    kept = eigenvalues > RANK_TOLERANCE * eigenvalues[-1]
-    return beside(within, projections) @ (vectors[:, kept] / eigenvalues[kept] ** 0.5)
+    rotated = beside(within, projections) @ vectors
+    total = ((rotated - rotated.mean(axis=0)) ** 2).mean(axis=0)
+    # Where classes lie apart without any spread, as with n < d, the little spread is rounding
+    # noise: such a direction is kept, but its noise is not blown up.
+    floor = RANK_TOLERANCE * total.max()
+    kept = (eigenvalues > RANK_TOLERANCE * eigenvalues[-1]) | (total > floor)
+    scale = array_namespace(within).clip(eigenvalues[kept], floor, None)
+    return rotated[:, kept] / scale**0.5
 
 
-def _fisher_space(name, features, labels, backend):
-    """(n, C - 1) projection of one model's features on its own Fisher space."""
+def _fisher_space(name, features, labels, backend, ignore_label, wide, kept_labels):
+    """(n, C - 1) projection of one model's features on its own Fisher space.
+
+    Adds the name to ``wide`` if n <= d, and the labels that are left to ``kept_labels``.
+    """
     try:
-        problem = Problem(features, labels, backend)
+        problem = Problem(features, labels, backend, ignore_label)
+        if problem.n_samples <= problem.n_features:
+            wide.append(name)
+        kept_labels.append(problem.labels)
         first = _sfda.fit(problem).first
     except (TypeError, ValueError) as error:
         raise type(error)(f"model {name!r}: {error}") from None

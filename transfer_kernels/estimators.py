@@ -54,6 +54,27 @@ class Estimator:
             transformer_tags=utils.TransformerTags() if hasattr(self, "transform") else None,
         )
 
+    def set_output(self, *, transform: str | None = None):
+        """Choose what `transform` gives, as scikit-learn's transformers do; returns self.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", None}
+            Arrays, or a `pandas.DataFrame` with the index of its input; None changes nothing.
+            Estimators without `transform` take it and are unchanged.
+
+        Raises
+        ------
+        ValueError
+            If it is another.
+        """
+        if transform is None:
+            return self
+        if transform not in ("default", "pandas"):
+            raise ValueError(f"transform={transform!r} is unknown; it is 'default' or 'pandas'")
+        self._sklearn_output_config = {"transform": transform}  # the name that `clone` copies
+        return self
+
     def _kind(self) -> str | None:
         """Whether it is a "classifier", a "regressor" or neither."""
         return None
@@ -87,6 +108,8 @@ class SFDA(Estimator):
     ----------
     backend : str, optional
         Force a backend.
+    ignore_label : optional
+        Samples with this label are left out of `fit`; see `transfer_kernels.sfda`.
 
     Attributes
     ----------
@@ -109,12 +132,13 @@ class SFDA(Estimator):
     score_: float
     n_features_in_: int
 
-    def __init__(self, backend: str | None = None):
+    def __init__(self, backend: str | None = None, ignore_label: Any = None):
         self.backend = backend
+        self.ignore_label = ignore_label
 
     def fit(self, X, y) -> SFDA:
         """Fit to features X (n, d) and class labels y (n,); raises as `transfer_kernels.sfda`."""
-        problem = Problem(X, y, self.backend)
+        problem = Problem(X, y, self.backend, self.ignore_label)
         result = _sfda.fit(problem)
         _sfda.warn_if_saturated(problem, result)
         first = result.first
@@ -155,10 +179,33 @@ class SFDA(Estimator):
         values = self._discriminants(X)
         return self.classes_[on_host(values.argmax(axis=1))]
 
+    def score(self, X, y, sample_weight=None) -> float:
+        """Accuracy of `predict` on further samples; `score_` is the SFDA score.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+        y : (n,) labels
+        sample_weight : (n,) array, optional
+        """
+        return _accuracy(self.predict(X), y, sample_weight)
+
     def transform(self, X) -> Any:
         """(n, m) coordinates in the Fisher space, centred on the data of `fit`."""
+        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         X = self._features(X)
-        return (X - beside(X, self.center_)) @ beside(X, self.scalings_)
+        coordinates = (X - beside(X, self.center_)) @ beside(X, self.scalings_)
+        if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
+            return coordinates
+        import pandas
+
+        return pandas.DataFrame(on_host(coordinates), index, self.get_feature_names_out())
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """(m,) names of the coordinates that `transform` gives: sfda0, sfda1, ..."""
+        if not hasattr(self, "scalings_"):
+            raise NotFittedError("this SFDA is not fitted yet; call fit first")
+        return np.array([f"sfda{axis}" for axis in range(self.scalings_.shape[1])], dtype=object)
 
     def fit_transform(self, X, y) -> Any:
         """`fit`, then `transform` of the same features."""
@@ -176,6 +223,8 @@ class LogME(Estimator):
         As in `transfer_kernels.logme`.
     backend : str, optional
         Force a backend.
+    ignore_label : optional
+        Samples with this label are left out of `fit`; see `transfer_kernels.logme`.
 
     Attributes
     ----------
@@ -197,15 +246,20 @@ class LogME(Estimator):
     n_features_in_: int
 
     def __init__(
-        self, regression: bool = False, variant: str = "evidence", backend: str | None = None
+        self,
+        regression: bool = False,
+        variant: str = "evidence",
+        backend: str | None = None,
+        ignore_label: Any = None,
     ):
         self.regression = regression
         self.variant = variant
         self.backend = backend
+        self.ignore_label = ignore_label
 
     def fit(self, X, y) -> LogME:
         """Fit to features X (n, d) and labels or targets y; raises as `transfer_kernels.logme`."""
-        problem = Problem(X, y, self.backend)
+        problem = Problem(X, y, self.backend, self.ignore_label)
         evidence = _logme.fit(problem, self.regression, self.variant)
         self.n_features_in_ = problem.n_features
         self.evidences_ = on_host(evidence.evidences)
@@ -232,6 +286,47 @@ class LogME(Estimator):
             return values[:, 0] if self._single_target else values
         return self.classes_[on_host(values.argmax(axis=1))]
 
+    def score(self, X, y, sample_weight=None) -> float:
+        """Accuracy of `predict` on further samples, or R^2 with ``regression``.
+
+        ``score_`` is the LogME score. Of several targets it is the mean R^2, as in scikit-learn.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+        y : (n,) labels, or (n,) or (n, k) targets
+        sample_weight : (n,) array, optional
+        """
+        predicted = self.predict(X)
+        if not self.regression:
+            return _accuracy(predicted, y, sample_weight)
+        found = on_host(predicted).reshape(len(predicted), -1)
+        truth = arrays.as_targets(arrays.as_labels(y, len(found), "y"), "y")
+        if truth.shape != found.shape:
+            raise ValueError(f"y of shape {truth.shape} does not fit targets of {found.shape}")
+        weights = _weights(sample_weight, len(truth))[:, None]
+        left = (weights * (truth - found) ** 2).sum(axis=0)
+        mean = (weights * truth).sum(axis=0) / weights.sum()
+        total = (weights * (truth - mean) ** 2).sum(axis=0)
+        # Constant targets have no variance to explain: 1 if they are met, else 0.
+        r2 = np.where(total > 0, 1.0 - left / np.where(total > 0, total, 1.0), left == 0)
+        return float(r2.mean())
+
+
+def _weights(sample_weight, n_samples) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(n_samples)
+    return on_host(arrays.as_weights(sample_weight, n_samples))
+
+
+def _accuracy(predicted, y, sample_weight) -> float:
+    labels = arrays.as_labels(y, len(predicted), "y")
+    if labels.ndim != 1:
+        raise ValueError(f"y must be one-dimensional class labels, not of shape {labels.shape}")
+    arrays.refuse_missing(labels, "y")
+    correct = np.broadcast_to(predicted == labels, len(labels))
+    return float(np.average(correct, weights=_weights(sample_weight, len(labels))))
+
 
 class PARC(Estimator):
     """Pairwise annotation representation comparison; `transfer_kernels.parc` is its score.
@@ -242,6 +337,8 @@ class PARC(Estimator):
         Principal components to project on first; 32 in the paper.
     backend : str, optional
         Force a backend.
+    ignore_label : optional
+        Samples with this label are left out of `fit`; see `transfer_kernels.parc`.
 
     Attributes
     ----------
@@ -252,13 +349,24 @@ class PARC(Estimator):
     score_: float
     n_features_in_: int
 
-    def __init__(self, n_components: int | None = None, backend: str | None = None):
+    def __init__(
+        self,
+        n_components: int | None = None,
+        backend: str | None = None,
+        ignore_label: Any = None,
+    ):
         self.n_components = n_components
         self.backend = backend
+        self.ignore_label = ignore_label
 
     def fit(self, X, y) -> PARC:
         """Score features X (n, d) with labels y; raises as `transfer_kernels.parc`."""
-        problem = Problem(X, y, self.backend)
+        problem = Problem(X, y, self.backend, self.ignore_label)
         self.n_features_in_ = problem.n_features
         self.score_ = _parc.compute(problem, self.n_components)
         return self
+
+    def score(self, X, y) -> float:
+        """PARC of further samples X (n, d) with labels y: nothing is learnt in `fit`."""
+        self._features(X)
+        return _parc.compute(Problem(X, y, self.backend, self.ignore_label), self.n_components)

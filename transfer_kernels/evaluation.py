@@ -3,7 +3,8 @@
 This is one zoo on one target; `transfer_kernels.yardstick` goes over the tasks of a transfer table.
 
 Every function takes ``scores`` first and ``accuracies`` second, either two mappings by model name
-or two sequences in the same order; higher is better in both.
+or two sequences in the same order; a pandas column is paired by its index unless that only counts
+the rows; higher is better in both.
 
 Degenerate input has one rule. *Constant scores* order nothing: every correlation is 0.
 *Constant accuracies* leave nothing to predict: every correlation is NaN.
@@ -291,10 +292,14 @@ def _finite_pair(scores: Values, accuracies: Values) -> tuple[NDArray, NDArray]:
 
 def _paired(scores: Values, accuracies: Values) -> tuple[list[str], NDArray, NDArray]:
     """Return the names and the two aligned float64 vectors."""
+    by_name = any(_has_names(values) for values in (scores, accuracies))
+    scores = _plain("scores", scores, by_name)
+    accuracies = _plain("accuracies", accuracies, by_name)
     if isinstance(scores, Mapping) != isinstance(accuracies, Mapping):
         raise TypeError(
             "scores and accuracies: one is a mapping by model name and the other is not; give "
-            "both as mappings, or both as sequences in the same order"
+            "both as mappings (or pandas columns indexed by model), or both as sequences "
+            "in the same order"
         )
     if isinstance(scores, Mapping) and isinstance(accuracies, Mapping):
         missing = [
@@ -322,6 +327,43 @@ def _paired(scores: Values, accuracies: Values) -> tuple[list[str], NDArray, NDA
         worst = names[int(np.argmin(np.isfinite(accuracy)))]
         raise ValueError(f"accuracies: the value of model {worst} is not finite")
     return names, score, accuracy
+
+
+def _has_names(values: Any) -> bool:
+    """Whether the values carry names: a mapping, or a pandas table whose index is no count."""
+    if isinstance(values, Mapping):
+        return True
+    return _is_table(values) and not _counts(values.index)
+
+
+def _is_table(values: Any) -> bool:
+    return hasattr(values, "iloc") and hasattr(values, "index")
+
+
+def _counts(index: Any) -> bool:
+    """Whether an index is pandas' own count of the rows, 0, 1, ..., in this order."""
+    return list(index) == list(range(len(index)))
+
+
+def _plain(argument: str, values: Any, by_name: bool) -> Any:
+    """Return a pandas column as a mapping by its index, or as a vector where nothing is named."""
+    if not _is_table(values):
+        return values
+    if getattr(values, "ndim", 1) == 2:
+        if values.shape[1] != 1:
+            listed = ", ".join(map(repr, list(values.columns)[:6]))
+            raise ValueError(
+                f"{argument}: a table with {values.shape[1]} columns given ({listed}); choose one, "
+                f"as {argument}[{values.columns[0]!r}]"
+            )
+        values = values.iloc[:, 0]
+    if not by_name or _counts(values.index):
+        return values.to_numpy()
+    names = list(values.index)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"{argument}: model {twice!r} occurs twice in its index")
+    return dict(zip(names, values.tolist(), strict=True))
 
 
 def _vector(argument: str, values: Any) -> NDArray[np.float64]:

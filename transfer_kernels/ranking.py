@@ -21,6 +21,7 @@ import numpy as np
 from .arrays import device_kind
 from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
+from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
 from .score_files import (
     Journal,
@@ -314,6 +315,7 @@ def rank(
     n_jobs: int = 1,
     progress: bool | None = None,
     journal: str | Path | Journal | None = None,
+    ignore_label: Any = None,
 ) -> Ranking:
     """Score every model of a zoo on one target and rank them.
 
@@ -342,6 +344,7 @@ def rank(
         Copy every model's features to this device, such as ``"cuda"``, and score them there; by
         default they are scored where they are.
     n_jobs : int, default 1
+        -1 stands for as many as there are processors.
         Worker processes that share the processor's threads among them. They are started anew
         (spawn), so a script needs its ``if __name__ == "__main__":``. Give paths rather than
         arrays then, since arrays are copied to the workers. A score may differ in its last bits
@@ -353,6 +356,9 @@ def rank(
         takes from it every score whose features, labels, metric, backend and version of the
         package are unchanged. Files count as unchanged when size and time of modification are;
         arrays are compared by a digest.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label.
 
     Returns
     -------
@@ -373,11 +379,12 @@ def rank(
         When interrupted; what was finished is in the journal if there is one.
     """
     specs = _checked_metrics(metrics)
-    _check_zoo(zoo, layers, n_jobs)
+    _check_zoo(zoo, layers)
+    n_jobs = _checked_jobs(n_jobs)
     order = _checked_order(order_by, specs, layers)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
-    keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by)
+    keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by, ignore_label)
 
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
@@ -391,7 +398,7 @@ def rank(
     n_scores = len(zoo) * len(specs)
     with (
         _progress_bar(n_scores, len(outcomes), progress) as bar,
-        closing(score_all(tasks, Target(labels, backend, device), n_jobs)) as fresh,
+        closing(score_all(tasks, Target(labels, backend, device, ignore_label), n_jobs)) as fresh,
     ):
         for outcome in fresh:
             pair = (outcome.model, outcome.metric)
@@ -456,7 +463,7 @@ def _checked_order(
     return order_by
 
 
-def _check_zoo(zoo: Any, layers: Mapping[str, float] | None, n_jobs: int) -> None:
+def _check_zoo(zoo: Any, layers: Mapping[str, float] | None) -> None:
     if not isinstance(zoo, Mapping):
         raise TypeError(
             f"zoo: a mapping from model name to features is needed, not {type(zoo).__name__}"
@@ -468,10 +475,16 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None, n_jobs: int) -> Non
         raise TypeError(f"zoo: model names are texts; {unnamed[0]!r} is not")
     if layers is not None and (missing := [name for name in zoo if name not in layers]):
         raise ValueError(f"layers: no number for {', '.join(map(repr, missing))}")
-    if not isinstance(n_jobs, int):
+
+
+def _checked_jobs(n_jobs: Any) -> int:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
         raise TypeError(f"n_jobs: a number of processes is needed, not {n_jobs!r}")
+    if n_jobs == -1:
+        return thread_count()
     if n_jobs < 1:
-        raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1")
+        raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1, or -1 for all processors")
+    return int(n_jobs)
 
 
 def _backends_by_model(
@@ -493,6 +506,7 @@ def _journal_keys(
     specs: Sequence[str],
     labels: Any,
     served_by: Mapping[str, str],
+    ignore_label: Any = None,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what each score depends on, for all sources that can be told apart.
 
@@ -503,6 +517,7 @@ def _journal_keys(
     shared = {
         "labels": None if labels is None else array_digest(labels),
         "version": __version__,
+        **({} if ignore_label is None else {"ignore_label": repr(ignore_label)}),
     }
     keys = {}
     for model, source in zoo.items():

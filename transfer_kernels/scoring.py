@@ -10,7 +10,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from .arrays import moved_to
+import numpy as np
+
+from .arrays import as_array, as_labels, moved_to
 from .feature_files import FeatureFile, read_features
 from .metrics import Problem, UninformativeScoreWarning, compute
 
@@ -33,12 +35,14 @@ class Task:
 class Target:
     """What all models of a zoo share: the labels (None: each file has its own), the backend.
 
-    And the device to which the features are copied, None to score them where they are.
+    And the device to which the features are copied, None to score them where they are; and the
+    label whose samples are left out.
     """
 
     labels: Any
     backend: str | None
     device: str | None = None
+    ignore_label: Any = None
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,50 @@ def _load(source: Source, target: Target) -> Problem:
         held = read_features(os.fspath(source))
     else:
         held = FeatureFile(source() if callable(source) else source)
-    labels = held.labels if target.labels is None else target.labels
+    labels = target.labels if held.labels is None else held.labels
     if labels is None:
         raise ValueError("labels: none were given, and none are stored beside the features")
+    if held.labels is not None and target.labels is not None:
+        _refuse_contradiction(source, held.labels, target.labels)
     features = held.features
     if target.device is not None:
         features = moved_to(target.device, features)
-    return Problem(features, labels, backend=target.backend)
+    return Problem(features, labels, target.backend, target.ignore_label)
+
+
+def _refuse_contradiction(source: Source, own: Any, given: Any) -> None:
+    """Raise unless the file's labels and those given part the samples into the same classes."""
+    remedy = "keep those that are right and remove the others"
+    own = as_array(own, "labels")
+    own = as_labels(own, len(own))
+    given = as_array(given, "labels") if not isinstance(given, (list, tuple)) else given
+    given = as_labels(given, len(given))
+    if own.shape != given.shape:
+        raise ValueError(
+            f"labels: those stored in {source} have shape {own.shape}, but those given for all "
+            f"models (a labels file, or labels=) have shape {given.shape}; {remedy}"
+        )
+    if own.ndim == 2:
+        same = np.asarray(own == given).all(axis=1)
+        differ = None if same.all() else int(np.argmin(same))
+    else:
+        # Classes may be named otherwise, as "cat" and 0; then each name has one counterpart.
+        there: dict[Any, Any] = {}
+        back: dict[Any, Any] = {}
+        differ = next(
+            (
+                i
+                for i, (a, b) in enumerate(zip(own.tolist(), given.tolist(), strict=True))
+                if there.setdefault(a, b) != b or back.setdefault(b, a) != a
+            ),
+            None,
+        )
+    if differ is not None:
+        raise ValueError(
+            f"labels: those stored in {source} contradict those given for all models (a labels "
+            f"file, or labels=) first at sample {differ}: {own[differ]!r} against "
+            f"{given[differ]!r}; {remedy}"
+        )
 
 
 def failure(model: str, metric: str, error: BaseException) -> Outcome:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .feature_files import Pathlike, existing_file, listed, map_npy, npz_member, open_npz
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def read_labels(path: Pathlike) -> Any:
     Raises
     ------
     ValueError
-        If the suffix is unknown, the file is damaged or it holds no labels.
+        If the suffix is unknown, the file is damaged, it holds no labels, a label is missing, or
+        lines hold more columns than the label.
     FileNotFoundError
         If there is no such file.
     """
@@ -129,28 +133,69 @@ def _labels_npz(path: Path) -> NDArray[Any]:
 
 
 def _labels_txt(path: Path) -> NDArray[Any]:
-    return _numbers_if_all(line for line in _text(path).splitlines() if line.strip())
+    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    _refuse_columns(path, lines)
+    return _numbers_if_all(path, lines)
 
 
 def _labels_csv(path: Path) -> NDArray[Any]:
     rows = [row for row in csv.reader(_text(path).splitlines()) if row]
+    rows = _split_otherwise(rows)
     titles = [cell.strip().lower() for cell in rows[0]] if rows else []
     named = [i for i, title in enumerate(titles) if title in ("label", "labels")]
     if named:
         column, rows = named[0], rows[1:]
     elif len(titles) > 1:
-        raise ValueError(f"{path}: has {len(titles)} columns and none is named 'label'")
+        raise ValueError(
+            f"{path}: has {len(titles)} columns and none is named 'label': the first "
+            f"line reads {_quoted(rows[0])}"
+        )
     else:
         column = 0
     if any(len(row) <= column for row in rows):
         raise ValueError(f"{path}: some lines have no label")
-    return _numbers_if_all(row[column] for row in rows)
+    cells = [row[column].strip() for row in rows]
+    if not named:
+        _refuse_columns(path, cells)
+    return _numbers_if_all(path, cells)
+
+
+def _split_otherwise(rows: list[list[str]]) -> list[list[str]]:
+    """Split lines at semicolons or tabs, where the titles show that these part the columns."""
+    if not rows or len(rows[0]) != 1:
+        return rows
+    for delimiter in ";\t":
+        titles = [title.strip().lower() for title in rows[0][0].split(delimiter)]
+        if len(titles) > 1 and {"label", "labels"} & set(titles):
+            return list(csv.reader([",".join(row) for row in rows], delimiter=delimiter))
+    return rows
+
+
+def _refuse_columns(path: Path, lines: list[str]) -> None:
+    """Raise where lines hold more than the label: they hardly repeat, and all have columns."""
+    if 2 * len(set(lines)) <= len(lines):
+        return
+    for delimiter in ("\t", ";", ",", None):
+        columns = [line.split(delimiter) for line in lines]
+        n_columns = len(columns[0])
+        if n_columns > 1 and all(len(cells) == n_columns for cells in columns):
+            raise ValueError(
+                f"{path}: each line holds {n_columns} columns, the first {_quoted(columns[0])}; "
+                "one label a line is needed, or a .csv file with a column named 'label'"
+            )
+
+
+def _quoted(cells: list[str], longest: int = 40) -> str:
+    """Quote the first cells, cut where they are long."""
+    shown = [repr(c.strip() if len(c) <= longest else c[:longest] + "...") for c in cells[:6]]
+    return ", ".join(shown) + (", ..." if len(cells) > 6 else "")
 
 
 def _labels_json(path: Path) -> Any:
     labels = _json(path)
     if not isinstance(labels, list):
         raise ValueError(f"{path}: a JSON list with one label per sample is needed")
+    _refuse_missing(path, [i for i, x in enumerate(labels) if x is None or x != x], labels)
     kinds = {type(label) for label in labels}
     if kinds == {list}:
         try:
@@ -159,16 +204,36 @@ def _labels_json(path: Path) -> Any:
             raise ValueError(f"{path}: label vectors need equally many numbers each") from None
     if kinds & {list, dict}:
         raise ValueError(f"{path}: labels are numbers or texts, or lists of numbers throughout")
-    if len(kinds) == 1 or kinds == {int, float}:
+    exact = all(abs(label) <= 2**53 for label in labels if type(label) is int)
+    if len(kinds) == 1 or (kinds == {int, float} and exact):
         return np.asarray(labels)
     mixed = np.empty(len(labels), dtype=object)  # or NumPy would turn 1 into the text "1"
     mixed[:] = labels
     return mixed
 
 
-def _numbers_if_all(cells: Iterable[str]) -> NDArray[Any]:
+#: Cells that stand for no label, in lower case; "NA" and "None" may be classes.
+_NO_LABEL = ("", "nan", "nat", "<na>", "n/a", "null")
+
+
+def _refuse_missing(path: Path, rows: list[int], labels: Sequence[Any]) -> None:
+    if rows:
+        what = repr(labels[rows[0]]) if labels[rows[0]] != "" else "an empty cell"
+        raise ValueError(
+            f"{path}: label {rows[0]} (counted from 0) is {what}, and {len(rows)} of {len(labels)} "
+            "are missing; drop these samples, or mark them with a number such as -1 and pass it "
+            "as ignore_label"
+        )
+
+
+def _numbers_if_all(path: Path, texts: Sequence[str]) -> NDArray[Any]:
     """Turn texts into integers if all are, else into finite floats if all are; "007" is a text."""
-    texts = [cell.strip() for cell in cells]
+    _refuse_missing(path, [i for i, t in enumerate(texts) if t.lower() in _NO_LABEL], texts)
+    if any("_" in text for text in texts):  # Python reads 1_0 as 10
+        return np.asarray(texts)
+    large = [text for text in texts if _INTEGER.fullmatch(text) and abs(int(text)) > 2**53]
+    if large and not all(_fits_int64(text) for text in texts):
+        return np.asarray(texts)  # floats would merge them
     if any(text[:1] == "0" and text[1:2].isdigit() for text in texts):
         return np.asarray(texts)
     for kind in (np.int64, np.float64):
@@ -179,6 +244,10 @@ def _numbers_if_all(cells: Iterable[str]) -> NDArray[Any]:
         if np.isfinite(numbers).all():
             return numbers
     return np.asarray(texts)
+
+
+def _fits_int64(text: str) -> bool:
+    return bool(_INTEGER.fullmatch(text)) and -(2**63) <= int(text) < 2**63
 
 
 # ---------------------------------------------------------------------------- tables of models

@@ -82,6 +82,7 @@ def score(
     labels: Any,
     metrics: str | Iterable[str] = DEFAULT_METRICS,
     *,
+    ignore_label: Any = None,
     backend: str | None = None,
 ) -> dict[str, float]:
     """Several metrics of one model, their common work done once.
@@ -94,6 +95,9 @@ def score(
         Class labels of any hashable kind.
     metrics : str or iterable of str
         Specs: a name, or a name with options as in ``"parc(n_components=32)"``.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label. By default none is, and a missing label is an error.
     backend : str, optional
         Force a backend.
 
@@ -109,5 +113,5 @@ def score(
     """
     specs = [metrics] if isinstance(metrics, str) else list(metrics)
     specs = [canonical_spec(spec) for spec in specs]
-    problem = Problem(features, labels, backend)
+    problem = Problem(features, labels, backend, ignore_label)
     return {spec: compute(problem, spec) for spec in specs}

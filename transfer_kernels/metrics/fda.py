@@ -16,7 +16,6 @@ the discriminants by a generalised eigenproblem and fails where Sw is singular; 
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from ..kernels.array_namespace import on_host
 from .discriminant import shrunk_discriminant
 from .problem import Problem
 from .registry import Metric
-from .uninformative import UninformativeScoreWarning
+from .uninformative import warn_uninformative
 
 N_COMPONENTS = 32
 RIDGE = 1e-6
@@ -40,6 +39,7 @@ def fda_score(
     labels: Any,
     n_components: int = N_COMPONENTS,
     *,
+    ignore_label: Any = None,
     backend: str | None = None,
 ) -> float:
     """Transferability by plain Fisher discriminant analysis: higher is better.
@@ -53,6 +53,9 @@ def fda_score(
     n_components : int, default 32
         Principal components to project on first; all are kept where there are no more. The
         projection is the randomised one of `transfer_kernels.parc`.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label. By default none is, and a missing label is an error.
     backend : str, optional
         Force a backend; `transfer_kernels.show_backends` lists them.
 
@@ -78,12 +81,14 @@ def fda_score(
     Bai et al., "Pre-Trained Model Recommendation for Downstream Fine-tuning", arXiv:2403.06382,
     2024.
     """
-    return compute(Problem(features, labels, backend), n_components)
+    return compute(Problem(features, labels, backend, ignore_label), n_components)
 
 
+@np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
 def compute(problem: Problem, n_components: int = N_COMPONENTS) -> float:
     """The score of a problem; see `fda_score`."""
     arrays.require_positive_integer(n_components, "n_components")
+    problem, _ = problem.rescaled  # the score does not depend on the scale
     backend, codes = problem.backend, problem.codes
     n, n_classes = problem.n_samples, len(problem.classes)
     d = min(n_components, n, problem.n_features)
@@ -103,12 +108,10 @@ def compute(problem: Problem, n_components: int = N_COMPONENTS) -> float:
     )
     posterior, _ = ops.self_challenging(X, codes, found.coef, found.intercept, backend=backend)
     if n - n_classes < d:
-        warnings.warn(
+        warn_uninformative(
             f"the FDA score cannot discriminate well here: {n} samples of {n_classes} classes give "
             f"the within-class scatter of {d} components no full rank, so that scores saturate "
-            "near 1; use more samples or fewer components",
-            UninformativeScoreWarning,
-            stacklevel=3,
+            "near 1; use more samples or fewer components"
         )
     return float(posterior.mean())
 

@@ -74,6 +74,7 @@ def logme(
     regression: bool = False,
     variant: str = "evidence",
     *,
+    ignore_label: Any = None,
     backend: str | None = None,
 ) -> float:
     """Transferability by LogME: higher is better.
@@ -100,6 +101,9 @@ def logme(
         - "tllib": Transfer-Learning-Library, tolerance 1e-2, no guard against division by zero.
         - "transformer-ranker": like "thuml", but each class starts from its predecessor's alpha and
           beta, so that the score depends slightly on the numbering of the classes.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label. By default none is, and a missing label is an error.
     backend : str, optional
         Force a backend; `transfer_kernels.show_backends` lists them.
 
@@ -120,7 +124,7 @@ def logme(
     You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML
     2021.
     """
-    return compute(Problem(features, labels, backend), regression, variant)
+    return compute(Problem(features, labels, backend, ignore_label), regression, variant)
 
 
 def compute(problem: Problem, regression: bool = False, variant: str = "evidence") -> float:

@@ -16,13 +16,19 @@ and its values differ from the tied ones, by tenths of a point and more.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
+import numpy as np
+
 from .. import arrays, ops
+from ..kernels.array_namespace import array_namespace, as_float64, beside, on_host
 from .problem import Problem
 from .registry import Metric
-from .uninformative import UninformativeScoreWarning
+from .uninformative import warn_uninformative
+
+#: Relative rounding of features stored in float32. The coarser float16 is left in: what its
+#: rounding makes of the features is the same on every backend.
+FLOAT32_EPS = 2.0**-23
 
 
 def parc(
@@ -30,6 +36,7 @@ def parc(
     labels: Any,
     n_components: int | None = None,
     *,
+    ignore_label: Any = None,
     backend: str | None = None,
 ) -> float:
     """Transferability by PARC: higher is better.
@@ -44,7 +51,11 @@ def parc(
     n_components : int, optional
         Project on so many principal components first, by the randomised method of the published
         code with its fixed seed. The paper uses 32, which also makes many samples affordable:
-        without a projection the work is n^2 d flops.
+        without a projection the work is n^2 d flops. Components at the level of rounding noise,
+        relative to the largest, are left out with a warning.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label. By default none is, and a missing label is an error.
     backend : str, optional
         Force a backend; `transfer_kernels.show_backends` lists them.
 
@@ -63,33 +74,69 @@ def parc(
     Warns
     -----
     UninformativeScoreWarning
-        If all feature distances or all label distances are equal.
+        If all feature distances or all label distances are equal; or if components were left out,
+        since the features vary in fewer directions than n_components.
 
     References
     ----------
     Bolya et al., "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021.
     """
-    return compute(Problem(features, labels, backend), n_components)
+    return compute(Problem(features, labels, backend, ignore_label), n_components)
 
 
+@np.errstate(all="ignore")  # what underflows should, whatever the caller traps
 def compute(problem: Problem, n_components: int | None = None) -> float:
     """The score of a problem; see `parc`."""
+    problem, _ = problem.rescaled  # the score does not depend on the scale
     X = problem.features
+    targets = problem.targets if problem.labels.ndim == 2 else None
+    codes = problem.codes if targets is None else None
     if n_components is not None:
         arrays.require_components(n_components, X.shape)
-        X = ops.randomized_pca(X, n_components, backend=problem.backend)
-    if problem.labels.ndim == 2:
-        value = ops.parc_correlation_vectors(X, problem.targets, backend=problem.backend)
+        X = _above_rounding(X, ops.randomized_pca(X, n_components, backend=problem.backend))
+        if X is None:
+            warn_uninformative(
+                "PARC is undefined here: the features are constant, but for rounding noise; use "
+                "features that vary"
+            )
+            return math.nan
+    if targets is not None:
+        value = ops.parc_correlation_vectors(X, targets, backend=problem.backend)
     else:
-        value = ops.parc_correlation(X, problem.codes, backend=problem.backend)
+        value = ops.parc_correlation(X, codes, backend=problem.backend)
+    value = float(value)
     if math.isnan(value):
-        warnings.warn(
+        warn_uninformative(
             "PARC is undefined here: all pairs of samples have the same feature distance or the "
-            "same label distance; use more samples of each class, or features that vary",
-            UninformativeScoreWarning,
-            stacklevel=3,
+            "same label distance; use more samples of each class, or features that vary"
         )
     return 100.0 * value
+
+
+def _above_rounding(features: Any, scores: Any) -> Any:
+    """Principal scores without the components that are rounding noise; None if all are.
+
+    PARC standardises its columns, which would blow noise up to the size of the leading component.
+    """
+    n, d = features.shape
+    xp = array_namespace(scores)
+    sizes = on_host((scores * scores).sum(axis=0) ** 0.5)
+    origin = on_host(as_float64(features.mean(axis=0, dtype=xp.float64)))
+    eps = float(np.finfo(np.float64).eps)
+    stored = FLOAT32_EPS if features.dtype.itemsize <= 4 else 0.0
+    relative = max(stored, max(n, d) * eps) * sizes.max()
+    # The mean is rounded by up to n eps / 2, some sqrt(n) eps as a rule, in each of n rows.
+    centring = 4.0 * eps * n * float(np.linalg.norm(origin))
+    kept = np.flatnonzero(sizes > max(relative, centring))
+    if len(kept) == 0:
+        return None
+    if len(kept) < len(sizes):
+        warn_uninformative(
+            f"PARC: {len(sizes)} components were asked for, but the features vary in {len(kept)} "
+            "only; the others are rounding noise and were left out"
+        )
+        return scores[:, beside(scores, kept)]
+    return scores
 
 
 METRIC = Metric("parc", compute)

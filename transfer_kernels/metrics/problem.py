@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .. import arrays, ops
-from ..kernels.array_namespace import beside
+from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
+
+#: Features whose largest is within 2^-64 and 2^64 are taken as they are.
+ORDINARY_EXPONENT = 64
 
 
 class Problem:
@@ -26,6 +30,9 @@ class Problem:
         Class labels of any hashable kind, regression targets or label vectors.
     backend : str, optional
         Force a backend for every op.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label. By default none is, and a missing label is an error.
 
     Raises
     ------
@@ -33,15 +40,50 @@ class Problem:
         If the features are no real numbers, or a tensor is on a device without a backend.
     ValueError
         If the features are not two-dimensional, are empty or contain NaN or infinity, if the
-        lengths differ, or if the backend is not available.
+        lengths differ, a label is missing, or if the backend is not available.
     """
 
-    def __init__(self, features: Any, labels: Any, backend: str | None = None):
+    def __init__(
+        self,
+        features: Any,
+        labels: Any,
+        backend: str | None = None,
+        ignore_label: Any = None,
+    ):
         self.backend = backend
         self.features = arrays.as_features(features)
         self.labels = arrays.as_labels(labels, len(self.features))
+        if ignore_label is not None:
+            self._drop(arrays.labelled_as(self.labels, ignore_label), ignore_label)
+        arrays.refuse_missing(self.labels)
         bad = ops.first_nonfinite(self.features, backend=backend)
         arrays.refuse_nonfinite(bad, self.features, "features")
+
+    def _drop(self, ignored: np.ndarray, ignore_label: Any) -> None:
+        if ignored.all():
+            raise ValueError(f"labels: all {len(ignored)} are the ignore_label {ignore_label!r}")
+        if ignored.any():
+            kept = np.flatnonzero(~ignored)
+            self.labels = self.labels[kept]
+            self.features = self.features[beside(self.features, kept)]
+
+    @cached_property
+    def rescaled(self) -> tuple[Problem, int]:
+        """A problem whose squares neither overflow nor vanish, and e: its features times 2^e.
+
+        Itself and 0 for features of ordinary size; a power of two rounds nothing.
+        """
+        if self.features.dtype.itemsize == 2 and array_namespace(self.features) is np:
+            return self, 0  # float16 cannot be out of range
+        peak = max(float(self.features.max()), -float(self.features.min()))
+        exponent = math.frexp(peak)[1]
+        if peak == 0.0 or abs(exponent) <= ORDINARY_EXPONENT:
+            return self, 0
+        X = as_float64(self.features)
+        # In two steps: 2^-e alone overflows for the smallest numbers.
+        half = -exponent // 2
+        scaled = (X * 2.0**half) * 2.0 ** (-exponent - half)
+        return Problem(scaled, self.labels, self.backend), exponent
 
     @property
     def n_samples(self) -> int:

@@ -18,7 +18,6 @@ from sums of x weighted by q and q^2, their discriminants from those of x.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,7 @@ from ..kernels.array_namespace import array_namespace
 from .discriminant import Discriminant, shrunk_discriminant
 from .problem import Problem
 from .registry import Metric
-from .uninformative import UninformativeScoreWarning
+from .uninformative import warn_uninformative
 
 SHRINKAGE_FLOOR = 1e-10
 
@@ -43,7 +42,9 @@ class Fit:
     score: float
 
 
-def sfda(features: Any, labels: Any, *, backend: str | None = None) -> float:
+def sfda(
+    features: Any, labels: Any, *, ignore_label: Any = None, backend: str | None = None
+) -> float:
     """Transferability by SFDA: higher is better.
 
     Parameters
@@ -52,6 +53,9 @@ def sfda(features: Any, labels: Any, *, backend: str | None = None) -> float:
         Features of the target's samples, float16, bfloat16, float32, float64 or integers.
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
+    ignore_label : optional
+        Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
+        label. By default none is, and a missing label is an error.
     backend : str, optional
         Force a backend; `transfer_kernels.show_backends` lists them.
 
@@ -75,7 +79,7 @@ def sfda(features: Any, labels: Any, *, backend: str | None = None) -> float:
     Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging
     Fisher Space", ECCV 2022.
     """
-    return compute(Problem(features, labels, backend))
+    return compute(Problem(features, labels, backend, ignore_label))
 
 
 def compute(problem: Problem) -> float:
@@ -85,8 +89,10 @@ def compute(problem: Problem) -> float:
     return result.score
 
 
+@np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
 def fit(problem: Problem) -> Fit:
     """First discriminant, shrinkage and score of a problem."""
+    problem, exponent = problem.rescaled
     X, scatter, ones, rotation = _discriminant_space(problem)
     codes, backend = problem.codes, problem.backend
     n, d = problem.n_samples, problem.n_features
@@ -98,7 +104,8 @@ def fit(problem: Problem) -> Fit:
         scatter.shifted_gram, -scatter.shifted_sums, means, n, backend=backend
     )
     largest = ops.dominant_eigenvalue(within, ones, backend=backend)
-    shrinkage = max(float(np.exp(-5.0 * largest)), SHRINKAGE_FLOOR)
+    true_largest = np.ldexp(float(largest), 2 * exponent)  # the shrinkage depends on the scale
+    shrinkage = max(float(np.exp(-5.0 * true_largest)), SHRINKAGE_FLOOR)
 
     def discriminant(within, means, shift):
         return shrunk_discriminant(within, means, shift, counts, shrinkage, d, backend=backend)
@@ -136,6 +143,11 @@ def fit(problem: Problem) -> Fit:
             first.intercept - first.coef @ (basis @ origin),
             first.means @ basis,
             first.center @ basis + origin,
+        )
+    if exponent:
+        scale = float(np.ldexp(1.0, exponent))
+        first = Discriminant(
+            first.coef / scale, first.intercept, first.means * scale, first.center * scale
         )
     return Fit(first, shrinkage, float(posterior.mean()))
 
@@ -180,11 +192,9 @@ def warn_if_saturated(problem: Problem, result: Fit) -> None:
         reason = "the shrinkage is at its floor"
     else:
         return
-    warnings.warn(
+    warn_uninformative(
         f"SFDA cannot discriminate well here: {reason}, so that scores saturate near 1; use more "
-        "samples, or reduce the features, e.g. PCA to 32 components or a smaller scale",
-        UninformativeScoreWarning,
-        stacklevel=4,
+        "samples, or reduce the features, e.g. PCA to 32 components or a smaller scale"
     )
 
 
