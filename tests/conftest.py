@@ -10,7 +10,7 @@ import pytest
 
 from transfer_kernels.backends import BACKENDS
 
-GOLDENS = Path(__file__).resolve().parents[2] / "shared" / "goldens"
+GOLDENS = Path(__file__).parent / "goldens"
 
 ISA_VARIABLE = "TRANSFER_KERNELS_ISA"
 
@@ -33,13 +33,24 @@ def backend_variants():
 VARIANTS = backend_variants()
 
 
-@pytest.fixture(params=VARIANTS, ids=lambda v: v[0] if v[1] is None else f"{v[0]}-{v[1]}")
+def variant_id(variant):
+    return "-".join(filter(None, variant))
+
+
+@pytest.fixture(params=VARIANTS, ids=variant_id)
 def backend(request, monkeypatch):
     """Name of a backend; for the compiled one, once with each instruction set."""
     name, isa = request.param
     if isa is not None:
         monkeypatch.setenv(ISA_VARIABLE, isa)
     return name
+
+
+@pytest.fixture(params=[v for v in VARIANTS if v[0] == "native"], ids=variant_id)
+def native_isa(request, monkeypatch):
+    """An instruction set that the compiled backend is made to use."""
+    monkeypatch.setenv(ISA_VARIABLE, request.param[1])
+    return request.param[1]
 
 
 class PoisonedNumPy:
@@ -81,9 +92,7 @@ def no_forced_backend(monkeypatch):
 
 @pytest.fixture(scope="session")
 def goldens():
-    """Values of published implementations; tests that use them skip where they are missing."""
-    if not GOLDENS.is_dir():
-        pytest.skip("the goldens of published implementations are not beside this checkout")
+    """Values of published implementations; see goldens/README.md."""
     return {
         "scores": json.loads((GOLDENS / "scores.json").read_text()),
         "noise": json.loads((GOLDENS / "noise.json").read_text()),

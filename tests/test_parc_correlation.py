@@ -185,10 +185,9 @@ def test_concurrent_calls_agree(op):
 
 
 @pytest.fixture
-def native(backend):
-    if backend != "native":
-        pytest.skip("only the compiled version can be told to bin few pairs")
-    return implementation("parc_correlation", backend)
+def native(native_isa):
+    """The compiled version, which alone can be told to bin few pairs."""
+    return implementation("parc_correlation", "native")
 
 
 @pytest.mark.parametrize("name", ["quantised", "duplicated", "concentrated", "binary", "offset"])

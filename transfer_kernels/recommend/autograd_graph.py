@@ -216,6 +216,10 @@ def _traced_results(function: Callable, arguments: tuple) -> Iterable[Tensor]:
     return replay.results
 
 
+#: What a trace holds where a tensor was detached: PyTorch 2.14 writes an alias.
+_DETACHED = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
+
+
 class _Replay(Interpreter):
     """Runs a trace, collects its results, and lets nothing be detached."""
 
@@ -224,7 +228,7 @@ class _Replay(Interpreter):
         self.results: list[Tensor] = []
 
     def run_node(self, n: Node) -> Any:
-        if n.op == "call_function" and n.target == torch.ops.aten.detach.default:
+        if n.op == "call_function" and n.target in _DETACHED:
             return self.fetch_args_kwargs_from_env(n)[0][0]
         result = super().run_node(n)
         if n.op != "placeholder":
