@@ -5,39 +5,67 @@ instruction set and the choice is made at run time, so one build serves every pr
 architecture. Without a usable compiler the install goes on without the module (Numba serves) and
 says so.
 
-`transfer_kernels._cuda`: the CUDA kernels, csrc/*.cu, built where there is an nvcc. Links
-nothing but the static CUDA runtime: one build serves every PyTorch, and imports without a driver.
+`transfer_kernels._cuda`: the CUDA kernels, csrc/*.cu, for the GPUs that the machine has or that are
+asked for. Links nothing but the static CUDA runtime: one build serves every PyTorch, and imports
+without a driver.
 
-`transfer_kernels._cuda_on_host`: the same CUDA sources compiled for the CPU, for tests.
+`transfer_kernels._cuda_on_host`: the same CUDA sources compiled for the CPU, for tests. Built for
+development only (in place, or an editable install), as are the kernels that only tests call.
+
+Why a module was left out is kept in transfer_kernels/_build_info.json, for `transfer-kernels info`.
+Objects are kept in build/objects: a build compiles what changed since the last one, however it is
+started. In development compile_commands.json is written, for clangd.
 
 Environment:
+    CXX, CXXFLAGS                    the C++ compiler, GCC or Clang, and more flags for it
+    CUDA_HOME, CUDA_PATH             the CUDA toolkit; else the nvcc on PATH
     TRANSFER_KERNELS_NO_NATIVE=1     skip `_native` and `_cuda_on_host`
     TRANSFER_KERNELS_REQUIRE_NATIVE=1  fail where they cannot be built
     TRANSFER_KERNELS_NO_CUDA=1       skip `_cuda`
-    TRANSFER_KERNELS_REQUIRE_CUDA=1  fail where it cannot be built
-    TRANSFER_KERNELS_CUDA_ARCHS="80;90;100"
-                                     compute capabilities; else TORCH_CUDA_ARCH_LIST, else these
+    TRANSFER_KERNELS_REQUIRE_CUDA=1  fail where it cannot be built; without a GPU it is built for
+                                     80;90;100
+    TRANSFER_KERNELS_CUDA_ARCHS="80;90"
+                                     compute capabilities to build `_cuda` for; else
+                                     TORCH_CUDA_ARCH_LIST, else those of the machine's GPUs
     TRANSFER_KERNELS_ONLY=_cuda      build this one of the three modules and leave the others be
-    CUDA_HOME, CUDA_PATH             the CUDA toolkit; else the nvcc on PATH
+    TRANSFER_KERNELS_DEV=1           build what only tests need in any case; 0: in no case
+    TRANSFER_KERNELS_BUILD=debug     -Og, symbols, poisoned scratch memory; or =sanitize, which is
+                                     TRANSFER_KERNELS_SANITIZE=address,undefined
     TRANSFER_KERNELS_SANITIZE=address,undefined
                                      test build: sanitizers, poisoned scratch memory, and the
                                      eight-lane kernels lowered to AVX2 so that they run anywhere
+    TRANSFER_KERNELS_WERROR=1        warnings are errors, nvcc's too
 """
 
-import hashlib
-import itertools
+import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import LinkError
+
+sys.path.insert(0, str(Path(__file__).parent))  # an isolated build does not look here by itself
+
+from build_support.cuda import (  # noqa: E402
+    Skipped,
+    architecture_flags,
+    find_nvcc,
+    wanted_architectures,
+)
+from build_support.objects import (  # noqa: E402
+    Compilation,
+    lasting_headers,
+    run_tool,
+    write_compile_commands,
+)
 
 OPS = [
     "first_nonfinite",
@@ -51,21 +79,30 @@ KERNEL_SOURCES = [f"csrc/{op}.cpp" for op in OPS]
 COMMON_SOURCES = [f"csrc/bind_{op}.cpp" for op in OPS]
 COMMON_SOURCES += [f"csrc/{name}.cpp" for name in ("bindings", "buffer", "isa", "parallel")]
 
-CUDA_BINDINGS = sorted(str(path) for path in Path("csrc").glob("bind_*_cuda.cpp"))
-CUDA_OPS = [re.fullmatch(r"csrc.bind_(.*)_cuda\.cpp", path)[1] for path in CUDA_BINDINGS]
-CUDA_SOURCES = sorted(str(path) for path in Path("csrc").glob("*.cu"))
-CUDA_BINDINGS += ["csrc/bindings_cuda.cpp"]
-HOST_DEVICE_SOURCES = sorted(str(path) for path in Path("csrc/host_device").glob("*.cpp"))
-DEFAULT_CUDA_ARCHS = "80;90;100"
-NVCC_FLAGS = ["-std=c++17", "-O3", "-Werror", "all-warnings", "-Icsrc"]
-NVCC_FLAGS += ["-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wextra"]
-
-HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
-
 IS_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
 AVX512_FLAGS = AVX2_FLAGS + ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
+
+BUILD = os.environ.get("TRANSFER_KERNELS_BUILD") or "release"
+if BUILD not in {"release", "debug", "sanitize"}:
+    raise ValueError(f"TRANSFER_KERNELS_BUILD={BUILD!r}: it is release, debug or sanitize")
 SANITIZE = os.environ.get("TRANSFER_KERNELS_SANITIZE", "")
+if BUILD == "sanitize" or SANITIZE:
+    BUILD, SANITIZE = "sanitize", SANITIZE or "address,undefined"
+WARNINGS = ["-Wall", "-Wextra"]
+if os.environ.get("TRANSFER_KERNELS_WERROR") == "1":
+    WARNINGS += ["-Werror"]
+
+
+def optimisation(level):
+    """Flags of the preset; the level is the release's."""
+    if SANITIZE:
+        return [level, "-g", *sanitizer_flags(), "-fno-omit-frame-pointer"]
+    return ["-Og", "-g"] if BUILD == "debug" else [level, "-g0"]
+
+
+def sanitizer_flags():
+    return [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
 
 
 def instruction_sets():
@@ -76,211 +113,230 @@ def instruction_sets():
         yield "avx512", 8, AVX2_FLAGS if SANITIZE else [*AVX512_FLAGS, "-mprefer-vector-width=512"]
 
 
-def find_nvcc():
-    """Path of nvcc, or None."""
-    for variable in ("CUDA_HOME", "CUDA_PATH"):
-        if os.environ.get(variable):
-            return shutil.which("nvcc", path=str(Path(os.environ[variable], "bin")))
-    return shutil.which("nvcc")
+def python_headers():
+    """Flags by which bindings find the headers of Python and pybind11."""
+    import pybind11
+
+    kept = lasting_headers("pybind11", pybind11.__version__, pybind11.get_include())
+    return [f"-I{kept}", f"-I{sysconfig.get_path('include')}"]
 
 
-def cuda_architectures():
-    """nvcc's flags: machine code for the compute capabilities, and the last one's PTX."""
-    listed = os.environ.get("TRANSFER_KERNELS_CUDA_ARCHS")
-    listed = listed or os.environ.get("TORCH_CUDA_ARCH_LIST") or DEFAULT_CUDA_ARCHS
-    archs = [arch.replace(".", "").removesuffix("+PTX") for arch in re.split(r"[;,\s]+", listed)]
-    archs = [arch for arch in archs if arch]
-    for arch in archs:
-        if not re.fullmatch(r"\d{2,3}[af]?", arch):
-            raise ValueError(f"{arch!r} is no compute capability; say for example 80;90")
-        yield f"-gencode=arch=compute_{arch},code=sm_{arch}"
-    yield f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}"
+class Module(Extension):
+    """A compiled module: its compilations, and how its objects are linked."""
+
+    development_only = False
+
+    def __init__(self, name, switch, without_it):
+        super().__init__(f"transfer_kernels.{name}", sources=[], language="c++", optional=False)
+        self.short_name = name
+        self.switch = switch  # as in TRANSFER_KERNELS_NO_<switch>
+        self.without_it = without_it
+
+    def label(self, variant=""):
+        return "-".join(filter(None, [BUILD, self.short_name, variant]))
+
+    def link(self, build, objects, target):
+        """Link with the C++ compiler."""
+        flags = ["-pthread", *sanitizer_flags()]
+        build.compiler.link_shared_object(objects, target, extra_postargs=flags, target_lang="c++")
+
+
+class NativeModule(Module):
+    """`_native`: the kernel files per instruction set, and the common files."""
+
+    def __init__(self):
+        super().__init__("_native", "NATIVE", "the Numba backend serves instead")
+
+    def compilations(self, build):
+        flags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-pthread"]
+        flags += ["-fno-math-errno", "-fno-trapping-math", *WARNINGS, "-Wno-psabi", "-Icsrc"]
+        if BUILD != "release":
+            flags += ["-DTK_POISON=1"]
+        if SANITIZE:
+            flags += ["-DTK_EMULATE_AVX512=1"]
+        kernels = [*build.compiler.compiler_so_cxx, *flags, *optimisation("-O3")]
+        for name, lanes, isa_flags in instruction_sets():
+            command = (*kernels, f"-DTK_ISA={name}", f"-DTK_LANES={lanes}", *isa_flags)
+            for source in KERNEL_SOURCES:
+                yield Compilation(source, command, self.label(name))
+        common = [*build.compiler.compiler_so_cxx, *flags, *optimisation("-O2")]
+        for source in COMMON_SOURCES:
+            yield Compilation(source, (*common, *python_headers()), self.label())
+
+
+class AnyCudaModule(Module):
+    """What both builds of the CUDA sources share: their sources, and flags of their bindings."""
+
+    def cuda_sources(self, build):
+        """The bindings, bind_<op>_cuda.cpp, and the CUDA sources; those for tests if they are."""
+        names = {path.name for path in Path("csrc").iterdir()}
+        if not build.development:
+            names -= {"device_check.cu", "bind_device_check_cuda.cpp"}
+        bindings = sorted(name for name in names if re.fullmatch(r"bind_\w+_cuda\.cpp", name))
+        self.ops = [name.removeprefix("bind_").removesuffix("_cuda.cpp") for name in bindings]
+        device = sorted(name for name in names if name.endswith(".cu"))
+        bindings += ["bindings_cuda.cpp"]
+        return [f"csrc/{name}" for name in bindings], [f"csrc/{name}" for name in device]
+
+    def host_command(self, build):
+        ops = " ".join(f"X({op})" for op in self.ops)
+        flags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", *WARNINGS, *optimisation("-O2")]
+        flags += ["-Icsrc", *python_headers()]
+        flags += [f"-DTK_MODULE={self.short_name}", f"-DTK_CUDA_OPS(X)={ops}"]
+        return (*build.compiler.compiler_so_cxx, *flags)
+
+
+class CudaModule(AnyCudaModule):
+    """`_cuda`: the CUDA sources by nvcc, and their bindings."""
+
+    def __init__(self):
+        super().__init__("_cuda", "CUDA", "there is no CUDA backend")
+
+    def compilations(self, build):
+        archs = wanted_architectures()
+        self.nvcc, remark = find_nvcc()
+        if remark:
+            say(remark)
+        if self.nvcc is None:
+            raise Skipped("nvcc is neither in CUDA_HOME or CUDA_PATH nor on PATH")
+        bindings, device = self.cuda_sources(build)
+        flags = ["-std=c++17", "-O3", "-Icsrc"]
+        flags += ["-Xcompiler", ",".join(["-fPIC", "-fvisibility=hidden", *WARNINGS])]
+        if "-Werror" in WARNINGS:
+            flags += ["-Werror", "all-warnings"]
+        if BUILD == "debug":
+            flags += ["-g", "-lineinfo"]
+        command = (self.nvcc, *flags, *architecture_flags(archs))
+        for source in device:
+            yield Compilation(source, command, self.label())
+        host = self.host_command(build)
+        for source in bindings:
+            yield Compilation(source, host, self.label("bindings"))
+
+    def link(self, build, objects, target):
+        # The runtime's symbols stay inside: the process may hold another version of it.
+        hidden = ["-Xlinker", "--exclude-libs,ALL"]
+        command = [self.nvcc, "-shared", "-cudart=static", *hidden, *objects, "-o", target]
+        run_tool([*command, *(["-Xcompiler", *sanitizer_flags()[:1]] if SANITIZE else [])], target)
+
+
+class CudaOnHostModule(AnyCudaModule):
+    """`_cuda_on_host`: the CUDA sources as C++, and the layer that runs them on the host."""
+
+    development_only = True
+
+    def __init__(self):
+        super().__init__("_cuda_on_host", "NATIVE", "the CUDA kernels cannot be tested on the CPU")
+
+    def compilations(self, build):
+        bindings, device = self.cuda_sources(build)
+        layer = sorted(str(path) for path in Path("csrc/host_device").glob("*.cpp"))
+        command = (*self.host_command(build), "-Wno-unknown-pragmas", "-DTK_ON_HOST=1", "-x", "c++")
+        for source in [*device, *bindings, *layer]:
+            yield Compilation(source, command, self.label())
+
+
+class NotWanted(Skipped):
+    """The module was not asked for."""
+
+
+#: What may keep a module from being built; anything else is a mistake here and ends the build.
+OBSTACLES = (Skipped, RuntimeError, OSError, ImportError, ValueError, LinkError)
 
 
 class BuildKernels(build_ext):
-    """Builds each module in its own way; one that cannot be built is left out, unless required."""
+    """Builds the modules; one that cannot be built is left out, unless it is required."""
+
+    def run(self):
+        # Asked here, since setuptools builds in place by building elsewhere and copying.
+        default = "1" if self.inplace else "0"
+        self.development = os.environ.get("TRANSFER_KERNELS_DEV", default) == "1"
+        root = Path() if self.inplace else Path(self.build_lib)
+        self.reasons = root / "transfer_kernels" / "_build_info.json"
+        super().run()
 
     def build_extensions(self):
-        self.check_extensions_list(self.extensions)
-        built = []
+        self.compiler.force = True  # link even where another preset's result is newer
         only = os.environ.get("TRANSFER_KERNELS_ONLY")
-        for ext in self.extensions:
-            if only and ext.name != f"transfer_kernels.{only}":
-                continue
-            if os.environ.get(f"TRANSFER_KERNELS_NO_{ext.switch}") == "1":
-                say(f"{ext.name} skipped, as TRANSFER_KERNELS_NO_{ext.switch}=1 asks")
-                continue
-            try:
-                self.build_extension(ext)
-                built.append(ext)
-            except Exception as error:
-                if os.environ.get(f"TRANSFER_KERNELS_REQUIRE_{ext.switch}") == "1":
-                    raise
-                say(f"{ext.name} not built ({error}); {ext.without_it}")
+        chosen = [ext for ext in self.extensions if only in {None, "", ext.short_name}]
+        built, left_out = [], []
+        with ThreadPoolExecutor(self.parallel or processors()) as pool:
+            pending = []
+            for ext in chosen:
+                try:
+                    pending.append((ext, *self.start(ext, pool)))
+                except OBSTACLES as error:
+                    left_out.append((ext, error))
+            for ext, _, futures in pending:
+                try:
+                    objects = [future.result() for future in futures]
+                    self.link(ext, objects)
+                    built.append(ext)
+                except OBSTACLES as error:
+                    left_out.append((ext, error))
+                    for future in futures:
+                        future.cancel()
         self.extensions = built
+        if self.development:
+            compilations = [one for _, listed, _ in pending for one in listed]
+            write_compile_commands(compilations, {one.label for one in compilations})
+        self.note(built, left_out)
 
-    def build_extension(self, ext):
+    def start(self, ext, pool):
+        """The module's compilations, and their futures."""
+        if os.environ.get(f"TRANSFER_KERNELS_NO_{ext.switch}") == "1":
+            raise NotWanted(f"TRANSFER_KERNELS_NO_{ext.switch}=1 was set")
+        if ext.development_only and not self.development:
+            raise NotWanted("it serves tests only; TRANSFER_KERNELS_DEV=1 builds it")
         if sys.platform == "win32":
             raise RuntimeError("the compiled kernels need GCC or Clang")
-        jobs = ext.jobs(self)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(itertools.chain(*pool.map(lambda job: job(), jobs)))
-        ext.link(self, objects)
+        compilations = list(ext.compilations(self))
+        return compilations, [pool.submit(compilation.run) for compilation in compilations]
 
     def link(self, ext, objects):
-        """Link with the C++ compiler."""
-        ext.extra_objects = objects
-        ext.sources = []
-        self.force = True  # the objects may be new
-        super().build_extension(ext)
-
-    def object_of(self, source, command):
-        """A job: the source compiled by the command, unless that has been done since it changed.
-
-        The object lies in a folder named after the command.
-        """
-        digest = hashlib.sha256("\0".join(command).encode()).hexdigest()[:8]
-        target = Path(self.build_temp, f"command-{digest}", f"{source}.o")
-
-        def compile_one():
-            newest = max(os.path.getmtime(path) for path in [source, *HEADERS])
-            if not target.exists() or target.stat().st_mtime <= newest:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                partial = target.with_suffix(".part.o")
-                run([*command, "-c", source, "-o", str(partial)])
-                partial.replace(target)
-            return [str(target)]
-
-        return compile_one
-
-
-class NativeModule(Extension):
-    """`_native`: the kernel files per instruction set, and the common files."""
-
-    switch = "NATIVE"
-    without_it = "the Numba backend serves instead"
-
-    def __init__(self):
-        flags = ["-std=c++17", "-O3", "-fvisibility=hidden", "-ffp-contract=fast"]
-        flags += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wno-psabi"]
-        flags += ["-pthread", *(sanitizer_flags() or ["-g0"])]
-        super().__init__(
-            "transfer_kernels._native",
-            sources=COMMON_SOURCES,
-            include_dirs=["csrc", pybind11_include()],
-            define_macros=[("TK_POISON", "1"), ("TK_EMULATE_AVX512", "1")] if SANITIZE else [],
-            extra_compile_args=flags,
-            extra_link_args=["-pthread", *sanitizer_flags()],
-            depends=HEADERS,
-            language="c++",
-            optional=False,
-        )
-
-    def jobs(self, build):
-        build_dir = Path(build.build_temp)
-        jobs = [(source, build_dir, [], []) for source in COMMON_SOURCES]
-        for name, lanes, flags in instruction_sets():
-            macros = [("TK_ISA", name), ("TK_LANES", str(lanes))]
-            jobs += [(source, build_dir / name, macros, flags) for source in KERNEL_SOURCES]
-
-        def job(source, output_dir, macros, flags):
-            return lambda: build.compiler.compile(
-                [source],
-                output_dir=str(output_dir),
-                macros=[*macros, *self.define_macros],
-                include_dirs=self.include_dirs,
-                extra_postargs=[*self.extra_compile_args, *flags],
-                depends=self.depends,
-            )
-
-        return [job(*arguments) for arguments in jobs]
-
-    def link(self, build, objects):
-        build.link(self, objects)
-
-
-class CudaOnHostModule(Extension):
-    """`_cuda_on_host`: the CUDA sources as C++, and the layer that runs them on the host."""
-
-    switch = "NATIVE"
-    without_it = "the CUDA kernels cannot be tested on the CPU"
-
-    def __init__(self):
-        sources = [*CUDA_SOURCES, *CUDA_BINDINGS, *HOST_DEVICE_SOURCES]
-        super().__init__(
-            "transfer_kernels._cuda_on_host",
-            sources=sources,
-            depends=HEADERS,
-            extra_link_args=sanitizer_flags(),
-            language="c++",
-            optional=False,
-        )
-
-    def jobs(self, build):
-        command = [*build.compiler.compiler_so, "-x", "c++", "-O2", "-g0", "-Wall", "-Wextra"]
-        command += ["-Wno-unknown-pragmas", "-DTK_ON_HOST=1", *sanitizer_flags()]
-        command += binding_flags("_cuda_on_host")
-        return [build.object_of(source, command) for source in self.sources]
-
-    def link(self, build, objects):
-        build.link(self, objects)
-
-
-class CudaModule(Extension):
-    """`_cuda`: the CUDA sources by nvcc, for several GPUs, and their bindings."""
-
-    switch = "CUDA"
-    without_it = "there is no CUDA backend"
-
-    def __init__(self):
-        sources = [*CUDA_SOURCES, *CUDA_BINDINGS]
-        super().__init__("transfer_kernels._cuda", sources=sources, depends=HEADERS, optional=False)
-
-    def jobs(self, build):
-        self.nvcc = find_nvcc()
-        if self.nvcc is None:
-            raise RuntimeError("nvcc is neither in CUDA_HOME or CUDA_PATH nor on PATH")
-        device = [self.nvcc, *NVCC_FLAGS, *cuda_architectures()]
-        host = [*build.compiler.compiler_so, "-O2", "-g0", "-Wall", "-Wextra"]
-        host += binding_flags("_cuda")
-        jobs = [build.object_of(source, device) for source in CUDA_SOURCES]
-        return jobs + [build.object_of(source, host) for source in CUDA_BINDINGS]
-
-    def link(self, build, objects):
-        target = Path(build.get_ext_fullpath(self.name))
+        target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The runtime's symbols stay inside: the process may hold another version of it.
-        hidden = ["-Xlinker", "--exclude-libs,ALL"]
-        run([self.nvcc, "-shared", "-cudart=static", *hidden, *objects, "-o", str(target)])
+        target.unlink(missing_ok=True)  # a running process may have it mapped
+        ext.link(self, objects, str(target))
+
+    def note(self, built, left_out):
+        """Say which modules were left out and keep it for run time; fail if one is required."""
+        try:
+            reasons = json.loads(self.reasons.read_text())
+        except (OSError, ValueError):
+            reasons = {}
+        for ext in built:
+            reasons.pop(ext.short_name, None)
+        for ext, error in left_out:
+            required = os.environ.get(f"TRANSFER_KERNELS_REQUIRE_{ext.switch}") == "1"
+            if required and not isinstance(error, NotWanted):
+                raise error
+            done = "skipped" if isinstance(error, Skipped) else "not built"
+            reasons[ext.short_name] = f"{done}: {error}"
+            if self.development or not ext.development_only:
+                say(f"{ext.name} {done} ({error}); {ext.without_it}")
+        self.reasons.parent.mkdir(parents=True, exist_ok=True)
+        self.reasons.write_text(json.dumps(reasons, indent=1, sort_keys=True) + "\n")
 
 
-def run(command):
-    print(*command, flush=True)
-    subprocess.run(command, check=True)
+class BuildAfresh(build):
+    """Builds a wheel's contents from nothing: else it holds what earlier builds left."""
+
+    def run(self):
+        if Path(self.build_lib).parent == Path(self.build_base):  # ours, not one that was named
+            shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+
+def processors():
+    """Number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def say(what):
     print(f"transfer_kernels: {what}", file=sys.stderr)
-
-
-def pybind11_include():
-    import pybind11
-
-    return pybind11.get_include()
-
-
-def sanitizer_flags():
-    if not SANITIZE:
-        return []
-    return [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-fno-sanitize-recover=all"]
-
-
-def binding_flags(module):
-    """Flags of the files that the CUDA modules' bindings, and all of the host's, are made with."""
-    flags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-Icsrc"]
-    flags += [f"-I{pybind11_include()}", f"-I{sysconfig.get_path('include')}"]
-    ops = " ".join(f"X({op})" for op in CUDA_OPS)
-    return [*flags, f"-DTK_MODULE={module}", f"-DTK_CUDA_OPS(X)={ops}"]
 
 
 kernel_packages = sorted(
@@ -296,6 +352,7 @@ setup(
         *kernel_packages,
     ],
     package_dir={"transfer_kernels.kernels": "kernels"},
-    ext_modules=[NativeModule(), CudaOnHostModule(), CudaModule()],
-    cmdclass={"build_ext": BuildKernels},
+    # nvcc takes longest, and so it starts first.
+    ext_modules=[CudaModule(), CudaOnHostModule(), NativeModule()],
+    cmdclass={"build": BuildAfresh, "build_ext": BuildKernels},
 )
