@@ -87,10 +87,9 @@ def test(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session(name="test-all")
-def test_all(session: nox.Session) -> None:
-    """The tests, the exhaustive ones included, and Numba's scratch memory poisoned."""
-    session.run("pytest", "--exhaustive", *session.posargs)
+@nox.session
+def poisoned(session: nox.Session) -> None:
+    """The Numba kernels' tests with scratch memory poisoned, which their code cannot do itself."""
     files = ["tests/test_goldens.py", "tests/test_parc_correlation.py"]
     session.run("pytest", "-q", "-k", "numba", *files, env={"MALLOC_PERTURB_": "165"})
 
@@ -122,7 +121,7 @@ def one_build(session: nox.Session) -> None:
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         session.skip("instruction sets are told apart on x86-64 only")
     for isa in ("avx2", "avx512"):
-        objects = sorted(ROOT.glob(f"build/**/{isa}/csrc/**/*.o"))
+        objects = sorted(ROOT.glob(f"build/objects/release-_native-{isa}-*/csrc/*.o"))
         if not objects:
             session.error(f"no objects of {isa} under build/: run pip install -e . first")
         for path in objects:
@@ -194,12 +193,6 @@ def bench(session: nox.Session) -> None:
     """One pass of the benchmarks without timing, and the tables made from the committed figures."""
     session.run("pytest", "-q", "bench", "--benchmark-disable")
     session.run("python", "-m", "bench.report", "--check")
-
-
-@nox.session
-def docs(session: nox.Session) -> None:
-    """The documentation site, without a warning."""
-    session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", "docs/_build/html")
 
 
 @nox.session
