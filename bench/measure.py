@@ -1,8 +1,8 @@
 """One run that measures the whole speed table on this machine and writes it as JSON.
 
-    python -m bench.measure                 the table, about twelve minutes on two cores
-    python -m bench.measure --quick         the same lines, small, to see that all of it works
-    python -m bench.measure --sweep         times against n, d and C, for the plots
+python -m bench.measure                 the table, about twelve minutes on two cores
+python -m bench.measure --quick         the same lines, small, to see that all of it works
+python -m bench.measure --sweep         times against n, d and C, for the plots
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The speed tables of README.md and the plots, made from the committed JSON files alone.
 
-    python -m bench.report            print the tables
-    python -m bench.report --write    put them into README.md and draw the plots
-    python -m bench.report --check    fail where README.md is out of date
+python -m bench.report            print the tables
+python -m bench.report --write    put them into README.md and draw the plots
+python -m bench.report --check    fail where README.md is out of date
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ constexpr int kReflectors = 8;  // columns factored at a time, in shared memory 
 constexpr int kMaxPanelThreads = 512;
 
 struct PanelArgs {
-    double* panel;      // (32, length), rows `stride` apart; becomes the band's block and junk
+    double* panel;  // (32, length), rows `stride` apart; becomes the band's block and junk
     int64_t stride;
-    double* reflectors; // (32, length) V^T, rows `reflector_stride` apart
+    double* reflectors;  // (32, length) V^T, rows `reflector_stride` apart
     int64_t reflector_stride;
-    double* taus;       // (32,)
-    int64_t length;     // a multiple of 32
+    double* taus;    // (32,)
+    int64_t length;  // a multiple of 32
 };
 
 // What the threads of factor_panel_kernel share besides the columns.
@@ -136,8 +136,8 @@ __device__ __forceinline__ void apply_reflectors(const double* columns, int64_t 
     if (n_rest == 0) return;
     const int lane = threadIdx.x % 32, n_warps = blockDim.x / 32;
     for (int c = threadIdx.x / 32; c < kReflectors + n_rest; c += n_warps) {
-        const double* other =
-            c < kReflectors ? columns + c * ld : rest + (c - kReflectors) * args.stride;
+        const double* other = c < kReflectors ? columns + c * ld
+                                              : rest + (c - kReflectors) * args.stride;
         double sums[kReflectors] = {};
 #pragma unroll 4
         for (int64_t r = lane; r < args.length; r += 32) {
@@ -210,7 +210,7 @@ __global__ void __launch_bounds__(kMaxPanelThreads) factor_panel_kernel(const Pa
 
 // ---- W, in two steps: partial sums of V^T Y and V^T V, then everything else row by row.
 
-constexpr int kChunkRows = 64;   // of V and Y in shared memory at a time
+constexpr int kChunkRows = 64;  // of V and Y in shared memory at a time
 constexpr int kChunkStride = kChunkRows + 4;
 constexpr int kMaxPartials = 16;
 constexpr size_t kOverlapBytes = sizeof(double) * 2 * kBand * kChunkStride;
@@ -257,8 +257,8 @@ __global__ void __launch_bounds__(128) sum_overlaps_kernel(const UpdateArgs args
             }
         }
     }
-    double* const out =
-        args.partials + blockIdx.x * kPartial + threadIdx.x / 32 % 2 * kBand * kBand;
+    double* const out = args.partials + blockIdx.x * kPartial +
+                        threadIdx.x / 32 % 2 * kBand * kBand;
 #pragma unroll
     for (int piece = 0; piece < 4; ++piece)
 #pragma unroll
@@ -322,8 +322,7 @@ __global__ void __launch_bounds__(128) finish_update_kernel(const UpdateArgs arg
             }
         }
     } else {
-        for (int b = 0; b < kBand; ++b)
-            v_transpose[b * args.rows] = v_again[b * args.rows] = 0.0;
+        for (int b = 0; b < kBand; ++b) v_transpose[b * args.rows] = v_again[b * args.rows] = 0.0;
     }
     multiply_by_t(y, overlaps, taus);
 #pragma unroll

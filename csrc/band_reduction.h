@@ -25,23 +25,14 @@ static_assert(kBandwidth == kTile, "what a step leaves beside the diagonal tile 
 class BandReduction {
 public:
     BandReduction(int64_t size, int64_t n_columns)
-        : size_(size),
-          n_columns_(n_columns),
-          n_tiles_(ceil_div(size, kTile)),
-          n_groups_(ceil_div(n_columns, kProductColumns)),
-          block_(n_tiles_ < 64 ? 8 : 16),
+        : size_(size), n_columns_(n_columns), n_tiles_(ceil_div(size, kTile)),
+          n_groups_(ceil_div(n_columns, kProductColumns)), block_(n_tiles_ < 64 ? 8 : 16),
           n_blocks_(ceil_div(n_tiles_, block_)),
           tiles_(n_blocks_ * (n_blocks_ + 1) / 2 * block_ * block_ * kTileSize),
-          band_(n_tiles_ * kTile * kBandColumn),
-          columns_(n_groups_ * group_size()),
-          panel_(n_tiles_ * kTileSize),
-          v_(n_tiles_ * kTileSize),
-          y_(n_tiles_ * kTileSize),
-          old_(n_tiles_ * 2 * kTileSize),
-          parts_(n_blocks_ * n_blocks_ * block_ * kTileSize),
-          overlaps_(ceil_div(n_tiles_, kAtOnce) * kTileSize),
-          groups_queue_(0),
-          blocks_queue_(0) {}
+          band_(n_tiles_ * kTile * kBandColumn), columns_(n_groups_ * group_size()),
+          panel_(n_tiles_ * kTileSize), v_(n_tiles_ * kTileSize), y_(n_tiles_ * kTileSize),
+          old_(n_tiles_ * 2 * kTileSize), parts_(n_blocks_ * n_blocks_ * block_ * kTileSize),
+          overlaps_(ceil_div(n_tiles_, kAtOnce) * kTileSize), groups_queue_(0), blocks_queue_(0) {}
 
     // What each member of the team does. `gram` (size, size): its upper triangle; `columns`
     // (size, n_columns).
@@ -151,8 +142,7 @@ private:
         const double* diagonal = panel(p);
         for (int64_t a = 0; a < kTile; ++a)
             for (int64_t k = 0; k <= kBandwidth; ++k)
-                band[a * kBandColumn + k] =
-                    a + k < kTile ? diagonal[a * kTile + a + k] : 0.0;
+                band[a * kBandColumn + k] = a + k < kTile ? diagonal[a * kTile + a + k] : 0.0;
         if (p + 1 == n_tiles_) return;
 
         const int64_t n_below = n_tiles_ - p - 1;
@@ -170,8 +160,7 @@ private:
         for (int64_t a = 0; a < kTile; ++a)
             for (int64_t r = 0; r < kTile; ++r) {
                 double sum = 0.0;
-                for (int64_t k = r; k < a; ++k)
-                    sum += S_[r * kTile + k] * overlaps[k * kTile + a];
+                for (int64_t k = r; k < a; ++k) sum += S_[r * kTile + k] * overlaps[k * kTile + a];
                 S_[r * kTile + a] = r < a ? -taus_[a] * sum : r == a ? taus_[a] : 0.0;
             }
     }

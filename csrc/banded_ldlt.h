@@ -191,8 +191,8 @@ struct LogProduct {
 // The traces are the derivatives of ln det(x A + y t I) by x and y at 1. Their sum is the size; the
 // one that is small, `fitted` where t is above the mean eigenvalue, is computed, and with it the
 // other one, without cancellation.
-static Spectrum shifted_spectrum(const BandMatrix& band, VecD t, bool shift_is_large,
-                                 VecD* columns, VecD* derivatives) {
+static Spectrum shifted_spectrum(const BandMatrix& band, VecD t, bool shift_is_large, VecD* columns,
+                                 VecD* derivatives) {
     constexpr int64_t end = kBandwidth + kPivots;
     const VecD noise = broadcast(band.noise), one = broadcast(1.0);
     const VecD scale = shift_is_large ? one : VecD{};
@@ -224,7 +224,7 @@ static Spectrum shifted_spectrum(const BandMatrix& band, VecD t, bool shift_is_l
             for (int j = q + 1; j < kPivots && j <= q + kBandwidth; ++j)
                 for (int64_t i = j; i <= q + kBandwidth; ++i)
                     block[j * kBandwidth + i] -= left.rows[i][q] * right.rows[j][q] +
-                                            right.rows[i][q] * left.rows[j][q];
+                                                 right.rows[i][q] * left.rows[j][q];
             if (first + q < band.size) {
                 const VecD share = at_most(at_least(pivot * step.inverses[q], VecD{}), one);
                 trace += select(step.null[q], one - scale, share);

@@ -43,10 +43,10 @@ py::tuple correlation(const py::array& x, const CodeArray& codes, int64_t sort_l
     {
         py::gil_scoped_release release;
         const std::vector<int64_t> order = by_class(codes);
-        const ParcArgs args{view,         codes.data(), order.data(),
-                            pairs_within_classes(codes, order),
-                            n_threads,    sort_limit,   lookup_share,
-                            tolerance,    &value,       &bound};
+        const ParcArgs args{
+            view,      codes.data(), order.data(), pairs_within_classes(codes, order),
+            n_threads, sort_limit,   lookup_share, tolerance,
+            &value,    &bound};
         parc_correlation(chosen, args);
     }
     return py::make_tuple(value, bound);

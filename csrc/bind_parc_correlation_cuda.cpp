@@ -38,9 +38,9 @@ void count(const Stripe& rows, const Stripe& columns, int64_t depth, bool diagon
     args.diagonal = diagonal;
     args.levels.cells = pointer<const int32_t>(cells);
     for (const auto& [cell_of, start, shift, bits] : refined)
-        args.levels.refined[args.levels.n_refined++] =
-            RefinedLevel{pointer<const int32_t>(cell_of), pointer<const int64_t>(start),
-                         pointer<const int32_t>(shift), bits};
+        args.levels.refined[args.levels.n_refined++] = RefinedLevel{
+            pointer<const int32_t>(cell_of), pointer<const int64_t>(start),
+            pointer<const int32_t>(shift), bits};
     args.bin_bits = bin_bits;
     args.chunk_tiles = chunk_tiles;
     args.entries = pointer<uint16_t>(entries);

@@ -51,7 +51,8 @@ void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes)
 }  // namespace tk
 
 PYBIND11_MODULE(_native, module) {
-    module.doc() = "Compiled CPU kernels of transfer_kernels; use them through transfer_kernels.ops.";
+    module.doc() =
+        "Compiled CPU kernels of transfer_kernels; use them through transfer_kernels.ops.";
     module.def("available_isas", [] {
         pybind11::list names;
         for (tk::Isa isa : {tk::Isa::baseline, tk::Isa::avx2, tk::Isa::avx512})

@@ -24,7 +24,8 @@ MatrixView matrix_view(const py::array& array);
 Isa parse_isa(const std::string& name);
 
 // Throws py::value_error unless the array has this shape; -1 matches any extent.
-void require_shape(const char* name, const py::array& array, std::initializer_list<py::ssize_t> shape);
+void require_shape(const char* name, const py::array& array,
+                   std::initializer_list<py::ssize_t> shape);
 
 // Throws py::value_error unless all codes are in [0, n_classes).
 void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes);

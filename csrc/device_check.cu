@@ -83,8 +83,7 @@ void check_atomics(int64_t n_blocks, unsigned* in_blocks, unsigned long long* to
 
 std::vector<JobNumbers> check_schedule(int64_t side, int64_t steps, int64_t most_blocks,
                                        int64_t least_steps, int64_t block) {
-    const TriangleSchedule schedule =
-        TriangleSchedule::make(side, steps, most_blocks, least_steps);
+    const TriangleSchedule schedule = TriangleSchedule::make(side, steps, most_blocks, least_steps);
     std::vector<JobNumbers> jobs;
     if (block >= schedule.blocks) return jobs;
     for (int64_t number = 0; number < schedule.jobs(); ++number) {
@@ -134,8 +133,7 @@ void do_wrong(Mistake mistake, double* out) {
             out[thread] = thread % 2 ? memory[thread] : more[thread];
             memory[thread] = more[thread] = 1.0;
             break;
-        case Mistake::too_much_memory:
-            break;
+        case Mistake::too_much_memory: break;
     }
 }
 

@@ -28,14 +28,14 @@ std::vector<JobNumbers> check_schedule(int64_t side, int64_t steps, int64_t most
 // Kernels that break the rules, each in its own way; out (64). Some are refused with
 // std::logic_error, the others show what they did in `out`.
 enum class Mistake {
-    missed_barrier,     // half of the threads wait in a warp function, for the other half
-    two_barriers,       // the halves of the block wait at different barriers
-    missed_lanes,       // a warp function whose mask names lanes that go elsewhere
-    returned_lanes,     // or that have returned
-    foreign_lane,       // a shuffle from a lane outside the mask
-    race,               // shared memory read while others write it
-    never_written,      // shared memory read before anything was written
-    too_much_memory,    // more shared memory than there is
+    missed_barrier,   // half of the threads wait in a warp function, for the other half
+    two_barriers,     // the halves of the block wait at different barriers
+    missed_lanes,     // a warp function whose mask names lanes that go elsewhere
+    returned_lanes,   // or that have returned
+    foreign_lane,     // a shuffle from a lane outside the mask
+    race,             // shared memory read while others write it
+    never_written,    // shared memory read before anything was written
+    too_much_memory,  // more shared memory than there is
 };
 void make_mistake(Mistake mistake, double* out);
 #endif

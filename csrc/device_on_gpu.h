@@ -25,8 +25,8 @@ __device__ __forceinline__ float half_bits_to_float(uint16_t bits) {
 // lane % 4, column lane / 4 of B, `c0` and `c1` row lane / 4, columns 2 (lane % 4) and the next of C.
 __device__ __forceinline__ void mma_m8n8k4_f64(double& c0, double& c1, double a, double b) {
     asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};"
-        : "+d"(c0), "+d"(c1)
-        : "d"(a), "d"(b));
+                 : "+d"(c0), "+d"(c1)
+                 : "d"(a), "d"(b));
 }
 
 // The same for 16 x 8 times 8 x 8. a[0] is as `a` above, a[1] eight rows below, a[2] and a[3] four
@@ -67,8 +67,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
         [&](Parameters&... parameters) {
             void* pointers[] = {const_cast<void*>(static_cast<const void*>(&parameters))...};
             check_cuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block,
-                                        pointers, shared_bytes,
-                                        static_cast<cudaStream_t>(stream)),
+                                        pointers, shared_bytes, static_cast<cudaStream_t>(stream)),
                        "launch of a CUDA kernel");
         },
         values);

@@ -85,9 +85,9 @@ static void search(const FirstNonfiniteArgs& args) {
     const MatrixView& X = args.X;
     const Bits* data = static_cast<const Bits*>(X.data);
     const bool by_columns = __builtin_llabs(X.row_stride) < __builtin_llabs(X.col_stride);
-    const int64_t block_rows =
-        larger(by_columns ? kRunOfColumn : 1,
-               kBlockBytes / static_cast<int64_t>(sizeof(Bits)) / larger(1, X.cols));
+    const int64_t block_rows = larger(
+        by_columns ? kRunOfColumn : 1,
+        kBlockBytes / static_cast<int64_t>(sizeof(Bits)) / larger(1, X.cols));
     const int64_t n_blocks = ceil_div(X.rows, block_rows);
     int64_t first_bad = n_blocks;
     Queue blocks(n_blocks);
@@ -96,8 +96,8 @@ static void search(const FirstNonfiniteArgs& args) {
             int64_t best = __atomic_load_n(&first_bad, __ATOMIC_RELAXED);
             if (b > best) break;
             const int64_t row = b * block_rows;
-            if (!any_bad(data + row * X.row_stride, smaller(block_rows, X.rows - row),
-                         X.row_stride, X.cols, X.col_stride))
+            if (!any_bad(data + row * X.row_stride, smaller(block_rows, X.rows - row), X.row_stride,
+                         X.cols, X.col_stride))
                 continue;
             while (b < best && !__atomic_compare_exchange_n(&first_bad, &best, b, false,
                                                             __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {

@@ -69,8 +69,7 @@ static void pack_rows(const FisherScatterArgs& args, const T* x, int64_t row_str
             for (int64_t i = 0; i < columns; i += kLineElements)
                 __builtin_prefetch(x + kAhead * row_stride + i);
         const int64_t code = args.codes[block.row + k];
-        const double root_weight =
-            args.weights ? __builtin_sqrt(args.weights[block.row + k]) : 1.0;
+        const double root_weight = args.weights ? __builtin_sqrt(args.weights[block.row + k]) : 1.0;
         const VecD root = broadcast(root_weight);
         double* class_sums = sums + code * sums_stride;
         double* class_root_sums = root_sums ? root_sums + code * sums_stride : nullptr;
@@ -107,7 +106,8 @@ static void pack_unit(const FisherScatterArgs& args, const Columns& columns, Blo
         pack_rows(args, x, args.X.row_stride, block, width / kLanes, shift + column, unit_panels,
                   sums, root_sums, columns.unit_width);
     } else {
-        copy_as_doubles(x, args.X.row_stride, args.X.col_stride, block.depth, count, staging, width);
+        copy_as_doubles(x, args.X.row_stride, args.X.col_stride, block.depth, count, staging,
+                        width);
         pack_rows(args, staging, width, block, width / kLanes, shift + column, unit_panels, sums,
                   root_sums, columns.unit_width);
     }
@@ -120,9 +120,9 @@ static void clear_padding(const Columns& columns, double* panels) {
 }
 
 // Tiles [first_tile, last_tile) of the rows of Gram that panels [first_panel, last_panel) give.
-static void add_tiles(const Columns& columns, const double* panels, Block block, int64_t first_panel,
-                      int64_t last_panel, int64_t first_tile, int64_t last_tile,
-                      const Totals& totals) {
+static void add_tiles(const Columns& columns, const double* panels, Block block,
+                      int64_t first_panel, int64_t last_panel, int64_t first_tile,
+                      int64_t last_tile, const Totals& totals) {
     for (int64_t t = first_tile; t < last_tile; ++t) {
         const double* vectors = panels + t * kTilePanels * kPanelStride;
         const int64_t end_panel = smaller(last_panel, (t + 1) * kTilePanels);
@@ -204,11 +204,11 @@ static void finish(const FisherScatterArgs& args, const Columns& columns, const 
                 const int64_t from = unit_sums + c * columns.unit_width;
                 const int64_t to = c * columns.d + column;
                 for (int64_t i = 0; i < width; ++i) {
-                    args.sums[to + i] =
-                        (s == 0 ? 0.0 : args.sums[to + i]) + slices[s].sums[from + i];
+                    args.sums[to + i] = (s == 0 ? 0.0 : args.sums[to + i]) +
+                                        slices[s].sums[from + i];
                     if (args.root_sums)
-                        args.root_sums[to + i] =
-                            (s == 0 ? 0.0 : args.root_sums[to + i]) + slices[s].root_sums[from + i];
+                        args.root_sums[to + i] = (s == 0 ? 0.0 : args.root_sums[to + i]) +
+                                                 slices[s].root_sums[from + i];
                 }
             }
     }
@@ -224,8 +224,8 @@ static void scatter_together(const FisherScatterArgs& args, const Columns& colum
                              const double* shift) {
     const int64_t n = args.X.rows, n_blocks = ceil_div(n, kDepth);
     const int64_t all_tiles = columns.tiles * columns.panels / 2;
-    const int64_t tiles_per_task =
-        larger(1, smaller(16, all_tiles / (16 * args.n_threads * kGroupPanels)));
+    const int64_t tiles_per_task = larger(
+        1, smaller(16, all_tiles / (16 * args.n_threads * kGroupPanels)));
     const int64_t n_tasks = list_tasks(columns, tiles_per_task, nullptr);
     const int64_t panels_size = columns.panels * kPanelStride;
     const int64_t sums_size = columns.units * args.n_classes * columns.unit_width;
@@ -245,7 +245,8 @@ static void scatter_together(const FisherScatterArgs& args, const Columns& colum
         for (int64_t phase = -1; phase <= n_blocks; ++phase) {
             Queue& queue = queues[(phase + 1) & 1];
             if (member.rank == 0 && phase < n_blocks)
-                queues[phase & 1].reset(phase + 1 == n_blocks ? columns.data_panels() + columns.units
+                queues[phase & 1].reset(phase + 1 == n_blocks
+                                            ? columns.data_panels() + columns.units
                                         : phase + 2 == n_blocks ? n_tasks
                                                                 : n_tasks + columns.units);
             if (phase == n_blocks) {

@@ -32,8 +32,8 @@ int64_t part_count(int64_t n, int64_t n_classes) {
 template <class T>
 void make_gram(const T* x, const FisherScatterCudaArgs& args, void* stream) {
     const DeviceMatrix& X = args.X;
-    const GramInput<T> input{x,           X.rows,       X.cols,    X.row_stride,
-                             X.col_stride, args.weights, args.shift};
+    const GramInput<T> input{x,         X.rows, X.cols, X.row_stride, X.col_stride, args.weights,
+                             args.shift};
     const TriangleSchedule schedule = gram_schedule(X.rows, X.cols, args.n_blocks);
     const bool along_features = magnitude(X.col_stride) <= magnitude(X.row_stride);
     launch(multiply_tiles<T>, dim3(static_cast<unsigned>(schedule.blocks)), dim3(kGramThreads),

@@ -16,12 +16,12 @@ struct FisherScatterCudaArgs {
     const int64_t* codes;   // (n) their classes, sorted, in [0, n_classes)
     const int64_t* starts;  // (n_classes + 1) where each class starts among them
     int64_t n_classes;
-    bool weighted;          // whether the weights are not all one, and the sums come in two kinds
-    int n_blocks;           // that multiply at a time: the multiprocessors
-    double* workspace;      // fisher_scatter_workspace() doubles
-    double* gram;           // (d, d): its upper triangle is set; below, tiles on the diagonal leave parts
-    double* sums;           // (kinds, n_classes, d): with the weights and, if weighted, with their roots
-    double* counts;         // (kinds, n_classes)
+    bool weighted;      // whether the weights are not all one, and the sums come in two kinds
+    int n_blocks;       // that multiply at a time: the multiprocessors
+    double* workspace;  // fisher_scatter_workspace() doubles
+    double* gram;    // (d, d): its upper triangle is set; below, tiles on the diagonal leave parts
+    double* sums;    // (kinds, n_classes, d): with the weights and, if weighted, with their roots
+    double* counts;  // (kinds, n_classes)
 };
 
 // Doubles of scratch memory: about two tiles of 128 x 128 for each block, or the class sums' parts.

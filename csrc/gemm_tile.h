@@ -46,10 +46,13 @@ TK_INLINE Tile assembly_tile_product(const double* columns, const double* rows, 
     static_assert(kPanel == 4 && kTileVectors == 3, "the registers below");
     Tile sum;
     VecD column0, column1, column2, row;
-#define TK_ROW(r, s0, s1, s2)                              \
-    "vbroadcastsd tk_step + 8 * " #r "(%[rows]), %[row]\n" \
-    "vfmadd231pd %[column0], %[row], %[" #s0 "]\n"         \
-    "vfmadd231pd %[column1], %[row], %[" #s1 "]\n"         \
+#define TK_ROW(r, s0, s1, s2)                \
+    "vbroadcastsd tk_step + 8 * " #r         \
+    "(%[rows]), %[row]\n"                    \
+    "vfmadd231pd %[column0], %[row], %[" #s0 \
+    "]\n"                                    \
+    "vfmadd231pd %[column1], %[row], %[" #s1 \
+    "]\n"                                    \
     "vfmadd231pd %[column2], %[row], %[" #s2 "]\n"
     asm(".irp sum, %[s0], %[s1], %[s2], %[s3], %[s4], %[s5], %[s6], %[s7], %[s8], %[s9], %[s10], "
         "%[s11]\n"

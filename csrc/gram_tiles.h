@@ -217,8 +217,8 @@ __device__ __forceinline__ void store_tile(const TriangleSchedule::Job& job, con
 // For schedule.blocks blocks. Beside the tiles' upper triangle some of the lower one is set, too.
 template <class T>
 __global__ void __launch_bounds__(kGramThreads, 1)
-    multiply_tiles(GramInput<T> input, TriangleSchedule schedule, bool along_features, double* parts,
-                   double* gram) {
+    multiply_tiles(GramInput<T> input, TriangleSchedule schedule, bool along_features,
+                   double* parts, double* gram) {
     TK_DYNAMIC_SHARED(double, panels);
     TK_SHARED(TriangleSchedule::Job, job, [1]);  // shared, as the sums leave no registers
     for (int number = 0; number < schedule.jobs(); ++number) {

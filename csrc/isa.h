@@ -18,17 +18,25 @@ bool isa_available(Isa isa);
 
 // Declares `void name(const Args&)` for every instruction set, and `name(isa, args)` that picks one.
 #if defined(__x86_64__)
-#define TK_DECLARE_KERNEL(name, Args)                     \
-    namespace baseline { void name(const Args&); }        \
-    namespace avx2 { void name(const Args&); }            \
-    namespace avx512 { void name(const Args&); }          \
-    static inline void name(Isa isa, const Args& args) {  \
-        if (isa == Isa::avx512) return avx512::name(args);\
-        if (isa == Isa::avx2) return avx2::name(args);    \
-        return baseline::name(args);                      \
+#define TK_DECLARE_KERNEL(name, Args)                      \
+    namespace baseline {                                   \
+    void name(const Args&);                                \
+    }                                                      \
+    namespace avx2 {                                       \
+    void name(const Args&);                                \
+    }                                                      \
+    namespace avx512 {                                     \
+    void name(const Args&);                                \
+    }                                                      \
+    static inline void name(Isa isa, const Args& args) {   \
+        if (isa == Isa::avx512) return avx512::name(args); \
+        if (isa == Isa::avx2) return avx2::name(args);     \
+        return baseline::name(args);                       \
     }
 #else
-#define TK_DECLARE_KERNEL(name, Args)                     \
-    namespace baseline { void name(const Args&); }        \
+#define TK_DECLARE_KERNEL(name, Args) \
+    namespace baseline {              \
+    void name(const Args&);           \
+    }                                 \
     static inline void name(Isa, const Args& args) { return baseline::name(args); }
 #endif

@@ -20,7 +20,8 @@ struct Half {
 };
 
 namespace detail {
-typedef float VecF __attribute__((vector_size(4 * TK_LANES)));  // as many floats as VecD has doubles
+typedef float VecF
+    __attribute__((vector_size(4 * TK_LANES)));  // as many floats as VecD has doubles
 typedef float VecFAny __attribute__((vector_size(4 * TK_LANES), aligned(1), may_alias));
 typedef double VecDAny __attribute__((vector_size(8 * TK_LANES), aligned(1), may_alias));
 }  // namespace detail
@@ -53,9 +54,7 @@ TK_INLINE double load_one(const Half* p) {
 }
 
 // kLanes neighbours.
-TK_INLINE VecD load_vector(const double* p) {
-    return *reinterpret_cast<const detail::VecDAny*>(p);
-}
+TK_INLINE VecD load_vector(const double* p) { return *reinterpret_cast<const detail::VecDAny*>(p); }
 
 TK_INLINE VecD load_vector(const float* p) {
     const detail::VecF values = *reinterpret_cast<const detail::VecFAny*>(p);
@@ -132,8 +131,8 @@ static inline void copy_as_doubles(const T* from, int64_t k_stride, int64_t i_st
         }
         for (; k < depth; ++k)
             for (int64_t i = 0; i < kLanes; ++i)
-                target[k * width + i] =
-                    i < valid ? load_one(source + k * k_stride + i * i_stride) : 0.0;
+                target[k * width + i] = i < valid ? load_one(source + k * k_stride + i * i_stride)
+                                                  : 0.0;
     }
 }
 

@@ -21,13 +21,9 @@ constexpr int64_t kSmall = 192;  // size below which threads cost more than they
 class Fit {
 public:
     Fit(const EvidenceArgs& args, const BandReduction& reduction, int n_threads)
-        : args_(args),
-          band_(reduction.band()),
-          reduction_(reduction),
-          largest_(1.0 / args.smallest_precision),
-          table_(band_, largest_ * largest_),
-          queue_(args.n_targets),
-          scratch_size_(2 * factor_vectors(band_) + factor_columns(band_)),
+        : args_(args), band_(reduction.band()), reduction_(reduction),
+          largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
+          queue_(args.n_targets), scratch_size_(2 * factor_vectors(band_) + factor_columns(band_)),
           scratch_(n_threads * scratch_size_) {}
 
     // What each member of the team does: a target in every lane, the next one when it is done.
@@ -244,12 +240,12 @@ private:
                 if (search.index < 0) continue;
                 if (k > 0 && found.slope[lane] < 0.0 && above[lane] >= 0.0 &&
                     search.n_brackets < kBrackets)
-                    search.brackets[search.n_brackets++] = {place, place + kStep,
-                                                            found.slope[lane], above[lane]};
+                    search.brackets[search.n_brackets++] = {place, place + kStep, found.slope[lane],
+                                                            above[lane]};
                 const double penalty = found.slope[lane] + point.fitted;
                 const bool over = found.slope[lane] < 0.0 && left_over < limit &&
-                                  (args_.dual || (penalty <= 0.5 * point.fitted &&
-                                                  penalty <= 0.25 * n()));
+                                  (args_.dual ||
+                                   (penalty <= 0.5 * point.fitted && penalty <= 0.25 * n()));
                 search.ended |= over;
                 go_on |= !search.ended;
             }
@@ -353,12 +349,9 @@ void logme_evidence(const EvidenceArgs& args) {
 
     int64_t n_groups = (args.n_targets + kLanes - 1) / kLanes;
     if (args.warm_start || args.size * args.n_targets < 4000) n_groups = 1;
-    const int n_threads =
-        n_groups < args.n_threads ? static_cast<int>(n_groups) : args.n_threads;
+    const int n_threads = n_groups < args.n_threads ? static_cast<int>(n_groups) : args.n_threads;
     Fit fit(args, reduction, n_threads);
-    auto body = [&](Member member) {
-        args.largest ? fit.run_largest(member) : fit.run(member);
-    };
+    auto body = [&](Member member) { args.largest ? fit.run_largest(member) : fit.run(member); };
     run_team(n_threads, body);
 }
 

@@ -148,8 +148,8 @@ __global__ void __launch_bounds__(kSweepThreads, 2) fit_targets_kernel(const Fit
     TK_SHARED(Target, target, [1]);
     TK_SHARED(Scales, scales, [1]);
     const BlockBand band{args.matrix, args.padded, args.size, blocks_in(args.padded)};
-    const Workspace workspace(
-        args.workspace + blockIdx.x * Workspace::elements(band.n_blocks), band.n_blocks);
+    const Workspace workspace(args.workspace + blockIdx.x * Workspace::elements(band.n_blocks),
+                              band.n_blocks);
     find_scales(band, *shared, *scales);
 
     for (int64_t k = blockIdx.x; k < args.n_targets; k += gridDim.x) {

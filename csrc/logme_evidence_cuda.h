@@ -29,8 +29,8 @@ void factor_panel(const ReductionArgs& args, int64_t first, void* stream);
 void finish_update(const ReductionArgs& args, int64_t first, void* stream);
 
 struct FitArgs {
-    const double* matrix;  // as the reduction leaves it
-    const double* squares; // (n_targets,)
+    const double* matrix;   // as the reduction leaves it
+    const double* squares;  // (n_targets,)
     int64_t size, padded, n_targets, n_samples, n_features;
     bool dual;
 

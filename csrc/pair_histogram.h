@@ -115,11 +115,8 @@ template <class Count>
 class CountingMemory {
 public:
     explicit CountingMemory(int n_threads)
-        : counts_(2 * kBins),
-          used_(2 * kSegments),
-          lock_(2 * kSegments),
-          chunks_(n_threads * kThreadChunks),
-          cursors_(n_threads * 2 * kSegments) {}
+        : counts_(2 * kBins), used_(2 * kSegments), lock_(2 * kSegments),
+          chunks_(n_threads * kThreadChunks), cursors_(n_threads * 2 * kSegments) {}
     // Without any counts.
     Histogram<Count> histogram() const {
         __builtin_memset(used_.data(), 0, 2 * kSegments);

@@ -84,11 +84,8 @@ class KeyTable {
 public:
     // `sampled` pairs are in each cell. There is a copy of the buckets for every thread.
     KeyTable(const SamePairs& same_pairs, const int64_t* sampled, int n_threads)
-        : links_(kKeyCells + 1),
-          n_buckets_(divide(sampled, bucket_target(same_pairs.count()))),
-          buckets_(n_threads * n_buckets_),
-          keys_in_(n_buckets_),
-          first_more_(n_buckets_ + 1),
+        : links_(kKeyCells + 1), n_buckets_(divide(sampled, bucket_target(same_pairs.count()))),
+          buckets_(n_threads * n_buckets_), keys_in_(n_buckets_), first_more_(n_buckets_ + 1),
           more_(same_pairs.count()) {
         const Bucket empty = {0, kEmpty, kEmpty, kEmpty, kEmpty, kEmpty, kEmpty, kEmpty};
         for (int64_t b = 0; b < n_buckets_; ++b) {
@@ -163,7 +160,8 @@ private:
         first = 0;
         for (int64_t b = 0; b < n_buckets_; ++b) {
             const uint32_t end = first_more_[b];
-            if (end > first) sort_words(more_.data() + first, scratch.data(), end - first, kCellShift);
+            if (end > first)
+                sort_words(more_.data() + first, scratch.data(), end - first, kCellShift);
             first_more_[b] = first;
             first = end;
         }
@@ -181,7 +179,8 @@ private:
         return low - begin;
     }
 
-    Buffer<int64_t> links_;  // of a cell: its keys' buckets are [(link >> 6) + (key >> (link & 63))]
+    Buffer<int64_t>
+        links_;  // of a cell: its keys' buckets are [(link >> 6) + (key >> (link & 63))]
     const int64_t n_buckets_;
     Buffer<Bucket> buckets_;
     Buffer<uint32_t> keys_in_, first_more_;

@@ -10,8 +10,10 @@
 namespace tk {
 namespace TK_ISA {
 
-constexpr int kTileRows = TK_LANES == 8 ? 8 : TK_LANES == 4 ? 4 : 3;  // of registers, divides kPanel
-constexpr int kBlockPanels = 120 / kPanel;                            // of the outer caches
+constexpr int kTileRows = TK_LANES == 8   ? 8
+                          : TK_LANES == 4 ? 4
+                                          : 3;  // of registers, divides kPanel
+constexpr int kBlockPanels = 120 / kPanel;      // of the outer caches
 constexpr int kBlock = kBlockPanels * kPanel;
 constexpr int64_t kDepth = 1536 / kPanel;  // features a panel slice of 12 KiB holds, for L1
 

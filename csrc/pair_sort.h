@@ -68,7 +68,8 @@ private:
 
 // Lists the chunks bucket by bucket: those of bucket b are by_bucket[first[b]] ... [first[b + 1] - 1].
 // Writes the words in each bucket to `size` and returns the largest.
-static int64_t list_chunks(const ChunkPool& pool, int64_t* first, int64_t* size, int32_t* by_bucket) {
+static int64_t list_chunks(const ChunkPool& pool, int64_t* first, int64_t* size,
+                           int32_t* by_bucket) {
     for (int64_t b = 0; b < pool.n_buckets; ++b) first[b] = size[b] = 0;
     first[pool.n_buckets] = 0;
     for (int64_t c = 0; c < pool.used; ++c) {
@@ -127,13 +128,13 @@ template <class MakeWords, class Visit>
 static void sort_pairs(RowPairs& pairs, int64_t n_pairs, int word_bits, int n_threads,
                        MakeWords make_words, Visit visit) {
     const int64_t n_buckets = bucket_count(n_pairs);
-    const int64_t max_chunks =
-        n_pairs / (WordChunks::kEntries - WordChunks::kMostLost) + n_threads * n_buckets;
+    const int64_t max_chunks = n_pairs / (WordChunks::kEntries - WordChunks::kMostLost) +
+                               n_threads * n_buckets;
     Buffer<uint64_t> words(WordChunks::memory(max_chunks));
     Buffer<int32_t> bucket(max_chunks), filled(max_chunks), by_bucket(max_chunks);
     Buffer<uint64_t*> cursors(n_threads * n_buckets);
     Buffer<int64_t> first(n_buckets + 1), size(n_buckets), below(n_buckets);
-    ChunkPool pool{WordChunks::align(words.data()), bucket.data(), filled.data(), 0,
+    ChunkPool pool{WordChunks::align(words.data()),  bucket.data(), filled.data(), 0,
                    word_bits - bucket_bits(n_pairs), n_buckets};
     auto collect = [&](Member member) {
         pairs.prepare(member);

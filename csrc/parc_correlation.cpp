@@ -101,8 +101,7 @@ void correlate_in_bins(RowPairs& pairs, RowPairs& label_pairs, const ParcVectors
     bins.rank();
     label_bins.rank();
     TileKeys label_keys(args.labels, args.label_magnitude, args.n_threads);
-    const __int128 product =
-        sum_of_products(pairs, label_keys, bins, label_bins, args.n_threads);
+    const __int128 product = sum_of_products(pairs, label_keys, bins, label_bins, args.n_threads);
     *args.correlation = rank_correlation(n_pairs, product, bins.ties(), label_bins.ties());
 }
 
@@ -136,8 +135,8 @@ void parc_correlation(const ParcArgs& args) {
     const Codes codes(args.codes, order, args.x.rows);
     if (look_up) {
         SamePairs same_pairs(args.codes, order, args.x.rows, args.same_pairs);
-        const LookupSum sum =
-            look_up_pairs(pairs, same_pairs, args.n_threads, codes.words<Lookup>());
+        const LookupSum sum = look_up_pairs(pairs, same_pairs, args.n_threads,
+                                            codes.words<Lookup>());
         *args.correlation = spearman(same, different, sum.twice_u, 0);
         const double lowest = spearman(same, different, sum.twice_u, sum.most_ties);
         *args.error_bound = __builtin_fabs(lowest - *args.correlation);

@@ -89,8 +89,7 @@ struct TilePlace {
     int down, across;
 };
 __device__ __forceinline__ TilePlace place_tile(int64_t tile, int n_down, bool diagonal) {
-    if (!diagonal)
-        return {static_cast<int>(tile % n_down), static_cast<int>(tile / n_down)};
+    if (!diagonal) return {static_cast<int>(tile % n_down), static_cast<int>(tile / n_down)};
     auto before = [](int64_t column) { return column * (column + 1) / 2; };
     int64_t across = static_cast<int64_t>(sqrt(2.0 * static_cast<double>(tile)));
     while (before(across) > tile) --across;
@@ -155,10 +154,10 @@ __device__ __forceinline__ void multiply_tile(const double* rows, const double* 
                                               int64_t depth, Operands& operands,
                                               double (&sum)[kDown][kAcross][4]) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const Two* a_rows = operands.rows +
-                        (warp / 4 * (kWarpTile / 2) + lane / 4) * Operands::kLine + lane % 4;
-    const double* b_columns =
-        operands.columns + (warp % 4 * kWarpTile + lane / 4) * Operands::kColumn + lane % 4 * 2;
+    const Two* a_rows = operands.rows + (warp / 4 * (kWarpTile / 2) + lane / 4) * Operands::kLine +
+                        lane % 4;
+    const double* b_columns = operands.columns +
+                              (warp % 4 * kWarpTile + lane / 4) * Operands::kColumn + lane % 4 * 2;
     for (auto& down : sum)
         for (auto& across : down)
             for (double& value : across) value = 0.0;
@@ -175,8 +174,8 @@ __device__ __forceinline__ void multiply_tile(const double* rows, const double* 
             double b[kAcross][2];
 #pragma unroll
             for (int c = 0; c < kAcross; ++c) {
-                const Two two = *reinterpret_cast<const Two*>(
-                    b_columns + c * 8 * Operands::kColumn + half);
+                const Two two = *reinterpret_cast<const Two*>(b_columns +
+                                                              c * 8 * Operands::kColumn + half);
                 b[c][0] = two.x;
                 b[c][1] = two.y;
             }
@@ -235,8 +234,8 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     if (t < kPairTile) {
         const int64_t row = first_row + t, column = first_column + t;
         memory.codes[0][t] = row < args.n_rows ? static_cast<int>(args.row_codes[row]) : -1;
-        memory.codes[1][t] =
-            column < args.n_columns ? static_cast<int>(args.column_codes[column]) : -1;
+        memory.codes[1][t] = column < args.n_columns ? static_cast<int>(args.column_codes[column])
+                                                     : -1;
     }
     double sum[kDown][kAcross][4];
     multiply_tile(args.rows + first_row * args.depth, args.columns + first_column * args.depth,
@@ -253,14 +252,15 @@ __global__ void __launch_bounds__(kTileThreads, 1)
         const int code = memory.codes[0][i], other = memory.codes[1][j];
         word[s] = kNone;
         if (code < 0 || other < 0 || (on_diagonal && i >= j)) continue;
-        const uint32_t bin =
-            deepest_bin<refined>(args.levels, memory.cells, distance_key(sum[d][c][s % 4]));
+        const uint32_t bin = deepest_bin<refined>(args.levels, memory.cells,
+                                                  distance_key(sum[d][c][s % 4]));
         if (bin != kNone) word[s] = bin | static_cast<uint32_t>(code == other) << args.bin_bits;
     }
 #pragma unroll
     for (int s = 0; s < kLanePairs; ++s) {
-        const uint32_t place =
-            word[s] == kNone ? 0 : atomicAdd(&memory.digits[word[s] >> low_bits], 1u);
+        const uint32_t place = word[s] == kNone
+                                   ? 0
+                                   : atomicAdd(&memory.digits[word[s] >> low_bits], 1u);
         rank[s / 2] = s % 2 == 0 ? place : rank[s / 2] | place << 16;
     }
     __syncthreads();
@@ -275,8 +275,8 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     for (int s = 0; s < kLanePairs; ++s) {
         if (word[s] == kNone) continue;
         const uint32_t place = s % 2 == 0 ? rank[s / 2] & 0xffffu : rank[s / 2] >> 16;
-        memory.sorted[memory.digits[word[s] >> low_bits] + place] =
-            static_cast<uint16_t>(word[s] & ((1u << low_bits) - 1));
+        memory.sorted[memory.digits[word[s] >> low_bits] + place] = static_cast<uint16_t>(
+            word[s] & ((1u << low_bits) - 1));
     }
     __syncthreads();
     constexpr int kPerWords = sizeof(Words) / sizeof(uint16_t);

@@ -17,7 +17,7 @@ struct ParcArgs {
     // What the caller may tune, and tests do.
     int64_t sort_limit;   // up to so many pairs are sorted outright, or looked up
     double lookup_share;  // the latter where no more of the pairs than this are within a class
-    double tolerance;     // error bound beyond which look-ups give way to sorting, bins to finer ones
+    double tolerance;  // error bound beyond which look-ups give way to sorting, bins to finer ones
     // Results.
     double* correlation;  // NaN where all feature distances or all labels agree
     double* error_bound;  // see pair_lookup.h and pair_histogram.h; 0 where the result is exact

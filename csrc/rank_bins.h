@@ -17,11 +17,8 @@ namespace TK_ISA {
 class RankBins {
 public:
     explicit RankBins(int64_t n_pairs)
-        : n_pairs_(n_pairs),
-          root_shift_(kKeyBits - root_bits(n_pairs)),
-          n_roots_((int64_t{1} << root_bits(n_pairs)) + 1),
-          first_new_(0),
-          n_cells_(n_roots_),
+        : n_pairs_(n_pairs), root_shift_(kKeyBits - root_bits(n_pairs)),
+          n_roots_((int64_t{1} << root_bits(n_pairs)) + 1), first_new_(0), n_cells_(n_roots_),
           cells_(kMostCells) {
         for (int64_t cell = 0; cell < n_roots_; ++cell) cells_[cell] = 0;
     }
@@ -67,8 +64,8 @@ public:
     // pair would add to it.
     double error(double unit) const {
         const double spread = static_cast<double>(rank_spread(n_pairs_, ties_));
-        const double swaps =
-            fourth_powers_ > 0 ? kSigmas * unit * __builtin_sqrt(fourth_powers_) : 0.0;
+        const double swaps = fourth_powers_ > 0 ? kSigmas * unit * __builtin_sqrt(fourth_powers_)
+                                                : 0.0;
         return unsure_ties_ > 0 ? swaps + 0.5 * unsure_ties_ / spread : swaps;
     }
 
@@ -123,7 +120,9 @@ private:
     static bool is_split(int64_t cell) { return cell & 1; }
     static int64_t link(int64_t first, int shift) { return (first * 64 + shift) * 2 + 1; }
     static int shift_of(int64_t cell) { return static_cast<int>(cell >> 1 & 63); }
-    static int64_t child(int64_t cell, int64_t key) { return (cell >> 7) + (key >> shift_of(cell)); }
+    static int64_t child(int64_t cell, int64_t key) {
+        return (cell >> 7) + (key >> shift_of(cell));
+    }
 
     // log2 of the number of cells for a bin, in which its pairs should weigh no more than pairs of
     // bins of `most`; that is, the fourth powers of counts that are Poisson distributed, ones left out.
@@ -156,7 +155,7 @@ private:
     const int64_t n_roots_;
     int64_t first_new_, n_cells_;
     Buffer<int64_t> cells_;
-    Wide ties_ = 0;                                    // bins as ties
+    Wide ties_ = 0;                                   // bins as ties
     double unsure_ties_ = 0.0, fourth_powers_ = 0.0;  // of bins with several keys
 };
 
@@ -183,13 +182,12 @@ static void count_new_cells(RowPairs& pairs, RankBins& bins, const CountingMemor
     auto body = [&](Member member) {
         pairs.prepare(member);
         NewBinCounter<Count> sink(bins.first_new(), memory.counter(histogram, member.rank));
-        pairs.visit(member, sink,
-                    [&](int64_t, int64_t, const RegisterTile& tile, uint64_t* words) {
-                        int64_t keys[kTileWords], found[kTileWords];
-                        tile_keys(tile, keys);
-                        bins.find_bins(keys, found);
-                        for (int w = 0; w < kTileWords; ++w) words[w] = found[w];
-                    });
+        pairs.visit(member, sink, [&](int64_t, int64_t, const RegisterTile& tile, uint64_t* words) {
+            int64_t keys[kTileWords], found[kTileWords];
+            tile_keys(tile, keys);
+            bins.find_bins(keys, found);
+            for (int w = 0; w < kTileWords; ++w) words[w] = found[w];
+        });
     };
     run_team(n_threads, body);
     bins.take_counts(histogram);
@@ -221,12 +219,8 @@ static double count_in_bins(RowPairs& pairs, RowPairs& others, RankBins& bins, R
 class TileKeys {
 public:
     TileKeys(const MatrixView& x, double magnitude, int n_threads)
-        : x_(x),
-          magnitude_(magnitude),
-          width_(padded_width(x.cols)),
-          panels_(panel_count(x.rows) * kPanel * x.cols),
-          row_(n_threads * width_),
-          queue_(0) {}
+        : x_(x), magnitude_(magnitude), width_(padded_width(x.cols)),
+          panels_(panel_count(x.rows) * kPanel * x.cols), row_(n_threads * width_), queue_(0) {}
 
     // To be called by the team first.
     void prepare(const Member& member) {

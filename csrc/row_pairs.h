@@ -22,8 +22,7 @@ static inline void share(const Member& member, Queue& queue, int64_t count, Work
 // Rows of one stripe, a multiple of kBlock: all where they fit into kPackedBytes.
 static int64_t stripe_rows(const MatrixView& x) {
     const int64_t all = (x.rows + kBlock - 1) / kBlock * kBlock;
-    const int64_t row_bytes =
-        panel_stride(x.cols) / kPanel * static_cast<int64_t>(sizeof(double));
+    const int64_t row_bytes = panel_stride(x.cols) / kPanel * static_cast<int64_t>(sizeof(double));
     if (all * row_bytes <= kPackedBytes) return all;
     const int64_t rows = kPackedBytes / 2 / row_bytes / kBlock * kBlock;
     return rows > kBlock ? rows : kBlock;
@@ -35,25 +34,17 @@ public:
     // `order`, which must live as long, or as in x where it is null.
     RowPairs(const MatrixView& x, int n_threads, double magnitude = 0.0,
              const int64_t* order = nullptr)
-        : x_(x),
-          order_(order),
-          standardised_(magnitude == 0.0),
-          magnitude_(standardised_ ? 1.0 : magnitude),
-          stripe_(stripe_rows(x)),
-          n_stripes_((x.rows + stripe_ - 1) / stripe_),
-          mean_(x.cols),
-          scale_(x.cols),
+        : x_(x), order_(order), standardised_(magnitude == 0.0),
+          magnitude_(standardised_ ? 1.0 : magnitude), stripe_(stripe_rows(x)),
+          n_stripes_((x.rows + stripe_ - 1) / stripe_), mean_(x.cols), scale_(x.cols),
           rows_(stripe_ / kPanel * panel_stride(x.cols)),
           cols_(n_stripes_ > 1 ? stripe_ / kPanel * panel_stride(x.cols) : 0),
-          width_(padded_width(x.cols)),
-          row_(n_threads * width_),
-          partial_(n_threads * kBlock * kBlock),
-          queue_(0) {}
+          width_(padded_width(x.cols)), row_(n_threads * width_),
+          partial_(n_threads * kBlock * kBlock), queue_(0) {}
 
     // To be called by the team before the first visit.
     void prepare(const Member& member) {
-        const int64_t slabs =
-            standardised_ ? (x_.cols + kMomentColumns - 1) / kMomentColumns : 0;
+        const int64_t slabs = standardised_ ? (x_.cols + kMomentColumns - 1) / kMomentColumns : 0;
         share(member, queue_, slabs, [&](int64_t slab) {
             const int64_t begin = slab * kMomentColumns;
             const int64_t end = begin + kMomentColumns < x_.cols ? begin + kMomentColumns : x_.cols;
@@ -92,8 +83,8 @@ private:
 
     void pack(const Member& member, int64_t stripe, double* panels) {
         share(member, queue_, stripe_panels(stripe), [&](int64_t p) {
-            pack_panel(x_, order_, stripe * stripe_ + p * kPanel, standardised_ ? mean_.data() : nullptr,
-                       scale_.data(), magnitude_,
+            pack_panel(x_, order_, stripe * stripe_ + p * kPanel,
+                       standardised_ ? mean_.data() : nullptr, scale_.data(), magnitude_,
                        row_.data() + member.rank * width_, panels + p * panel_stride(x_.cols));
         });
     }

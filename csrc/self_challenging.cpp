@@ -44,10 +44,9 @@ static void pack_coef(const Problem& problem, int64_t depth_block) {
     const int64_t k = depth_block * kDepth, depth = smaller(kDepth, d - k);
     for (int64_t p = 0; p < problem.class_panels; ++p) {
         const int64_t c = p * kPanel;
-        copy_as_doubles(problem.args.coef + c * d + k, 1, d, depth, smaller(kPanel, n_classes - c),
-                        problem.coef_panels +
-                            (depth_block * problem.class_panels + p) * kPanelStride,
-                        kPanel);
+        copy_as_doubles(
+            problem.args.coef + c * d + k, 1, d, depth, smaller(kPanel, n_classes - c),
+            problem.coef_panels + (depth_block * problem.class_panels + p) * kPanelStride, kPanel);
     }
 }
 
@@ -94,7 +93,8 @@ TK_INLINE VecD discriminants(const Problem& problem, const double* table, const 
         VecD z = load(scores + c * problem.rows);
         if (Mixed) {
             VecD anchor;
-            for (int lane = 0; lane < kLanes; ++lane) anchor[lane] = table[c * n_classes + codes[lane]];
+            for (int lane = 0; lane < kLanes; ++lane)
+                anchor[lane] = table[c * n_classes + codes[lane]];
             z = share * z + (1.0 - share) * anchor;
         }
         z += problem.args.intercept[c];

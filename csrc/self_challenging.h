@@ -16,8 +16,8 @@ struct SelfChallengingArgs {
     const double* anchors;    // (n_classes, d): what it is mixed with, by class
     int64_t n_classes;
     int n_threads;
-    double* posterior;        // (n)
-    double* challenge;        // (n)
+    double* posterior;  // (n)
+    double* challenge;  // (n)
 };
 
 // Throws std::bad_alloc.

@@ -57,8 +57,8 @@ struct SweepShared {
         double product[kTileElements];
     };
     double pivots[kBand];
-    double inverses[kBand];     // of the pivots
-    double keeps[kBand];        // the same, but zero in null directions
+    double inverses[kBand];  // of the pivots
+    double keeps[kBand];     // the same, but zero in null directions
     double rhs[kBand], y[kBand];
     double shares[2][kBand];
     Elimination terms[kBand];  // of the rows so far, by their place in the block
@@ -178,8 +178,7 @@ private:
 #pragma unroll
         for (int piece = 0; piece < 2; ++piece)
 #pragma unroll
-            for (int e = 0; e < 4; ++e)
-                visit(piece, e, Quarter::row(e), Quarter::column(piece, e));
+            for (int e = 0; e < 4; ++e) visit(piece, e, Quarter::row(e), Quarter::column(piece, e));
     }
 
     // What the block takes of A: the thread's quarter of the diagonal, and some right of it.
@@ -191,8 +190,8 @@ private:
 #pragma unroll
         for (int i = 0; i < kRights; ++i) {
             const int a = i * kRightRows + warp_;
-            next_right_[i] =
-                followed && lane_ <= a ? band_.right(block)[band_.offset(a, lane_)] : 0.0;
+            next_right_[i] = followed && lane_ <= a ? band_.right(block)[band_.offset(a, lane_)]
+                                                    : 0.0;
         }
         next_b_ = inside ? b_[block * kBand + row_] : 0.0;
     }
@@ -305,8 +304,8 @@ private:
         const double y = shared_.y[row_];
         terms.energy += y * y * weights[row_];
         terms.log_determinant += log(shared_.pivots[row_]);
-        const double share =
-            (shared_.shares[0][row_] + shared_.shares[1][row_]) * shared_.inverses[row_];
+        const double share = (shared_.shares[0][row_] + shared_.shares[1][row_]) *
+                             shared_.inverses[row_];
         terms.fitted += shared_.keeps[row_] == 0.0 ? 1.0 - by_x()
                         : share < 0.0              ? 0.0
                         : share > 1.0              ? 1.0
@@ -334,8 +333,7 @@ __device__ __forceinline__ double substitute_back(int n_blocks, const Workspace&
     const auto load = [&](int block) {
 #pragma unroll
         for (int q = 0; q < kRows; ++q)
-            g[q] = block < 0 ? 0.0
-                             : workspace.g[(block * kBand + warp * kRows + q) * kBand + lane];
+            g[q] = block < 0 ? 0.0 : workspace.g[(block * kBand + warp * kRows + q) * kBand + lane];
     };
     const int last = n_blocks - 1;
     if (warp == 0) {

@@ -39,7 +39,7 @@ public:
 
 private:
     static constexpr int kNodes = 16;
-    static constexpr int kItems = kNodes / kLanes;  // pieces of work in a cell
+    static constexpr int kItems = kNodes / kLanes;          // pieces of work in a cell
     static constexpr double kWidth = 1.386294361119890619;  // ln 4
 
     struct Cell {
@@ -68,11 +68,11 @@ private:
         for (int lane = 0; lane < kLanes; ++lane)
             t[lane] = __builtin_exp(centre(cell) + 0.5 * kWidth * node(first + lane));
         const bool large = __builtin_exp(centre(cell)) >= mean_;
-        const Spectrum spectrum =
-            shifted_spectrum(band_, t, large, scratch, scratch + factor_vectors(band_));
+        const Spectrum spectrum = shifted_spectrum(band_, t, large, scratch,
+                                                   scratch + factor_vectors(band_));
         for (int lane = 0; lane < kLanes; ++lane)
-            cells_[cell].points[first + lane] = {
-                spectrum.log_determinant[lane], spectrum.fitted[lane], spectrum.left_over[lane]};
+            cells_[cell].points[first + lane] = {spectrum.log_determinant[lane],
+                                                 spectrum.fitted[lane], spectrum.left_over[lane]};
     }
 
     // Barycentric interpolation.

@@ -42,8 +42,8 @@ struct TriangleSchedule {
 
     // Tiles are numbered along the columns of the triangle.
     static __host__ __device__ Place place(int64_t tile) {
-        int64_t column =
-            static_cast<int64_t>((sqrt(8.0 * static_cast<double>(tile) + 1.0) - 1.0) / 2.0);
+        int64_t column = static_cast<int64_t>((sqrt(8.0 * static_cast<double>(tile) + 1.0) - 1.0) /
+                                              2.0);
         while (column * (column + 1) / 2 > tile) --column;
         while ((column + 1) * (column + 2) / 2 <= tile) ++column;
         return {tile - column * (column + 1) / 2, column};

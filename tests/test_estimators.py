@@ -46,9 +46,7 @@ def test_sfda_posteriors(backend, n):
     np.testing.assert_array_equal(model.predict(X), p.argmax(1))
     projected = model.transform(X)
     assert projected.shape == (n, 3)
-    centred = sum(
-        np.cov(projected[y == c].T, bias=True, ddof=0) * priors[c] for c in range(4)
-    )
+    centred = sum(np.cov(projected[y == c].T, bias=True, ddof=0) * priors[c] for c in range(4))
     ridge = s * np.trace(within) / 20 * model.scalings_.T @ model.scalings_
     np.testing.assert_allclose((1 - s) * centred + ridge, np.eye(3), atol=1e-6)
 

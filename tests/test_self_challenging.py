@@ -95,9 +95,7 @@ def test_share_of_one_and_zero(self_challenging):
     plain = self_challenging(X, codes, coef, intercept)
     assert_same(self_challenging(X, codes, coef, intercept, (np.ones(140), anchors)), plain)
     at_anchors = self_challenging(anchors[codes], codes, coef, intercept)
-    assert_same(
-        self_challenging(X, codes, coef, intercept, (np.zeros(140), anchors)), at_anchors
-    )
+    assert_same(self_challenging(X, codes, coef, intercept, (np.zeros(140), anchors)), at_anchors)
 
 
 def test_same_bits_again(self_challenging, backend, monkeypatch):

@@ -171,9 +171,7 @@ class TestFisherScatter:
         X = (X[3] if repeated == 0 else X[:, 3:4]).expand(50, 20)
         shift = np.full(20, 0.125)
         expected = scatter_definition.fisher_scatter(host(X), codes, 3, weights, shift)
-        self.assert_same(
-            fisher_scatter.fisher_scatter(X, codes, 3, weights, shift), expected
-        )
+        self.assert_same(fisher_scatter.fisher_scatter(X, codes, 3, weights, shift), expected)
 
     @pytest.mark.parametrize("precision", fisher_scatter.PRECISIONS)
     def test_offset_costs_no_digits(self, precision):
@@ -313,9 +311,7 @@ class TestSelfChallenging:
         arguments = X, *(there(array) for array in arrays)
         mixing = tuple(there(part) for part in mixing)
         before = [argument.clone() for argument in (*arguments, *mixing)]
-        first, second = (
-            self_challenging.self_challenging(*arguments, mixing) for _ in range(2)
-        )
+        first, second = (self_challenging.self_challenging(*arguments, mixing) for _ in range(2))
         assert all(map(torch.equal, first, second))
         assert all(map(torch.equal, (*arguments, *mixing), before))
 

@@ -44,9 +44,7 @@ def controls_only():
 # ---------------------------------------------------------------------------- published tables
 
 
-@pytest.mark.parametrize(
-    ("table", "mean"), [("sfda_group1", 0.837), ("sfda_group2", 0.685)]
-)
+@pytest.mark.parametrize(("table", "mean"), [("sfda_group1", 0.837), ("sfda_group2", 0.685)])
 def test_mean_rank_reaches_what_is_known_of_it(table, mean):
     comparison = leave_one_task_out(published(table))
     assert comparison.mean(MEAN_RANK) == pytest.approx(mean, abs=5e-4)
@@ -120,9 +118,10 @@ def test_gaps_are_left_out_and_tasks_that_tell_nothing_skipped():
     performance[:, 1] = 0.5
     performance[1:, 2] = NAN
     history = TransferHistory([*"abcdef"], [f"t{i}" for i in range(5)], performance)
-    comparison = leave_one_task_out(history, {"truth": lambda past, task: {
-        **dict.fromkeys("abcdef", NAN), **history.column(task.name)
-    }})
+    comparison = leave_one_task_out(
+        history,
+        {"truth": lambda past, task: {**dict.fromkeys("abcdef", NAN), **history.column(task.name)}},
+    )
     assert comparison.skipped == ("t1", "t2")
     assert comparison.tasks == ("t0", "t3", "t4")
     assert comparison.mean("truth") == 1.0

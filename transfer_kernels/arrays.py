@@ -480,9 +480,7 @@ def as_codes(codes: Any, n_samples: int, n_classes: int | None = None) -> Any:
     limit = "n_classes" if n_classes is None else n_classes
     lowest, highest = int(array.min()), int(array.max())
     if lowest < 0 or (n_classes is not None and highest >= n_classes):
-        raise ValueError(
-            f"codes must lie in [0, {limit}), but range from {lowest} to {highest}"
-        )
+        raise ValueError(f"codes must lie in [0, {limit}), but range from {lowest} to {highest}")
     return array.astype(np.int64, copy=False) if tensor is None else tensor.long()
 
 

@@ -240,9 +240,7 @@ def _machine_facts() -> dict[str, str]:
         from transfer_kernels.kernels.native_runtime import instruction_set, native_module
 
         native = native_module()
-        facts["instruction set"] = (
-            f"{instruction_set()} (of {', '.join(native.available_isas())})"
-        )
+        facts["instruction set"] = f"{instruction_set()} (of {', '.join(native.available_isas())})"
         facts["compiler"] = native.__compiler__
     facts["threads"] = str(thread_count())
     facts["BLAS"] = _blas()

@@ -94,11 +94,9 @@ thread_local Thread* running_thread = nullptr;
 class Block {
 public:
     Block(dim3 grid, dim3 extent, size_t shared_bytes, const std::function<void()>& body)
-        : threads_(extent.x * extent.y * extent.z),
-          stacks_(threads_.size()),
+        : threads_(extent.x * extent.y * extent.z), stacks_(threads_.size()),
           shared_bytes_(shared_bytes),
-          shared_(static_cast<char*>(::operator new(shared_bytes, kSharedAlignment))),
-          body_(body) {
+          shared_(static_cast<char*>(::operator new(shared_bytes, kSharedAlignment))), body_(body) {
         indices.extent = extent;
         indices.grid = grid;
         unsigned number = 0;
@@ -203,7 +201,8 @@ private:
         const int awaited = __builtin_popcount(last.mask);
         if (arrived < awaited) return;
         Thread* const lanes = threads_.data() + last.number / kLanes * kLanes;
-        const size_t present = std::min<size_t>(kLanes, threads_.size() - (lanes - threads_.data()));
+        const size_t present = std::min<size_t>(kLanes,
+                                                threads_.size() - (lanes - threads_.data()));
         void* brought[kLanes] = {};
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             if (!(last.mask >> lane & 1)) continue;
@@ -227,11 +226,13 @@ private:
         for (const Thread& thread : threads_) {
             std::string place = "have returned";
             if (thread.state != State::ended)
-                place = std::string(thread.state == State::at_barrier ? "wait at the barrier "
-                                                                      : "wait in the warp function ") +
+                place = std::string(thread.state == State::at_barrier
+                                        ? "wait at the barrier "
+                                        : "wait in the warp function ") +
                         thread.site.file + ":" + std::to_string(thread.site.line);
-            const auto known = std::find_if(places.begin(), places.end(),
-                                            [&](const auto& entry) { return entry.first == place; });
+            const auto known = std::find_if(places.begin(), places.end(), [&](const auto& entry) {
+                return entry.first == place;
+            });
             if (known == places.end())
                 places.emplace_back(place, 1);
             else
@@ -275,7 +276,8 @@ struct Mma {
         double a[16][8], b[8][8];
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             const Mma& self = *static_cast<const Mma*>(brought[lane]);
-            for (unsigned i = 0; i < 4; ++i) a[lane / 4 + i % 2 * 8][lane % 4 + i / 2 * 4] = self.a[i];
+            for (unsigned i = 0; i < 4; ++i)
+                a[lane / 4 + i % 2 * 8][lane % 4 + i / 2 * 4] = self.a[i];
             for (unsigned i = 0; i < 2; ++i) b[lane % 4 + i * 4][lane / 4] = self.b[i];
         }
         for (unsigned lane = 0; lane < kLanes; ++lane) {
@@ -331,7 +333,8 @@ void meet_warp(unsigned mask, WarpFunction function, void* mine, Site site) {
 }
 
 void refuse(const char* what, Site site) {
-    throw std::logic_error(std::string(what) + ", at " + site.file + ":" + std::to_string(site.line));
+    throw std::logic_error(std::string(what) + ", at " + site.file + ":" +
+                           std::to_string(site.line));
 }
 
 unsigned ballot(unsigned mask, bool predicate, Site site) {
@@ -360,7 +363,8 @@ void mma_m16n8k8_f64(double (&c)[4], const double (&a)[4], const double (&b)[2],
 float half_bits_to_float(uint16_t bits) {
     const uint32_t magnitude = bits & 0x7fffu;
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-    if (magnitude >= 0x7c00u) return as_bits<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+    if (magnitude >= 0x7c00u)
+        return as_bits<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
     return as_bits<float>(sign | as_bits<uint32_t>(as_bits<float>(magnitude << 13) * 0x1p112f));
 }
 

@@ -27,7 +27,7 @@
 #define __align__(bytes) alignas(bytes)
 #define __shared__ static thread_local
 
-#define TK_SHARED(type, name, extents)       \
+#define TK_SHARED(type, name, extents)     \
     static thread_local type name extents; \
     ::tk::host::poison_in_new_block(&name, sizeof(name))
 #define TK_DYNAMIC_SHARED(type, name) \
@@ -92,7 +92,8 @@ struct Shuffle {
         for (unsigned lane = 0; lane < 32; ++lane) {
             if (!(mask >> lane & 1)) continue;
             Shuffle& self = *static_cast<Shuffle*>(brought[lane]);
-            if (!(mask >> self.source & 1)) refuse("a shuffle from a lane that is not there", self.site);
+            if (!(mask >> self.source & 1))
+                refuse("a shuffle from a lane that is not there", self.site);
             self.result = static_cast<Shuffle*>(brought[self.source])->value;
         }
     }

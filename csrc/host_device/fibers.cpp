@@ -96,9 +96,7 @@ static void make_context(Context& context, char* bottom, size_t bytes, void (*en
 
 #else
 
-static void switch_context(Context& from, Context& to) {
-    swapcontext(&from.machine, &to.machine);
-}
+static void switch_context(Context& from, Context& to) { swapcontext(&from.machine, &to.machine); }
 
 static void make_context(Context& context, char* bottom, size_t bytes, void (*entry)()) {
     getcontext(&context.machine);

@@ -214,9 +214,7 @@ def _sum_segments(
 
 
 @triton.jit(do_not_specialize=["d", "n_segments"])
-def _add_segments(
-    partials, class_segment, sums, counts, d, n_segments, COLUMNS: tl.constexpr
-):
+def _add_segments(partials, class_segment, sums, counts, d, n_segments, COLUMNS: tl.constexpr):
     """Sum of a class's segments, in their order; one kind of weights after the other."""
     code = tl.program_id(0)
     kind = tl.program_id(2)

@@ -65,9 +65,7 @@ def _discriminants(
             mask=rows_exist[:, None] & (features < d)[None, :],
             other=0.0,
         )
-        w = tl.load(
-            coef_rows + features[:, None], mask=exists & (features < d)[:, None], other=0.0
-        )
+        w = tl.load(coef_rows + features[:, None], mask=exists & (features < d)[:, None], other=0.0)
         x = x.to(tl.float64)
         if MIXED:
             x *= share[:, None]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays, ops
-from ..kernels.array_namespace import array_namespace, as_float64, beside, on_host
+from ..kernels.array_namespace import array_namespace, beside, on_host
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -119,9 +119,8 @@ def _above_rounding(features: Any, scores: Any) -> Any:
     PARC standardises its columns, which would blow noise up to the size of the leading component.
     """
     n, d = features.shape
-    xp = array_namespace(scores)
     sizes = on_host((scores * scores).sum(axis=0) ** 0.5)
-    origin = on_host(as_float64(features.mean(axis=0, dtype=xp.float64)))
+    origin = on_host(features.mean(axis=0, dtype=array_namespace(features).float64))
     eps = float(np.finfo(np.float64).eps)
     stored = FLOAT32_EPS if features.dtype.itemsize <= 4 else 0.0
     relative = max(stored, max(n, d) * eps) * sizes.max()

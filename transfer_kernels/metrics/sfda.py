@@ -115,9 +115,7 @@ def fit(problem: Problem) -> Fit:
 
     # ConfMix, around the mean of all samples, where the anchors are small.
     anchors = (first.means.sum(axis=0) - first.means) / (len(counts) - 1)
-    mixed = ops.fisher_scatter(
-        X, codes, len(counts), q * q, shift=first.center, backend=backend
-    )
+    mixed = ops.fisher_scatter(X, codes, len(counts), q * q, shift=first.center, backend=backend)
     q_sums, q2_sums = mixed.shifted_root_sums, mixed.shifted_sums
     rest = (counts - mixed.root_counts)[:, None]
     rest2 = (counts - 2.0 * mixed.root_counts + mixed.counts)[:, None]
@@ -161,9 +159,7 @@ def _discriminant_space(problem):
     if problem.n_samples >= problem.n_features:
         return problem.features, problem.scatter, np.ones(problem.n_features), None
     Z, basis, origin = ops.row_space(problem.features, backend=problem.backend)
-    scatter = ops.fisher_scatter(
-        Z, problem.codes, len(problem.classes), backend=problem.backend
-    )
+    scatter = ops.fisher_scatter(Z, problem.codes, len(problem.classes), backend=problem.backend)
     return Z, scatter, basis.sum(axis=1), (basis, origin)
 
 

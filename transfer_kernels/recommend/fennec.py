@@ -183,8 +183,8 @@ class Fennec(Estimator):
             or the meta phase has nothing to go by.
         """
         self._check_options()
-        scored = history if self.metric is None else history.scored(
-            self.metric, backend=self.backend
+        scored = (
+            history if self.metric is None else history.scored(self.metric, backend=self.backend)
         )
         performance, known = scored.performance, scored.known
         _require_some_known(scored)

@@ -85,8 +85,9 @@ class MetaRegression:
             If a fact or the architecture is missing or of another kind.
         """
         if missing := [fact for fact in self.model_facts if fact not in facts]:
-            raise ValueError(f"facts: {missing[0]} of model {name!r} is missing; the meta phase "
-                             "needs it")
+            raise ValueError(
+                f"facts: {missing[0]} of model {name!r} is missing; the meta phase needs it"
+            )
         n_columns = len(self.model_weights) - len(self.model_facts)
         if n_columns == 0:
             columns: Any = []
@@ -195,9 +196,7 @@ def _least_squares(A: Matrix, B: Matrix, target: Matrix) -> tuple[Matrix, Matrix
     A1 = np.hstack([A1, np.ones((len(A1), 1))])
     by_model, by_task = known.sum(axis=1), known.sum(axis=0)
     cross = A1.T @ known @ B1
-    gram = np.block(
-        [[A1.T * by_model @ A1, cross], [cross.T, B1.T * by_task @ B1]]
-    )
+    gram = np.block([[A1.T * by_model @ A1, cross], [cross.T, B1.T * by_task @ B1]])
     moments = np.concatenate([A1.T @ values.sum(axis=1), B1.T @ values.sum(axis=0)])
     weights = np.linalg.lstsq(gram, moments, rcond=1e-10)[0]
     a = weights[: A.shape[1]] / a_scale

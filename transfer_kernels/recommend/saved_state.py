@@ -53,8 +53,9 @@ def load_state(folder: str | Path, name: str) -> tuple[dict[str, Any], dict[str,
     except (ValueError, KeyError, AttributeError):
         raise ValueError(f"{text}: is damaged or something else") from None
     if version != FORMAT:
-        raise ValueError(f"{text}: is of format {version}; this version of the package reads "
-                         f"{FORMAT}")
+        raise ValueError(
+            f"{text}: is of format {version}; this version of the package reads {FORMAT}"
+        )
     library = _safetensors()
     try:
         return content, library.load(packed.read_bytes())
