@@ -1,6 +1,7 @@
 """Choosing, forcing and reporting backends; no silent fallback when one was named."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -111,8 +112,17 @@ def test_reports_when_nothing_is_compiled():
         "import sys; sys.modules['transfer_kernels._native'] = None\n"
         "import transfer_kernels as tk; tk.show_backends()"
     )
-    assert "native     cpu   not available: the compiled module is not installed" in result.stdout
+    assert "native     cpu   not available: the compiled module _native is not" in result.stdout
     assert "chosen     cpu   numba" in result.stdout
+
+
+def test_reports_why_the_build_left_a_module_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "__file__", str(tmp_path / "backends.py"))
+    monkeypatch.setitem(sys.modules, "transfer_kernels._native", None)
+    obstacle = backends.BACKENDS[0].obstacle
+    assert "import of transfer_kernels._native halted" in obstacle()
+    (tmp_path / "_build_info.json").write_text('{"_native": "not built: no C++ compiler"}')
+    assert "not built: no C++ compiler" in obstacle()
 
 
 def test_ops_refuse_what_does_not_fit(backend):

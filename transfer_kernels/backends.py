@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
@@ -50,12 +52,26 @@ class Backend:
         return "cpu" if self.on_host else self.device
 
 
-def _native_obstacle() -> str | None:
+def _module_obstacle(module: str) -> str | None:
+    """Why a compiled module cannot be imported, or None; with what its build said, if it failed."""
     try:
-        importlib.import_module("transfer_kernels._native")
+        importlib.import_module(f"transfer_kernels.{module}")
     except ImportError as error:
-        return f"the compiled module is not installed or does not load ({error})"
+        why = _reasons_of_the_build().get(module, error)
+        return f"the compiled module {module} is not installed or does not load ({why})"
     return None
+
+
+def _reasons_of_the_build() -> dict[str, str]:
+    """Why the build of this package left modules out; setup.py keeps it beside them."""
+    try:
+        return dict(json.loads(Path(__file__).with_name("_build_info.json").read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _native_obstacle() -> str | None:
+    return _module_obstacle("_native")
 
 
 def _numba_obstacle() -> str | None:
@@ -84,12 +100,8 @@ def _cuda_obstacle() -> str | None:
     on_host = os.environ.get("TRANSFER_KERNELS_CUDA_ON_HOST") == "1"
     if on_host and importlib.util.find_spec("torch") is None:
         return "the package torch is not installed"
-    module = "_cuda_on_host" if on_host else "_cuda"
-    try:
-        importlib.import_module(f"transfer_kernels.{module}")
-    except ImportError as error:
-        return f"the compiled module {module} is not installed or does not load ({error})"
-    return None if on_host else _missing_gpu()
+    obstacle = _module_obstacle("_cuda_on_host" if on_host else "_cuda")
+    return obstacle if obstacle or on_host else _missing_gpu()
 
 
 #: In the order in which they are chosen.
