@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from conftest import make_problem
 from scipy import linalg
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 import transfer_kernels as tk
+
+PCA = pytest.importorskip("sklearn.decomposition").PCA
+LinearDiscriminantAnalysis = pytest.importorskip(
+    "sklearn.discriminant_analysis"
+).LinearDiscriminantAnalysis
 
 
 def published(X, y, n_components=32):
