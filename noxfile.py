@@ -104,7 +104,7 @@ def newcomer(session: nox.Session) -> None:
 
 @nox.session
 def minimal(session: nox.Session) -> None:
-    """The tests without PyTorch and every other optional package."""
+    """The tests where there is no PyTorch."""
     folder, python = clone(session), new_environment(session, "minimal")
     run_in(python, 'pip install -q -e ".[test-min]" && pytest -q', folder)
 
