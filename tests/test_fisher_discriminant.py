@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.fisher_discriminant import SingularScatter, reference
 
+import transfer_kernels as tk
 from transfer_kernels.backends import implementation
 
 SHAPES = [(1, 1, 4), (2, 3, 9), (13, 2, 40), (64, 10, 200), (129, 70, 150)]  # d, C, n
@@ -58,6 +59,24 @@ def test_discriminant(op, shape, shrinkage):
         np.testing.assert_allclose(ours, definition, rtol=1e-9, atol=1e-9 * abs(definition).max())
     again = op.fisher_discriminant(gram / n, means, shrinkage, len(gram))
     np.testing.assert_array_equal(found[0], again[0])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_the_public_function_leaves_its_arguments_alone(backend, dtype, order):
+    rng = np.random.default_rng(4)
+    X = rng.integers(-5, 6, size=(60, 7))
+    within = np.asarray(X.T @ X, dtype=dtype, order=order)
+    within.flags.writeable = False
+    means = rng.normal(size=(3, 7))
+    means.flags.writeable = False
+    found = tk.ops.fisher_discriminant(within, means, 0.1, 7, backend=backend)
+    expected = reference.fisher_discriminant(within.astype(np.float64), means, 0.1, 7)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-10)
+    np.testing.assert_array_equal(within, X.T @ X)
+    writable = within.astype(np.float64)
+    tk.ops.fisher_discriminant(writable, means, 0.1, 7, backend=backend)
+    np.testing.assert_array_equal(writable, within)
 
 
 def test_more_features_than_dimensions_share_the_trace(op):

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import arrays
 from .backends import implementation
+from .kernels.array_namespace import as_float64, is_tensor
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
 
@@ -129,12 +130,23 @@ def dominant_eigenvalue(within, ones, *, backend: str | None = None) -> float:
 
 
 def fisher_discriminant(
-    within, means, shrinkage: float, n_features: int, *, backend: str | None = None
+    within,
+    means,
+    shrinkage: float,
+    n_features: int,
+    *,
+    overwrite_within: bool = False,
+    backend: str | None = None,
 ):
-    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant; consumes `within`.
+    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant.
 
-    The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
+    The contract is that of `transfer_kernels.kernels.fisher_discriminant`, except that `within`
+    may be of any real dtype and layout, and is left alone unless `overwrite_within` is true, which
+    saves a copy of it.
     """
+    if not overwrite_within:
+        within = as_float64(within)
+        within = within.clone() if is_tensor(within) else within.copy(order="C")
     return _version("fisher_discriminant", backend, within).fisher_discriminant(
         within, means, shrinkage, n_features
     )

@@ -224,12 +224,8 @@ def _(within, ones):
 def fisher_discriminant(
     within: Tensor, means: Tensor, shrinkage: float, n_features: int
 ) -> tuple[Tensor, Tensor]:
-    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant.
-
-    Unlike in the op of the contract, ``within`` is not consumed.
-    """
-    copy = within.detach().to(torch.float64, copy=True)
-    return _call(ops.fisher_discriminant, copy, means, shrinkage, n_features)
+    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant."""
+    return _call(ops.fisher_discriminant, within, means, shrinkage, n_features)
 
 
 @fisher_discriminant.register_fake

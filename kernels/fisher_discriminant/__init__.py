@@ -5,8 +5,8 @@
     fisher_discriminant(within, means, shrinkage, n_features) -> (coef, offset)
 
 All matrices are float64. Of ``gram`` and ``within``, both (d, d), only the upper triangle is read
-or meant. ``gram`` is not changed; ``within`` is consumed by `fisher_discriminant` (it may be
-overwritten by the factor).
+or meant. ``gram`` is not changed; ``within`` is C-ordered and consumed by `fisher_discriminant`
+(it may be overwritten by the factor; the public function passes a copy).
 
 `within_scatter`
     (gram + (left^T right + right^T left) / 2) / n_samples, for ``left`` and ``right`` (m, d). With

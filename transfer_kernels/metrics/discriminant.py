@@ -60,7 +60,9 @@ def shrunk_discriminant(
     n_samples = counts.sum()
     center = counts @ means / n_samples
     means = means - center
-    coef, offset = ops.fisher_discriminant(within, means, shrinkage, n_features, backend=backend)
+    coef, offset = ops.fisher_discriminant(
+        within, means, shrinkage, n_features, overwrite_within=True, backend=backend
+    )
     log_priors = array_namespace(counts).log(counts / n_samples)
     center = center + shift
     return Discriminant(coef, log_priors - offset - coef @ center, means, center)
