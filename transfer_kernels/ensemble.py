@@ -65,12 +65,11 @@ def sfda_ensemble(
         Class labels of any hashable kind.
     k : int
         Most models to choose. Fewer are chosen when no further one raises the score.
-    backend : str, optional
-        Force a backend.
-
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label.
+    backend : str, optional
+        Force a backend.
 
     Returns
     -------
@@ -99,13 +98,16 @@ def sfda_ensemble(
     if not zoo:
         raise ValueError("zoo is empty; give at least one model's features")
 
-    wide: list[str] = []
-    kept_labels: list[Any] = []
-    spaces = {
-        name: _fisher_space(name, X, labels, backend, ignore_label, wide, kept_labels)
-        for name, X in zoo.items()
-    }
-    labels = kept_labels[0]
+    spaces, wide = {}, []
+    for name, features in zoo.items():
+        try:
+            problem = Problem(features, labels, backend, ignore_label)
+            spaces[name] = _fisher_space(problem)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"model {name!r}: {error}") from None
+        if problem.n_samples <= problem.n_features:
+            wide.append(name)
+    labels = problem.labels  # without the samples left out, which are the same for all models
     if wide:
         warn_uninformative(
             f"{', '.join(wide)}: there are no more samples than features, so that scores saturate "
@@ -149,19 +151,9 @@ def _whitened(projections, labels, backend):
     return rotated[:, kept] / scale**0.5
 
 
-def _fisher_space(name, features, labels, backend, ignore_label, wide, kept_labels):
-    """(n, C - 1) projection of one model's features on its own Fisher space.
-
-    Adds the name to ``wide`` if n <= d, and the labels that are left to ``kept_labels``.
-    """
-    try:
-        problem = Problem(features, labels, backend, ignore_label)
-        if problem.n_samples <= problem.n_features:
-            wide.append(name)
-        kept_labels.append(problem.labels)
-        first = _sfda.fit(problem).first
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"model {name!r}: {error}") from None
+def _fisher_space(problem):
+    """(n, C - 1) projection of one model's features on its own Fisher space."""
+    first = _sfda.fit(problem).first
     priors = beside(first.coef, problem.class_counts / problem.n_samples)
     axes = _sfda.fisher_axes(first, priors)
     return (as_float64(beside(axes, problem.features)) - first.center) @ axes

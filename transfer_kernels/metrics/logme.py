@@ -13,7 +13,6 @@ and the score is the mean over targets of evidence / n.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from ..kernels.logme_evidence import factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
 from .problem import Problem
 from .registry import Metric
-from .uninformative import UninformativeScoreWarning
+from .uninformative import warn_uninformative
 
 
 @dataclass(frozen=True)
@@ -198,12 +197,10 @@ def _warn_of_exact_fits(evidences, regression):
     n_exact = int(np.isposinf(evidences).sum())
     if n_exact:
         what = "regression targets" if regression else "classes"
-        warnings.warn(
+        warn_uninformative(
             f"the features fit {n_exact} of {len(evidences)} {what} exactly, so that the evidence "
             "has no maximum and LogME is inf: it cannot tell such models apart; are the labels "
-            "among the features, or a target constant?",
-            UninformativeScoreWarning,
-            stacklevel=4,
+            "among the features, or a target constant?"
         )
 
 
