@@ -197,7 +197,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Lines of Python that all tests run, and lines of the CPU's C++ that the kernels' tests run."""
+    """Lines of Python that all tests run, lines of the CPU kernels that their tests run."""
     session.run("pytest", "-q", "--cov", "transfer_kernels")
     built = Path(session.create_tmp()).resolve() / "counted"
     for old in (ROOT / "build").rglob("*.gcda"):
