@@ -23,6 +23,7 @@ from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
+from .quoting import plain
 from .score_files import (
     Journal,
     JournalEntry,
@@ -31,6 +32,7 @@ from .score_files import (
     write_atomically,
 )
 from .scoring import Outcome, Source, Target, Task
+from .target_files import read_labels
 from .text_table import (
     MISSING,
     format_scores,
@@ -39,6 +41,7 @@ from .text_table import (
     text_table,
 )
 from .worker_pool import score_all
+from .zoo_folders import label_file_of
 
 if TYPE_CHECKING:
     import pandas
@@ -326,8 +329,10 @@ def rank(
         feature file (see `transfer_kernels.feature_files.read_features`), or a function without
         arguments that returns the array. Paths and functions are loaded when their turn comes and
         released after it. Widths d may differ.
-    labels : array_like of shape (n,), optional
-        Labels of the samples. Without them every file must hold its own.
+    labels : array_like of shape (n,), str or Path, optional
+        Labels of the samples, or the path of a file of them (see
+        `transfer_kernels.target_files.read_labels`). Without them every file must hold its own, or
+        have them beside it (see `transfer_kernels.feature_files.read_features`).
     metrics : str or sequence of str, default ("sfda", "logme", "parc")
         Metric specs such as ``"parc(n_components=32)"``.
     order_by : str, optional
@@ -381,10 +386,11 @@ def rank(
     specs = _checked_metrics(metrics)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
+    target = _target(labels, backend, device, ignore_label)
     order = _checked_order(order_by, specs, layers)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
-    keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by, ignore_label)
+    keys = {} if store is None else _journal_keys(zoo, specs, target, served_by)
 
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
@@ -398,7 +404,7 @@ def rank(
     n_scores = len(zoo) * len(specs)
     with (
         _progress_bar(n_scores, len(outcomes), progress) as bar,
-        closing(score_all(tasks, Target(labels, backend, device, ignore_label), n_jobs)) as fresh,
+        closing(score_all(tasks, target, n_jobs)) as fresh,
     ):
         for outcome in fresh:
             pair = (outcome.model, outcome.metric)
@@ -487,6 +493,15 @@ def _checked_jobs(n_jobs: Any) -> int:
     return int(n_jobs)
 
 
+def _target(labels: Any, backend: str | None, device: str | None, ignore_label: Any) -> Target:
+    if not isinstance(labels, str | os.PathLike):
+        return Target(labels, backend, device, ignore_label)
+    path = Path(labels)
+    skips_missing = isinstance(ignore_label, float) and math.isnan(ignore_label)
+    given = read_labels(path, keep_missing=skips_missing)
+    return Target(given, backend, device, ignore_label, f"those in {plain(path)}")
+
+
 def _backends_by_model(
     zoo: Mapping[str, Source], backend: str | None, device: str | None
 ) -> dict[str, str]:
@@ -504,9 +519,8 @@ def _backends_by_model(
 def _journal_keys(
     zoo: Mapping[str, Source],
     specs: Sequence[str],
-    labels: Any,
+    target: Target,
     served_by: Mapping[str, str],
-    ignore_label: Any = None,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what each score depends on, for all sources that can be told apart.
 
@@ -515,15 +529,17 @@ def _journal_keys(
     from . import __version__
 
     shared = {
-        "labels": None if labels is None else array_digest(labels),
+        "labels": None if target.labels is None else array_digest(target.labels),
         "version": __version__,
-        **({} if ignore_label is None else {"ignore_label": repr(ignore_label)}),
+        **({} if target.ignore_label is None else {"ignore_label": repr(target.ignore_label)}),
     }
     keys = {}
     for model, source in zoo.items():
         try:
             if isinstance(source, str | os.PathLike):
                 stamp = file_stamp(source)
+                if beside := label_file_of(Path(source)):
+                    stamp |= {f"labels {key}": what for key, what in file_stamp(beside).items()}
             elif callable(source):
                 continue
             else:
