@@ -17,6 +17,7 @@ from typing import Any
 from . import __version__
 from .cli_transfers import add_evaluate, add_recommend
 from .output_paths import check_picture, check_table
+from .quoting import several
 
 PROGRAM = "transfer-kernels"
 OK, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -246,7 +247,8 @@ def _comparison(ranking: Any, truth: Any, file: str) -> str:
     known = {row.name: truth.accuracy[row.name] for row in ranking if row.name in truth.accuracy}
     unknown = [row.name for row in ranking if row.name not in known]
     if unknown:
-        _note(f"{file} lacks {', '.join(unknown)}; left out of the comparison")
+        names = several(unknown, 20, quoted=False)
+        _note(f"{file} lacks {names}; left out of the comparison")
     candidates = {column: ranking.column(column) for column in ranking.columns}
     if truth.parameters:
         candidates["parameter count (control)"] = truth.parameters

@@ -23,7 +23,7 @@ from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
-from .quoting import plain
+from .quoting import plain, several, shown
 from .score_files import (
     Journal,
     JournalEntry,
@@ -261,8 +261,9 @@ class Ranking(Sequence[ModelScores]):
 
     def _checked(self, column: str) -> str:
         if column not in self._columns:
-            listed = ", ".join(map(repr, self._columns))
-            raise ValueError(f"column {column!r} is not in this ranking; it has {listed}")
+            raise ValueError(
+                f"column {shown(column)} is not in this ranking; it has {several(self._columns)}"
+            )
         return column
 
     def _records(self) -> list[dict[str, Any]]:
@@ -440,7 +441,8 @@ def _warn(rows: Sequence[ModelScores]) -> None:
         for reason in dict.fromkeys(row.warnings.values()):
             concerned.setdefault(reason, []).append(row.name)
     for reason, names in concerned.items():
-        warnings.warn(f"{', '.join(names)}: {reason}", UninformativeScoreWarning, stacklevel=3)
+        models = several(names, 20, quoted=False)
+        warnings.warn(f"{models}: {reason}", UninformativeScoreWarning, stacklevel=3)
 
 
 def _checked_metrics(metrics: str | Sequence[str]) -> tuple[str, ...]:
@@ -465,7 +467,7 @@ def _checked_order(
     if len(specs) > 1:
         known.append(CONSENSUS)
     if order_by not in known:
-        raise ValueError(f"order_by: {order_by!r} given; it is one of {', '.join(known)}")
+        raise ValueError(f"order_by: {shown(order_by)} given; it is one of {', '.join(known)}")
     return order_by
 
 
@@ -478,14 +480,14 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None) -> None:
         raise ValueError("zoo: holds no model")
     unnamed = [name for name in zoo if not isinstance(name, str)]
     if unnamed:
-        raise TypeError(f"zoo: model names are texts; {unnamed[0]!r} is not")
+        raise TypeError(f"zoo: model names are texts; {shown(unnamed[0])} is not")
     if layers is not None and (missing := [name for name in zoo if name not in layers]):
-        raise ValueError(f"layers: no number for {', '.join(map(repr, missing))}")
+        raise ValueError(f"layers: no number for {several(missing)}")
 
 
 def _checked_jobs(n_jobs: Any) -> int:
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-        raise TypeError(f"n_jobs: a number of processes is needed, not {n_jobs!r}")
+        raise TypeError(f"n_jobs: a number of processes is needed, not {shown(n_jobs)}")
     if n_jobs == -1:
         return thread_count()
     if n_jobs < 1:

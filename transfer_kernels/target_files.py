@@ -275,7 +275,7 @@ def _numbers_if_all(path: Path, texts: list[str], keep_missing: bool) -> NDArray
     known[missing] = False
     labels = _numbers_or_texts([text for text, there in zip(texts, known, strict=True) if there])
     exact = labels.dtype.kind == "f" or (
-        labels.dtype.kind == "i" and abs(labels.astype(np.float64)).max() <= 2**53
+        labels.dtype.kind == "i" and max(int(labels.max()), -int(labels.min())) <= 2**53
     )
     kept: NDArray[Any] = np.full(
         len(texts), math.nan if exact else None, float if exact else object

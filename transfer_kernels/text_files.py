@@ -129,8 +129,8 @@ class Table:
     def no_column(self, name: str) -> ValueError:
         """Return the error that there is no such column."""
         return ValueError(
-            f"{plain(self.path)}: has no column {name!r}; its first line must name it, but reads "
-            f"{several(self.titles) or 'nothing'}"
+            f"{plain(self.path)}: has no column {shown(name)}; its first line must name it, but "
+            f"reads {several(self.titles) or 'nothing'}"
         )
 
     def texts(self, column: int) -> list[str]:

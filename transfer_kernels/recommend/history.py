@@ -57,8 +57,8 @@ class Task:
         """
         if self.feature_source is None:
             raise ValueError(
-                f"task {self.name!r} has no features of any model; give the history a source of "
-                "them with features=, or use the performances that it holds"
+                f"task {shown(self.name)} has no features of any model; give the history a source "
+                "of them with features=, or use the performances that it holds"
             )
         return _as_feature_file(self.feature_source(model))
 
@@ -67,8 +67,8 @@ class Task:
         found = self.features(model)
         if found.labels is None:
             raise ValueError(
-                f"the features of model {model!r} of task {self.name!r} come without labels; give "
-                "pairs of features and labels"
+                f"the features of model {shown(model)} of task {shown(self.name)} come without "
+                "labels; give pairs of features and labels"
             )
         return found
 
@@ -85,8 +85,8 @@ class Task:
         found = None if self.proxy_source is None else self.proxy_source()
         if found is None:
             raise ValueError(
-                f"task {self.name!r} has no proxy features; give the history those of one large "
-                "model for every task with proxies="
+                f"task {shown(self.name)} has no proxy features; give the history those of one "
+                "large model for every task with proxies="
             )
         return _as_feature_file(found)
 
@@ -177,7 +177,9 @@ class TransferHistory:
         found: dict[tuple[str, str], float] = {}
         for model, task, value in records:
             if (model, task) in found:
-                raise ValueError(f"records: model {model!r} on task {task!r} occurs twice")
+                raise ValueError(
+                    f"records: model {shown(model)} on task {shown(task)} occurs twice"
+                )
             found[model, task] = value
         models = list(dict.fromkeys(model for model, _ in found))
         tasks = list(dict.fromkeys(task for _, task in found))
@@ -396,8 +398,9 @@ class TransferHistory:
 
     def _index(self, name: str, names: tuple[str, ...], kind: str) -> int:
         if name not in names:
-            shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
-            raise ValueError(f"{kind} {name!r} is not in this history; it has {shown}")
+            raise ValueError(
+                f"{kind} {shown(name)} is not in this history; it has {several(names, 12)}"
+            )
         return names.index(name)
 
     @staticmethod
@@ -411,16 +414,16 @@ class TransferHistory:
 
 def _names(names: Any, argument: str) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"{argument}: a sequence of names is needed, not {names!r}")
+        raise TypeError(f"{argument}: a sequence of names is needed, not {shown(names)}")
     listed = tuple(names)
     if not listed:
         raise ValueError(f"{argument}: none given")
     for name in listed:
         if not isinstance(name, str):
-            raise TypeError(f"{argument}: names are texts; {name!r} is not")
+            raise TypeError(f"{argument}: names are texts; {shown(name)} is not")
     if len(set(listed)) < len(listed):
         repeated = next(name for name in listed if listed.count(name) > 1)
-        raise ValueError(f"{argument}: {repeated!r} occurs twice")
+        raise ValueError(f"{argument}: {shown(repeated)} occurs twice")
     return listed
 
 
@@ -452,13 +455,13 @@ def _performance(performance: Any, n_models: int, n_tasks: int) -> NDArray[np.fl
 def _facts(facts: Facts | None, names: Sequence[str], argument: str) -> Facts:
     given = {} if facts is None else facts
     if unknown := [name for name in given if name not in names]:
-        raise ValueError(f"{argument}: {unknown[0]!r} is not in this history")
+        raise ValueError(f"{argument}: {shown(unknown[0])} is not in this history")
     kept = {}
     for name in names:
         row = {fact: float(value) for fact, value in given.get(name, {}).items()}
         for fact, value in row.items():
             if not math.isfinite(value):
-                raise ValueError(f"{argument}: {fact} of {name!r} is {value}; leave it out")
+                raise ValueError(f"{argument}: {fact} of {shown(name)} is {value}; leave it out")
         kept[name] = MappingProxyType(row)
     return MappingProxyType(kept)
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..array_files import existing_file
+from ..quoting import plain, shown
 from ..score_files import write_atomically
 
 FORMAT = 1
@@ -45,22 +47,22 @@ def load_state(folder: str | Path, name: str) -> tuple[dict[str, Any], dict[str,
     """
     text, packed = Path(folder) / f"{name}.json", Path(folder) / f"{name}.safetensors"
     for path in (text, packed):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file")
+        existing_file(path)
     try:
         content = json.loads(text.read_text(encoding="utf-8"))
         version = content.pop("format")
-    except (ValueError, KeyError, AttributeError):
-        raise ValueError(f"{text}: is damaged or something else") from None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        raise ValueError(f"{plain(text)}: is damaged or something else") from None
     if version != FORMAT:
         raise ValueError(
-            f"{text}: is of format {version}; this version of the package reads {FORMAT}"
+            f"{plain(text)}: is of format {shown(version)}; this version of the package reads "
+            f"{FORMAT}"
         )
     library = _safetensors()
     try:
         return content, library.load(packed.read_bytes())
     except Exception as error:  # the library's own kind of error
-        raise ValueError(f"{packed}: is damaged ({error})") from None
+        raise ValueError(f"{plain(packed)}: is damaged ({plain(str(error))})") from None
 
 
 def under(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
