@@ -152,7 +152,7 @@ def _recommend(options: argparse.Namespace) -> int:
 
     given = {"images": options.images, "classes": options.classes}
     facts = {name: value for name, value in given.items() if value is not None}
-    placement = fennec.place(read_features(options.task).features, facts=facts)
+    placement = fennec.place(read_features(options.task, mapped=False).features, facts=facts)
     scores = fennec.recommend(placement, options.k)
     if options.out:
         _write_scores(options.out, scores)

@@ -482,7 +482,7 @@ def _feature_source(source: FeatureSource | Pathlike | None) -> FeatureSource | 
                 raise ValueError(f"{plain(folder)}: is not a folder; name one for each task")
             path = _file_of(zoo, model, f"features of model {shown(model)} of task {shown(task)}")
             labels = None
-        found = read_features(path)
+        found = read_features(path, mapped=False)
         return FeatureFile(found.features, read_labels(labels)) if labels else found
 
     return features
@@ -502,7 +502,7 @@ def _proxy_source(source: ProxySource | Pathlike | None) -> ProxySource | None:
 
     def proxy(task: str) -> FeatureFile:
         path = _file_of(scan_folder(root), task, f"proxy features of task {shown(task)}")
-        return read_features(path)
+        return read_features(path, mapped=False)
 
     return proxy
 
