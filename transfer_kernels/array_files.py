@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .bfloat16 import BFloat16Matrix, widened
 from .machine_memory import available_memory, format_bytes
 from .mapped_reads import intact
 from .quoting import plain, several, shown
@@ -49,7 +50,10 @@ class ArrayFile:
         self._read = read
 
     def mapped(self, name: Any) -> Any:
-        """Return an array, mapped where the format allows it: read-only, or a tensor."""
+        """Return an array, mapped where the format allows it: read-only, or a tensor.
+
+        A matrix in bfloat16 of a ``.safetensors`` file is a `BFloat16Matrix`.
+        """
         return self._read(name, True)
 
     def loaded(self, name: Any) -> Any:
@@ -293,7 +297,7 @@ def _open_safetensors(path: Path) -> ArrayFile:
     )
 
 
-def _tensor(path: Path, name: str, entry: Any, data_start: int, mapped: bool) -> NDArray[Any]:
+def _tensor(path: Path, name: str, entry: Any, data_start: int, mapped: bool) -> Any:
     damaged = ValueError(f"{plain(path)}: the header of {shown(name)} is damaged")
     try:
         kind, shape, (begin, end) = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
@@ -312,14 +316,9 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int, mapped: bool) ->
     if end - begin != stored.n_bytes:
         raise damaged
     array = _read_stored(path, stored, mapped)
-    return _widened(array) if kind == "BF16" else array
-
-
-def _widened(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Numbers in bfloat16 as float32, whose upper half they are."""
-    wide = halves.astype(np.uint32)
-    wide <<= 16
-    return wide.view(np.float32)
+    if kind != "BF16":
+        return array
+    return BFloat16Matrix(array) if mapped and array.ndim == 2 else widened(array)
 
 
 # ---------------------------------------------------------------------------- .pt

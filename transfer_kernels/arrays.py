@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .bfloat16 import BFloat16Matrix
 from .kernels.array_namespace import array_namespace, is_tensor, on_host
 from .quoting import plain, shown
 
@@ -120,11 +121,12 @@ def moved_to(device: str, features: Any) -> Any:
     return tensor.to(device)
 
 
-def as_features(features: Any, name: str = "features") -> Any:
+def as_features(features: Any, name: str = "features", *, narrow: bool = False) -> Any:
     """Two-dimensional float16, float32 or float64 array, a view wherever that is possible.
 
-    Features on a GPU give a tensor there, which may be bfloat16 too. Integers and booleans become
-    float32 where that is exact, float64 otherwise.
+    Features on a GPU give a tensor there, which may be bfloat16 too; on the host bfloat16 becomes
+    float32, or with ``narrow`` a `BFloat16Matrix`, which is so a block of rows at a time. Integers
+    and booleans become float32 where that is exact, float64 otherwise.
 
     Raises
     ------
@@ -137,6 +139,10 @@ def as_features(features: Any, name: str = "features") -> Any:
     tensor = _gpu_tensor(features)
     if tensor is not None:
         return _features_on_gpu(tensor, name)
+    halves = _bfloat16_bits(features, name)
+    if halves is not None:
+        _require_matrix(halves, name)
+        return BFloat16Matrix(halves) if narrow else np.asarray(BFloat16Matrix(halves))
     array = as_array(features, name)
     _require_real(array.dtype.kind, array.dtype, name)
     _require_matrix(array, name)
@@ -150,6 +156,22 @@ def as_features(features: Any, name: str = "features") -> Any:
     if any(stride % array.dtype.itemsize for stride in array.strides):
         return array.copy()  # fields of a packed record: no kernel reads unaligned numbers
     return array
+
+
+def _bfloat16_bits(features, name) -> np.ndarray | None:
+    """Bits of numbers in bfloat16 on the host, in memory that they share; None for all else."""
+    if isinstance(features, BFloat16Matrix):
+        return features.halves
+    if is_tensor(features):
+        torch = sys.modules["torch"]
+        if features.dtype != torch.bfloat16:
+            return None
+        _refuse_sparse(features, name)
+        return features.detach().resolve_neg().view(torch.int16).numpy().view(np.uint16)
+    if getattr(getattr(features, "dtype", None), "name", "") != "bfloat16":
+        return None
+    bits = np.asarray(features)  # the type is that of ml_dtypes, as of JAX
+    return bits.view(np.uint16) if bits.dtype.itemsize == 2 else None
 
 
 def _plain_matrix(features, name):

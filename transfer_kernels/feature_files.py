@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .array_files import (
     SUFFIXES,
     Pathlike,
@@ -17,6 +19,7 @@ from .array_files import (
     open_arrays,
     read_label_array,
 )
+from .bfloat16 import BFloat16Matrix
 from .quoting import plain
 from .zoo_folders import find_features, label_file_of
 
@@ -30,7 +33,7 @@ class FeatureFile(NamedTuple):
     labels: Any | None = None
 
 
-def read_features(path: Pathlike, *, mapped: bool = True) -> FeatureFile:
+def read_features(path: Pathlike, *, mapped: bool = True, narrow: bool = False) -> FeatureFile:
     """Read the features of one model, memory-mapped where the format allows it.
 
     Parameters
@@ -45,6 +48,9 @@ def read_features(path: Pathlike, *, mapped: bool = True) -> FeatureFile:
     mapped : bool, default True
         Whether features stay on disk where they can. Whoever shortens a mapped file ends the
         process that reads it, except for `transfer_kernels.rank`, which reports it.
+    narrow : bool, default False
+        Whether bfloat16 in a mapped ``.safetensors`` file stays so: its features are then a
+        `transfer_kernels.bfloat16.BFloat16Matrix`, which metrics take like an array.
 
     Returns
     -------
@@ -67,6 +73,8 @@ def read_features(path: Pathlike, *, mapped: bool = True) -> FeatureFile:
     arrays = open_arrays(path)
     chosen = only_or_named(arrays, "features", beside=("labels",))
     features = arrays.mapped(chosen) if mapped else arrays.loaded(chosen)
+    if isinstance(features, BFloat16Matrix) and not narrow:
+        features = np.asarray(features)
     if "labels" in arrays.names:
         return FeatureFile(features, arrays.loaded("labels"))
     beside = label_file_of(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .bfloat16 import BFloat16Matrix
 from .kernels.array_namespace import is_tensor
 from .quoting import plain
 
@@ -52,6 +53,7 @@ def intact(array: Any, path: Any) -> Iterator[Callable[[], None]]:
 
 def _mapped_bytes(array: Any) -> tuple[int, int] | None:
     """Address and number of the bytes of a mapped array, or of what may be one: a CPU tensor."""
+    array = array.halves if isinstance(array, BFloat16Matrix) else array
     if isinstance(array, np.memmap):
         return array.__array_interface__["data"][0], array.nbytes
     if is_tensor(array) and array.device.type == "cpu" and array.layout == _strided(array):

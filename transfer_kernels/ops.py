@@ -13,6 +13,7 @@ import numpy as np
 
 from . import arrays
 from .backends import implementation
+from .bfloat16 import BFloat16Matrix, ByBlocks
 from .kernels.array_namespace import as_float64, is_tensor
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
@@ -41,7 +42,8 @@ DEFAULT_PRECISION = "float64"
 
 
 def _version(op: str, backend: str | None, array):
-    return implementation(op, backend, arrays.device_kind(array))
+    version = implementation(op, backend, arrays.device_kind(array))
+    return ByBlocks(version) if isinstance(array, BFloat16Matrix) else version
 
 
 def first_nonfinite(X, *, backend: str | None = None) -> tuple[int, int] | None:
@@ -95,7 +97,7 @@ def fisher_scatter(
         If the shapes do not fit, a code is outside [0, n_classes), a weight is negative or not
         finite, or the backend is not available or lacks the precision.
     """
-    X = arrays.as_features(X, "X")
+    X = arrays.as_features(X, "X", narrow=True)
     codes = arrays.as_codes(codes, len(X), n_classes)
     if weights is not None:
         weights = arrays.as_weights(weights, len(X))
@@ -161,7 +163,7 @@ def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | N
     -------
     posterior, challenge : (n,) arrays
     """
-    X = arrays.as_features(X, "X")
+    X = arrays.as_features(X, "X", narrow=True)
     codes = arrays.as_codes(codes, len(X), len(coef))
     return _version("self_challenging", backend, X).self_challenging(
         X, codes, coef, intercept, mixing
@@ -173,7 +175,7 @@ def parc_correlation(X, codes, *, backend: str | None = None) -> float:
 
     The contract is that of `transfer_kernels.kernels.parc_correlation`.
     """
-    X = arrays.as_features(X, "X")
+    X = arrays.as_features(X, "X", narrow=True)
     codes = arrays.as_codes(codes, len(X))
     return _version("parc_correlation", backend, X).parc_correlation(X, codes)
 
@@ -183,7 +185,7 @@ def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
 
     The contract is that of `transfer_kernels.kernels.parc_correlation`.
     """
-    X = arrays.as_features(X, "X")
+    X = arrays.as_features(X, "X", narrow=True)
     Y = arrays.as_targets(arrays.as_array(Y, "Y"), "Y")
     arrays.require_length(Y, len(X), "Y")
     return _version("parc_correlation", backend, X).parc_correlation_vectors(X, Y)
@@ -194,7 +196,7 @@ def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.nd
 
     The contract is that of `transfer_kernels.kernels.randomized_pca`.
     """
-    X = arrays.as_features(X, "X")
+    X = arrays.as_features(X, "X", narrow=True)
     arrays.require_components(n_components, X.shape)
     return _version("randomized_pca", backend, X).randomized_pca(X, n_components)
 

@@ -108,7 +108,7 @@ def _read(source: Source) -> FeatureFile:
         return FeatureFile(source() if callable(source) else source)
     # A mapped file that shrinks ends the process unless it is watched.
     mapped = can_watch() or os.stat(source).st_size > available_memory() / 2
-    return read_features(os.fspath(source), mapped=mapped)
+    return read_features(os.fspath(source), mapped=mapped, narrow=True)
 
 
 def _problem(held: FeatureFile, source: Source, target: Target) -> Problem:

@@ -52,7 +52,7 @@ class Problem:
         ignore_label: Any = None,
     ):
         self.backend = backend
-        self.features = arrays.as_features(features)
+        self.features = arrays.as_features(features, narrow=True)
         self.labels = arrays.as_labels(labels, len(self.features))
         if ignore_label is not None:
             self._drop(arrays.labelled_as(self.labels, ignore_label), ignore_label)
