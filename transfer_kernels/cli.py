@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError, ImportError) as error:
             _note(f"error: {error}")
             return WRONG_INPUT
+        except MemoryError as error:
+            _note(f"error: out of memory{f' ({error})' if str(error) else ''}")
+            return WRONG_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:

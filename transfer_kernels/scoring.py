@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .array_files import existing_file
 from .arrays import as_array, as_labels, moved_to
 from .feature_files import FeatureFile, read_features
 from .machine_memory import available_memory
@@ -24,6 +25,8 @@ from .zoo_folders import label_file_of
 
 # The warnings of a score are recorded, which Python does for the whole process at a time.
 _recording = threading.Lock()
+
+_LONGEST_ERROR = 2000  # characters: other libraries' errors may be of any length
 
 Source = Any  # an array or tensor, a path of a feature file, or a callable that gives an array
 
@@ -107,7 +110,7 @@ def _read(source: Source) -> FeatureFile:
     if not isinstance(source, str | os.PathLike):
         return FeatureFile(source() if callable(source) else source)
     # A mapped file that shrinks ends the process unless it is watched.
-    mapped = can_watch() or os.stat(source).st_size > available_memory() / 2
+    mapped = can_watch() or existing_file(source).stat().st_size > available_memory() / 2
     return read_features(os.fspath(source), mapped=mapped, narrow=True)
 
 
@@ -168,5 +171,5 @@ def _classes(labels: np.ndarray) -> list[Any]:
 
 def failure(model: str, metric: str, error: BaseException) -> Outcome:
     """Return the outcome of a metric that raised."""
-    message = " ".join(f"{type(error).__name__}: {error}".split())
+    message = plain(" ".join(f"{type(error).__name__}: {error}".split()), _LONGEST_ERROR)
     return Outcome(model, metric, float("nan"), float("nan"), message)
