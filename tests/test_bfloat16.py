@@ -155,4 +155,3 @@ def test_no_copy_of_all_features_is_made(metric):
     finally:
         tracemalloc.stop()
     assert peak < 0.75 * wide.nbytes, peak / wide.nbytes
-

@@ -269,6 +269,7 @@ ABSURD_NPY = {
     "larger than the file": npy(described((10**9, 10**3)), bytes(400)),
     "overflowing": npy(described((2**62, 4)), bytes(400)),
     "beyond 64 bits": npy(described((2**70, 1)), bytes(400)),
+    "nothing, but much of it": npy(described((0, 2**62, 2**62))),
     "many axes": npy(described((1,) * 100), bytes(4)),
     "no shape": npy(described("ab"), bytes(400)),
     "bytes of no size": npy(described((10**12,), "|S0")),

@@ -122,9 +122,12 @@ def _read_stored(path: Path, stored: _Stored, mapped: bool) -> NDArray[Any]:
     """The numbers, mapped or in memory; ValueError where the file has become too short."""
     _require_whole(path, stored)
     if stored.n_bytes == 0:
-        return np.empty(stored.shape, stored.dtype)
+        return _empty(path, stored)
     if mapped and stored.offset % stored.dtype.alignment == 0:
-        return np.memmap(path, stored.dtype, "r", stored.offset, stored.shape, stored.order)
+        try:
+            return np.memmap(path, stored.dtype, "r", stored.offset, stored.shape, stored.order)
+        except ValueError:  # it has shrunk since
+            raise _cut_short(path) from None
     # Files of the first writers of safetensors may start their data at any byte.
     with path.open("rb") as file:
         file.seek(stored.offset)
@@ -132,6 +135,13 @@ def _read_stored(path: Path, stored: _Stored, mapped: bool) -> NDArray[Any]:
     if numbers.nbytes != stored.n_bytes:
         raise _cut_short(path)
     return numbers.reshape(stored.shape, order=stored.order)
+
+
+def _empty(path: Path, stored: _Stored) -> NDArray[Any]:
+    try:
+        return np.empty(stored.shape, stored.dtype, stored.order)
+    except ValueError:  # beside an extent of zero there is no bound but NumPy's
+        raise _refused(path, f"shape {shown(stored.shape)}") from None
 
 
 def _require_whole(path: Path, stored: _Stored) -> None:
@@ -222,7 +232,7 @@ def _npz_member(path: Path, name: str) -> NDArray[Any]:
             if stored.offset + stored.n_bytes != info.file_size:
                 raise _cut_short(path)
             _require_memory(path, name, stored.n_bytes)
-            array = np.empty(stored.shape, stored.dtype, stored.order)
+            array = _empty(path, stored)
             numbers = array.ravel(order="K").view(np.uint8).data
             for start in range(0, len(numbers), _CHUNK):
                 part = numbers[start : start + _CHUNK]

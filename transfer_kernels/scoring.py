@@ -110,7 +110,7 @@ def _read(source: Source) -> FeatureFile:
     if not isinstance(source, str | os.PathLike):
         return FeatureFile(source() if callable(source) else source)
     # A mapped file that shrinks ends the process unless it is watched.
-    mapped = can_watch() or existing_file(source).stat().st_size > available_memory() / 2
+    mapped = can_watch() or existing_file(Path(source)).stat().st_size > available_memory() / 2
     return read_features(os.fspath(source), mapped=mapped, narrow=True)
 
 
