@@ -398,6 +398,20 @@ def test_a_tensor_for_each_image_is_not_listed(tmp_path):
     assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
 
 
+def test_tensors_that_hold_no_numbers_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "model.pt"
+    for tensor, message in (
+        (torch.zeros(12, 5, device="meta"), "without data"),
+        (torch.eye(5).to_sparse(), "of sparse or quantised numbers"),
+        (torch.zeros(12, 5).to(torch.float8_e4m3fn), "of torch.float8_e4m3fn"),
+    ):
+        torch.save(tensor, path)
+        for read in (read_features, read_labels):
+            with pytest.raises(ValueError, match=rf"model\.pt: holds a tensor {message}"):
+                read(path)
+
+
 def test_compressed_pt_files_are_refused(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(torch.zeros(10**6), tmp_path / "a.pt")

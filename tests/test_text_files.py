@@ -134,6 +134,7 @@ def test_a_column_of_a_published_table_as_truth():
         ",label\n0,cat\n1,dog\n",
         'file,"label"\n"a\nb",cat\n"c",dog\n',
         "label\tid\ncat\t1\ndog\t2\n",
+        "sep=;\nid;label\n1;cat\n2;dog\n",
     ],
 )
 def test_label_tables(tmp_path, text):

@@ -372,20 +372,41 @@ def _pt_entry(path: Path, entry: Any, mapped: bool) -> Any:
 
     if not isinstance(entry, torch.Tensor):
         return entry
-    if entry.layout == torch.strided and entry.device.type == "cpu":
-        if entry.numel() * entry.element_size() > entry.untyped_storage().nbytes():
-            raise ValueError(
-                f"{plain(path)}: holds a tensor of shape {tuple(entry.shape)} whose elements share "
-                "their memory, as after expand(); save tensor.clone()"
-            )
-        entry = entry.detach()
-        if mapped:
-            return entry
-        with intact(entry, path) as check:
-            copy = entry.clone()
-            check()
-        return copy
-    return entry
+    what = ""
+    if entry.is_meta:
+        what = "without data (a meta tensor)"
+    elif entry.layout != torch.strided or entry.is_quantized:
+        what = "of sparse or quantised numbers"
+    elif not _numpy_reads(entry.dtype):
+        what = f"of {entry.dtype}"
+    if what:
+        raise ValueError(
+            f"{plain(path)}: holds a tensor {what}; save it as float16, bfloat16 or float32"
+        )
+    if entry.numel() * entry.element_size() > entry.untyped_storage().nbytes():
+        raise ValueError(
+            f"{plain(path)}: holds a tensor of shape {tuple(entry.shape)} whose elements share "
+            "their memory, as after expand(); save tensor.clone()"
+        )
+    entry = entry.detach()
+    if mapped:
+        return entry
+    with intact(entry, path) as check:
+        copy = entry.clone()
+        check()
+    return copy
+
+
+def _numpy_reads(dtype: Any) -> bool:
+    import torch
+
+    if dtype == torch.bfloat16:
+        return True
+    try:
+        torch.empty(0, dtype=dtype).numpy()
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 _OPENERS: dict[str, Callable[[Path], ArrayFile]] = {

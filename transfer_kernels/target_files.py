@@ -27,6 +27,7 @@ from .text_files import (
     read_text,
     same_title,
     separator_of,
+    split_hint,
 )
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
@@ -175,9 +176,9 @@ def _labels_txt(path: Path, keep_missing: bool) -> NDArray[Any]:
 
 
 def _labels_csv(path: Path, keep_missing: bool) -> NDArray[Any]:
-    text = read_text(path)
-    separator = separator_of(text, _LABEL_TITLES)
-    if separator != "," and not _has_title(path, text, separator):
+    hinted, text = split_hint(read_text(path))
+    separator = hinted or separator_of(text, _LABEL_TITLES)
+    if not hinted and separator != "," and not _has_title(path, text, separator):
         separator = ","
     lines = [line for line, _ in read_rows(path, text, separator)]
     rows = [row for _, row in read_rows(path, text, separator)]

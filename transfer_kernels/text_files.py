@@ -81,6 +81,12 @@ def same_title(title: str) -> str:
     return re.sub(r"[\s_-]+", " ", title.strip()).casefold()
 
 
+def split_hint(text: str) -> tuple[str, str]:
+    """Part a first line ``sep=;``, which Excel reads, from a table: what it says, and the rest."""
+    hint = re.match(r"sep=(.)\r?\n", text)
+    return (hint[1], text[hint.end() :]) if hint else ("", text)
+
+
 def separator_of(text: str, titles: Sequence[str]) -> str:
     """Guess what parts the columns: what gives one of these titles, else the most columns."""
     first = next((line for line in lines_of(text[:100_000]) if line.strip()), "")
@@ -215,10 +221,8 @@ def read_table(path: Path, keys: Sequence[str], *, filled: bool = True) -> Table
         If it is no table, a title occurs twice, or a row has too many or too few cells.
     """
     text = read_text(path)
-    if re.match(r"sep=.\r?\n", text):
-        separator, text = text[4], text.split("\n", 1)[1]
-    else:
-        separator = separator_of(text, [same_title(key) for key in keys])
+    separator, text = split_hint(text)
+    separator = separator or separator_of(text, [same_title(key) for key in keys])
     lines = read_rows(path, text, separator)
     _, titles = next(lines, (0, []))
     titles = [title.strip() for title in titles]
