@@ -196,6 +196,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The pages of docs/, without a warning and without a reference that leads nowhere."""
+    options = ["-q", "--nitpicky", "--fail-on-warning", "--keep-going", "--fresh-env"]
+    session.run("python", "-m", "sphinx", *options, "docs", "docs/_build")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Lines of Python that all tests run, lines of the CPU kernels that their tests run."""
     session.run("pytest", "-q", "--cov", "transfer_kernels")

@@ -55,13 +55,13 @@ class Estimator:
         )
 
     def set_output(self, *, transform: str | None = None):
-        """Choose what `transform` gives, as scikit-learn's transformers do; returns self.
+        """Choose what ``transform`` gives, as scikit-learn's transformers do; returns self.
 
         Parameters
         ----------
         transform : {"default", "pandas", None}
             Arrays, or a `pandas.DataFrame` with the index of its input; None changes nothing.
-            Estimators without `transform` take it and are unchanged.
+            Estimators without ``transform`` take it and are unchanged.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class SFDA(Estimator):
         return self.classes_[on_host(values.argmax(axis=1))]
 
     def score(self, X, y, sample_weight=None) -> float:
-        """Accuracy of `predict` on further samples; `score_` is the SFDA score.
+        """Accuracy of `predict` on further samples; ``score_`` is the SFDA score.
 
         Parameters
         ----------

@@ -69,7 +69,7 @@ def plot_against_truth(
     Returns
     -------
     matplotlib.figure.Figure
-        The title of a panel gives the weighted Kendall tau (of `evaluation.weighted_kendall`).
+        The title of a panel gives the weighted Kendall tau (of ``evaluation.weighted_kendall``).
 
     Raises
     ------

@@ -76,7 +76,7 @@ class ModelScores:
 
 
 class Ranking(Sequence[ModelScores]):
-    """The models of a zoo with their scores, best first; made by `rank`.
+    """The models of a zoo with their scores, best first; made by `transfer_kernels.rank`.
 
     A sequence of `ModelScores`. Its order is that of one column, ``order_by``; models without a
     finite score there come last.
@@ -88,7 +88,7 @@ class Ranking(Sequence[ModelScores]):
     metrics : sequence of str
         Metric specs, as the keys of the scores.
     order_by : str, optional
-        One of `columns`; the default is the first metric, with layers if they are given.
+        One of ``columns``; the default is the first metric, with layers if they are given.
     layers : mapping of str to float, optional
         Numbers of layers by model name; adds a column ``"<metric> + layers"`` per metric.
 
@@ -159,7 +159,7 @@ class Ranking(Sequence[ModelScores]):
         ----------
         k : int, default 1
         metric : str, optional
-            One of `columns`; the default is the order of the table.
+            One of ``columns``; the default is the order of the table.
         """
         if k < 1:
             raise ValueError(f"k: {k} given; it is at least 1")
@@ -184,7 +184,7 @@ class Ranking(Sequence[ModelScores]):
         truth : mapping of str to float, optional
             True accuracies by model name.
         column : str, optional
-            One of `columns`; the default is the order of the table, with ``truth`` every column
+            One of ``columns``; the default is the order of the table, with ``truth`` every column
             that has two models in common with it.
 
         Returns

@@ -1,7 +1,8 @@
 """The yardstick of recommenders: every task in turn is new, the others are the past.
 
-A recommender is any callable that takes the past transfers (a `TransferHistory` without the new
-task) and the new task (a `Task`: its name, facts, features and proxy features, but no performance)
+A recommender is any callable that takes the past transfers (a
+`transfer_kernels.recommend.TransferHistory` without the new task) and the new task (a
+`transfer_kernels.recommend.Task`: its name, facts, features and proxy features, but no performance)
 and returns a score for every model, higher is better.
 """
 

@@ -78,7 +78,7 @@ class FisherScatter:
         Sum of w (x - shift)(x - shift)^T. Only the upper triangle is meant; what stands below the
         diagonal is undefined.
     root_counts, shifted_root_sums : (C,) and (C, d) arrays
-        `counts` and `shifted_sums` with the square roots of the weights in place of the weights.
+        ``counts`` and ``shifted_sums`` with the square roots of the weights in their place.
     """
 
     shift: np.ndarray
