@@ -25,6 +25,7 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_theme_options = {"navigation_with_keys": True}
 html_show_copyright = False
+smartquotes = False  # code in prose keeps its quotes
 pygments_style = "friendly"
 pygments_dark_style = "native"
 

@@ -179,11 +179,25 @@ def test_block_runs_and_prints_what_is_shown(block, readers, monkeypatch):
         pytest.skip(f"there is no {lacking.removeprefix('a ')} here")
     reader = readers[block.page]
     monkeypatch.chdir(reader.folder)
-    printed = reader.reach(block)
+    with one_torch_thread() if "torch" in block.needs else contextlib.nullcontext():
+        printed = reader.reach(block)
     if block.shown is not None:
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         same = doctest.OutputChecker().check_output(plain(block.shown), plain(printed), options)
         assert same, f"{block.name} prints\n{printed}"
+
+
+@contextlib.contextmanager
+def one_torch_thread():
+    """Networks this small lose nothing, and threads that spin beside other tests cost seconds."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def plain(text: str) -> str:
@@ -246,9 +260,31 @@ def test_backends_page_names_every_environment_variable():
     assert shown - used == set(), "on the page alone"
 
 
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_has_the_commands_of_a_newcomer():
+    lines = README.splitlines()  # noxfile.py runs them where there is nothing else
+    assert "pip install . && transfer-kernels rank examples/digits_zoo" in lines
+    assert 'pip install -e ".[test]" && pytest' in lines
+
+
+def test_readme_claims_the_speed_of_its_table():
+    ratios = [float(ratio) for ratio in re.findall(r"\| ([\d.]+)× \|", README)]
+    assert len(ratios) >= 3
+    claim = f" {int(min(ratios))} to {int(max(ratios))} times faster"
+    assert claim in " ".join(README.split())
+
+
+def test_readme_says_that_gpu_code_is_unproven_while_it_is():
+    unproven = "None of this has run on a GPU" in (DOCS / "benchmarks.md").read_text()
+    assert ("No GPU code has run on a GPU yet" in README) == unproven
+    assert ("has run on a GPU yet" in (DOCS / "backends.md").read_text()) == unproven
+    assert ("has run on a GPU yet" in (DOCS / "index.md").read_text()) == unproven
+
+
 def test_links_of_the_readme_lead_somewhere():
-    text = (ROOT / "README.md").read_text()
-    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", README)
     assert len(links) > 8
     for link in links:
         path, _, anchor = link.partition("#")
