@@ -20,6 +20,7 @@ import re
 import shlex
 import warnings
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -179,7 +180,7 @@ def test_block_runs_and_prints_what_is_shown(block, readers, monkeypatch):
         pytest.skip(f"there is no {lacking.removeprefix('a ')} here")
     reader = readers[block.page]
     monkeypatch.chdir(reader.folder)
-    with one_torch_thread() if "torch" in block.needs else contextlib.nullcontext():
+    with one_thread("torch" in block.needs):
         printed = reader.reach(block)
     if block.shown is not None:
         options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -188,22 +189,37 @@ def test_block_runs_and_prints_what_is_shown(block, readers, monkeypatch):
 
 
 @contextlib.contextmanager
-def one_torch_thread():
-    """Networks this small lose nothing, and threads that spin beside other tests cost seconds."""
-    import torch
+def one_thread(torch_too: bool):
+    """Work this small loses nothing, and threads that spin beside other work cost seconds."""
+    with contextlib.ExitStack() as stack:
+        if find_spec("threadpoolctl"):
+            import scipy.linalg  # noqa: F401  so that its BLAS is there to be limited
+            from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+            stack.enter_context(threadpool_limits(1))
+        if torch_too:
+            import torch
+
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def plain(text: str) -> str:
     """What is printed without what differs from run to run: times and the widths of columns."""
     text = re.sub(r"\d[\d.]* (µs|ms|s|min|h)(?!\w)", "TIME", text)
     return re.sub(r"─+", "─", text)
+
+
+@pytest.mark.parametrize("module", ["history", "fennec", "model_spider"])
+def test_examples_of_docstrings(module):
+    if module == "model_spider":
+        pytest.importorskip("torch")
+    if module == "fennec":
+        pytest.importorskip("sklearn")
+    with one_thread(module == "model_spider"):
+        found = doctest.testmod(import_module(f"transfer_kernels.recommend.{module}"))
+    assert found.attempted and not found.failed
 
 
 def test_every_page_but_lists_has_code():
@@ -228,8 +244,6 @@ def documented() -> set[str]:
 
 @pytest.mark.parametrize("module", ["", "ops", "recommend", "torch_ops"])
 def test_every_public_name_is_documented(module):
-    from importlib import import_module
-
     if module == "torch_ops":
         pytest.importorskip("torch")
     path = "transfer_kernels" + (f".{module}" if module else "")

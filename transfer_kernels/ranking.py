@@ -344,11 +344,11 @@ def rank(
         Copy every model's features to this device, such as ``"cuda"``, and score them there; by
         default they are scored where they are.
     n_jobs : int, default 1
-        -1 stands for as many as there are processors.
-        Worker processes that share the processor's threads among them. They are started anew
-        (spawn), so a script needs its ``if __name__ == "__main__":``. Give paths rather than
-        arrays then, since arrays are copied to the workers. A score may differ in its last bits
-        from that of another number of workers, since each has fewer threads.
+        Worker processes that share the processor's threads among them; -1 stands for as many as
+        there are processors. They are started anew (spawn), so a script needs its
+        ``if __name__ == "__main__":``. Give paths rather than arrays then, since arrays are copied
+        to the workers. A score may differ in its last bits from that of another number of workers,
+        since each has fewer threads.
     progress : bool, optional
         Show a progress bar on stderr; the default is to show it on a terminal only.
     journal : str, Path or Journal, optional
