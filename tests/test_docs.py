@@ -274,6 +274,21 @@ def test_backends_page_names_every_environment_variable():
     assert shown - used == set(), "on the page alone"
 
 
+def test_recommenders_page_tells_what_was_measured():
+    table = (ROOT / "examples" / "transfer_history" / "README.md").read_text()
+    page = (DOCS / "recommenders.md").read_text()
+    for name in (
+        "mean rank (control)",
+        "Model Spider on accuracies, k = 0",
+        "Fennec on accuracies",
+        "Model Spider on fused metrics, k = 0",
+        "Fennec, as published",
+        "LogME",
+    ):
+        (mean,) = re.findall(rf"^\| {re.escape(name)} \| 0(\.\d{{3}}) \|", table, re.MULTILINE)
+        assert re.search(rf"[ (]\{mean}[ );.]", page), (name, mean)
+
+
 README = (ROOT / "README.md").read_text()
 
 
