@@ -87,10 +87,12 @@ class Problem:
 
     @property
     def n_samples(self) -> int:
+        """Number of samples, n, without those left out."""
         return int(self.features.shape[0])
 
     @property
     def n_features(self) -> int:
+        """Number of features, d."""
         return int(self.features.shape[1])
 
     @cached_property
