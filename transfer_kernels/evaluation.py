@@ -102,6 +102,10 @@ def evaluate(scores: Values, accuracies: Values, ks: Sequence[int] = (1, 3)) -> 
     ks : sequence of int, default (1, 3)
         The ``k`` of recall@k, rel@k and regret@k.
 
+    Returns
+    -------
+    Evaluation
+
     Raises
     ------
     ValueError
