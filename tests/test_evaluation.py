@@ -126,6 +126,10 @@ def test_figures_are_bounded_and_need_no_order_of_the_models(pairs, random):
         assert math.isnan(value) or figure.startswith("re") or -1 <= value <= 1
 
 
+def test_part_of_a_best_accuracy_of_next_to_nothing():
+    assert evaluate([0.0, 1.0], [np.finfo(float).tiny, -4.0], ks=(1,))["rel@1"] == -math.inf
+
+
 def test_perfect_and_reversed_orders():
     accuracies = [0.5, 0.7, 0.6, 0.9]
     perfect = evaluate(accuracies, accuracies)

@@ -321,7 +321,7 @@ def test_pairs_are_sorted_where_that_is_faster(native, shape):
     assert native.bounded_correlation(*problem(*shape))[1] == 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_rows_packed_in_stripes(native):
     """Rows that repeat their features have the correlations of the features."""
     X, codes = problem(500, 24, 3)

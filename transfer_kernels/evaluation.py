@@ -215,7 +215,9 @@ def rel_at_k(scores: Values, accuracies: Values, k: int) -> float:
     """
     x, y = _finite_pair(scores, accuracies)
     best = y.max()
-    return float(y[_best_first(x)[: _checked_k(k)]].max() / best) if best > 0 else math.nan
+    found = y[_best_first(x)[: _checked_k(k)]].max()
+    with np.errstate(over="ignore"):  # a loss beside a best accuracy of next to nothing is -inf
+        return float(found / best) if best > 0 else math.nan
 
 
 def regret_at_k(scores: Values, accuracies: Values, k: int) -> float:
