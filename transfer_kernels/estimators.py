@@ -259,6 +259,7 @@ class LogME(Estimator):
 
     def fit(self, X, y) -> LogME:
         """Fit to features X (n, d) and labels or targets y; raises as `transfer_kernels.logme`."""
+        _logme.METRIC.check(regression=self.regression, variant=self.variant)
         problem = Problem(X, y, self.backend, self.ignore_label)
         evidence = _logme.fit(problem, self.regression, self.variant)
         self.n_features_in_ = problem.n_features
@@ -361,6 +362,7 @@ class PARC(Estimator):
 
     def fit(self, X, y) -> PARC:
         """Score features X (n, d) with labels y; raises as `transfer_kernels.parc`."""
+        _parc.METRIC.check(n_components=self.n_components)
         problem = Problem(X, y, self.backend, self.ignore_label)
         self.n_features_in_ = problem.n_features
         self.score_ = _parc.compute(problem, self.n_components)

@@ -81,7 +81,9 @@ def fda_score(
     Bai et al., "Pre-Trained Model Recommendation for Downstream Fine-tuning", arXiv:2403.06382,
     2024.
     """
-    return compute(Problem(features, labels, backend, ignore_label), n_components)
+    return METRIC(
+        features, labels, ignore_label=ignore_label, backend=backend, n_components=n_components
+    )
 
 
 @np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
@@ -121,4 +123,9 @@ def _is_singular(within: Any) -> bool:
     return bool(spectrum[0] <= SINGULAR * spectrum[-1])
 
 
-METRIC = Metric("fda_score", compute)
+METRIC = Metric(
+    "fda_score",
+    compute,
+    "mean posterior of the true class under plain linear discriminant analysis",
+    paper="Bai et al., arXiv:2403.06382, 2024",
+)

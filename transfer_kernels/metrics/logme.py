@@ -123,7 +123,14 @@ def logme(
     You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML
     2021.
     """
-    return compute(Problem(features, labels, backend, ignore_label), regression, variant)
+    return METRIC(
+        features,
+        labels,
+        ignore_label=ignore_label,
+        backend=backend,
+        regression=regression,
+        variant=variant,
+    )
 
 
 def compute(problem: Problem, regression: bool = False, variant: str = "evidence") -> float:
@@ -133,8 +140,6 @@ def compute(problem: Problem, regression: bool = False, variant: str = "evidence
 
 def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -> Evidence:
     """Evidence, precisions and their ratio of every target; see `logme`."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
     chosen = VARIANTS[variant]
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         evidence = _from_gram(problem, regression, chosen)
@@ -271,4 +276,11 @@ def _regression_moments(problem, dual):
     return ops.target_moments(problem.features, targets, backend=problem.backend), squares
 
 
-METRIC = Metric("logme", compute)
+METRIC = Metric(
+    "logme",
+    compute,
+    "largest log evidence of a Bayesian linear model of the labels",
+    ("classification", "regression"),
+    "You et al., ICML 2021; JMLR 2022",
+    {"variant": VARIANTS},
+)

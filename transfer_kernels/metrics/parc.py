@@ -81,7 +81,9 @@ def parc(
     ----------
     Bolya et al., "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021.
     """
-    return compute(Problem(features, labels, backend, ignore_label), n_components)
+    return METRIC(
+        features, labels, ignore_label=ignore_label, backend=backend, n_components=n_components
+    )
 
 
 @np.errstate(all="ignore")  # what underflows should, whatever the caller traps
@@ -138,4 +140,10 @@ def _above_rounding(features: Any, scores: Any) -> Any:
     return scores
 
 
-METRIC = Metric("parc", compute)
+METRIC = Metric(
+    "parc",
+    compute,
+    "rank correlation of the samples' feature distances with their label distances",
+    ("classification", "label vectors"),
+    "Bolya et al., NeurIPS 2021",
+)

@@ -79,7 +79,7 @@ def sfda(
     Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging
     Fisher Space", ECCV 2022.
     """
-    return compute(Problem(features, labels, backend, ignore_label))
+    return METRIC(features, labels, ignore_label=ignore_label, backend=backend)
 
 
 def compute(problem: Problem) -> float:
@@ -194,4 +194,9 @@ def warn_if_saturated(problem: Problem, result: Fit) -> None:
     )
 
 
-METRIC = Metric("sfda", compute)
+METRIC = Metric(
+    "sfda",
+    compute,
+    "mean posterior of the true class after self-challenging Fisher discriminant analysis",
+    paper="Shao et al., ECCV 2022",
+)
