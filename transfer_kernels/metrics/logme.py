@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..kernels.array_namespace import array_namespace, beside, on_host
 from ..kernels.logme_evidence import factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
@@ -177,9 +176,7 @@ def _from_gram(problem, regression, chosen):
         return None
     if isinstance(chosen.rule, LargestEvidence) and not there.all():
         return None
-    evidence = ops.logme_evidence(
-        problem.gram, moments, squares, n, d, chosen.rule, dual, backend=problem.backend
-    )
+    evidence = problem.ops.logme_evidence(problem.gram, moments, squares, n, d, chosen.rule, dual)
     ratios, alphas, betas = (
         on_host(a)[there] for a in (evidence.ratios, evidence.alphas, evidence.betas)
     )
@@ -229,7 +226,7 @@ def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     damped = xp.clip(eigenvalues, 0.0, None)[:, None] + ratios
     solution = vectors @ ((vectors.T @ beside(gram, moments)) / damped)
     if dual:  # F^T (F F^T + t I)^-1 y = (F^T F + t I)^-1 F^T y
-        solution = ops.target_moments(problem.features, solution, backend=problem.backend)
+        solution = problem.ops.target_moments(problem.features, solution)
     return solution.T
 
 
@@ -273,7 +270,7 @@ def _regression_moments(problem, dual):
     squares = np.einsum("ik,ik->k", targets, targets)
     if dual:
         return targets, squares
-    return ops.target_moments(problem.features, targets, backend=problem.backend), squares
+    return problem.ops.target_moments(problem.features, targets), squares
 
 
 METRIC = Metric(
