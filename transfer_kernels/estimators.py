@@ -318,6 +318,7 @@ class LogME(Estimator):
         TypeError, ValueError
             As `transfer_kernels.logme`, which also tells when it warns.
         """
+        _logme.METRIC.check(regression=self.regression, variant=self.variant)
         problem = Problem(X, y, self.backend, self.ignore_label)
         evidence = _logme.fit(problem, self.regression, self.variant)
         self.n_features_in_ = problem.n_features
@@ -433,6 +434,7 @@ class PARC(Estimator):
         TypeError, ValueError
             As `transfer_kernels.parc`, which also tells when it warns.
         """
+        _parc.METRIC.check(n_components=self.n_components)
         problem = Problem(X, y, self.backend, self.ignore_label)
         self.n_features_in_ = problem.n_features
         self.score_ = _parc.compute(problem, self.n_components)

@@ -9,19 +9,25 @@ host, tensors for those on a GPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from . import arrays
-from .backends import implementation
+from .backends import Backend, choose_backend, implementation, version_for
 from .kernels.array_namespace import as_float64, is_tensor
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
 
 __all__ = [
+    "BoundOps",
     "Evidence",
     "EvidenceRule",
     "FisherScatter",
     "LargestEvidence",
+    "bound_ops",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
@@ -38,6 +44,66 @@ __all__ = [
 
 
 DEFAULT_PRECISION = "float64"
+
+
+#: Ops whose folder has another name than they.
+_FOLDERS = {
+    "dominant_eigenvalue": "fisher_discriminant",
+    "parc_correlation_vectors": "parc_correlation",
+    "within_scatter": "fisher_discriminant",
+}
+
+
+class BoundOps:
+    """The ops of one backend as attributes, chosen once and unchecked.
+
+    They are the versions themselves: arrays must be as the contracts say, and are consumed where
+    those allow it. For who has checked the arrays once, as `transfer_kernels.Problem` does.
+
+    Parameters
+    ----------
+    backend : transfer_kernels.backends.Backend
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend.name
+        self._backend = backend
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        if op.startswith("_") or op not in __all__:
+            raise AttributeError(f"there is no op {op!r}")
+        version = version_for(_FOLDERS.get(op, op), self._backend)
+        function = getattr(version, op)
+        setattr(self, op, function)  # found without this method from now on
+        return function
+
+
+@cache
+def _bound(backend: Backend) -> BoundOps:
+    return BoundOps(backend)
+
+
+def bound_ops(array: Any, backend: str | None = None) -> BoundOps:
+    """The ops of the backend that serves arrays beside ``array``.
+
+    Parameters
+    ----------
+    array : array or tensor
+        Its device decides which backends serve.
+    backend : str, optional
+        Force a backend.
+
+    Raises
+    ------
+    ValueError
+        See `transfer_kernels.backends.choose_backend`.
+    """
+    return _bound(choose_backend(backend, arrays.device_kind(array)))
 
 
 def _version(op: str, backend: str | None, array):

@@ -22,7 +22,7 @@ from .arrays import device_kind
 from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
-from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
+from .metrics import DEFAULT_METRICS, Spec, UninformativeScoreWarning, metric_calls
 from .score_files import (
     Journal,
     JournalEntry,
@@ -306,7 +306,7 @@ class Ranking(Sequence[ModelScores]):
 def rank(
     zoo: Mapping[str, Source],
     labels: Any = None,
-    metrics: str | Sequence[str] = DEFAULT_METRICS,
+    metrics: Spec | Sequence[Spec] = DEFAULT_METRICS,
     *,
     order_by: str | None = None,
     layers: Mapping[str, float] | None = None,
@@ -328,8 +328,10 @@ def rank(
         released after it. Widths d may differ.
     labels : array_like of shape (n,), optional
         Labels of the samples. Without them every file must hold its own.
-    metrics : str or sequence of str, default ("sfda", "logme", "parc")
-        Metric specs such as ``"parc(n_components=32)"``.
+    metrics : str, Metric, callable, or sequence of them, default ("sfda", "logme", "parc")
+        Metric specs such as ``"parc(n_components=32)"``; or functions ``f(features, labels)`` of
+        your own that give a number, higher for the better model. They are filed under their names
+        and scored anew each time: a journal cannot tell whether a function has changed.
     order_by : str, optional
         What orders the table: one of the metrics (the default is the first), ``"consensus"`` (the
         mean rank over the metrics), or ``"<metric> + layers"``.
@@ -378,13 +380,17 @@ def rank(
     KeyboardInterrupt
         When interrupted; what was finished is in the journal if there is one.
     """
-    specs = _checked_metrics(metrics)
+    calls = metric_calls(metrics)
+    specs = tuple(call.spec for call in calls)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
     order = _checked_order(order_by, specs, layers)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
-    keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by, ignore_label)
+    keys = {}
+    if store is not None:
+        kept = [call.spec for call in calls if call.is_reproducible]
+        keys = _journal_keys(zoo, kept, labels, served_by, ignore_label)
 
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
@@ -393,7 +399,7 @@ def rank(
     tasks = [
         Task(model, source, wanted)
         for model, source in zoo.items()
-        if (wanted := tuple(spec for spec in specs if (model, spec) not in outcomes))
+        if (wanted := tuple(call for call in calls if (model, call.spec) not in outcomes))
     ]
     n_scores = len(zoo) * len(specs)
     with (
@@ -435,13 +441,6 @@ def _warn(rows: Sequence[ModelScores]) -> None:
             concerned.setdefault(reason, []).append(row.name)
     for reason, names in concerned.items():
         warnings.warn(f"{', '.join(names)}: {reason}", UninformativeScoreWarning, stacklevel=3)
-
-
-def _checked_metrics(metrics: str | Sequence[str]) -> tuple[str, ...]:
-    specs = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    if not specs:
-        raise ValueError("metrics: none given; name at least one")
-    return tuple(dict.fromkeys(canonical_spec(spec) for spec in specs))
 
 
 def _default_order(specs: Sequence[str], layers: Mapping[str, float] | None) -> str:

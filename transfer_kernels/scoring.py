@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import as_array, as_labels, moved_to
 from .feature_files import FeatureFile, read_features
-from .metrics import Problem, UninformativeScoreWarning, compute
+from .metrics import MetricCall, Problem, UninformativeScoreWarning
 
 # The warnings of a score are recorded, which Python does for the whole process at a time.
 _recording = threading.Lock()
@@ -28,7 +28,7 @@ class Task:
 
     model: str
     source: Source
-    metrics: tuple[str, ...]
+    metrics: tuple[MetricCall, ...]
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,20 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
     try:
         problem = _load(task.source, target)
     except Exception as error:
-        yield from (failure(task.model, metric, error) for metric in task.metrics)
+        yield from (failure(task.model, call.spec, error) for call in task.metrics)
         return
-    for metric in task.metrics:
+    for call in task.metrics:
         try:
-            yield _score(task.model, metric, problem)
+            yield _score(task.model, call, problem)
         except Exception as error:
-            yield failure(task.model, metric, error)
+            yield failure(task.model, call.spec, error)
 
 
-def _score(model: str, metric: str, problem: Problem) -> Outcome:
+def _score(model: str, call: MetricCall, problem: Problem) -> Outcome:
     with _recording, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UninformativeScoreWarning)
         start = time.perf_counter()
-        score = compute(problem, metric)
+        score = call(problem)
         seconds = time.perf_counter() - start
     says_little = None
     for one in caught:
@@ -87,7 +87,7 @@ def _score(model: str, metric: str, problem: Problem) -> Outcome:
             says_little = str(one.message)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return Outcome(model, metric, score, seconds, warning=says_little)
+    return Outcome(model, call.spec, score, seconds, warning=says_little)
 
 
 def _load(source: Source, target: Target) -> Problem:

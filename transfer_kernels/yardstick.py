@@ -29,6 +29,8 @@ from .text_table import MISSING, html_table, text_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .metrics import Spec
+
 Scores = Mapping[str, float]
 Recommender = Callable[[TransferHistory, Task], Scores | Sequence[Scores]]
 
@@ -105,7 +107,7 @@ def leave_one_task_out(
     return Comparison(figures, skipped, resamples=resamples, seed=seed)
 
 
-def by_metric(spec: str, *, backend: str | None = None) -> Recommender:
+def by_metric(spec: Spec, *, backend: str | None = None) -> Recommender:
     """Return a recommender that scores every model's features of the new task by a metric.
 
     It learns nothing from the past, and needs every model run on the new task.
@@ -122,15 +124,15 @@ def by_metric(spec: str, *, backend: str | None = None) -> Recommender:
     ValueError
         If the metric or one of its options is unknown.
     """
-    from .metrics import canonical_spec, score
+    from .metrics import metric_call, score
 
-    canonical = canonical_spec(spec)
+    call = metric_call(spec)
 
     def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
         scores = {}
         for model in past.models:
             features, labels = task.labelled_features(model)
-            scores[model] = score(features, labels, canonical, backend=backend)[canonical]
+            scores[model] = score(features, labels, call, backend=backend)[call.spec]
         return scores
 
     return recommend

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..kernels.array_namespace import array_namespace, beside, on_host
 from ..kernels.logme_evidence import factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
@@ -123,7 +122,14 @@ def logme(
     You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML
     2021.
     """
-    return compute(Problem(features, labels, backend, ignore_label), regression, variant)
+    return METRIC(
+        features,
+        labels,
+        ignore_label=ignore_label,
+        backend=backend,
+        regression=regression,
+        variant=variant,
+    )
 
 
 def compute(problem: Problem, regression: bool = False, variant: str = "evidence") -> float:
@@ -133,8 +139,6 @@ def compute(problem: Problem, regression: bool = False, variant: str = "evidence
 
 def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -> Evidence:
     """Evidence, precisions and their ratio of every target; see `logme`."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
     chosen = VARIANTS[variant]
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         evidence = _from_gram(problem, regression, chosen)
@@ -172,9 +176,7 @@ def _from_gram(problem, regression, chosen):
         return None
     if isinstance(chosen.rule, LargestEvidence) and not there.all():
         return None
-    evidence = ops.logme_evidence(
-        problem.gram, moments, squares, n, d, chosen.rule, dual, backend=problem.backend
-    )
+    evidence = problem.ops.logme_evidence(problem.gram, moments, squares, n, d, chosen.rule, dual)
     ratios, alphas, betas = (
         on_host(a)[there] for a in (evidence.ratios, evidence.alphas, evidence.betas)
     )
@@ -224,7 +226,7 @@ def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     damped = xp.clip(eigenvalues, 0.0, None)[:, None] + ratios
     solution = vectors @ ((vectors.T @ beside(gram, moments)) / damped)
     if dual:  # F^T (F F^T + t I)^-1 y = (F^T F + t I)^-1 F^T y
-        solution = ops.target_moments(problem.features, solution, backend=problem.backend)
+        solution = problem.ops.target_moments(problem.features, solution)
     return solution.T
 
 
@@ -268,7 +270,14 @@ def _regression_moments(problem, dual):
     squares = np.einsum("ik,ik->k", targets, targets)
     if dual:
         return targets, squares
-    return ops.target_moments(problem.features, targets, backend=problem.backend), squares
+    return problem.ops.target_moments(problem.features, targets), squares
 
 
-METRIC = Metric("logme", compute)
+METRIC = Metric(
+    "logme",
+    compute,
+    "largest log evidence of a Bayesian linear model of the labels",
+    ("classification", "regression"),
+    "You et al., ICML 2021; JMLR 2022",
+    {"variant": VARIANTS},
+)

@@ -50,13 +50,13 @@ class Problem:
         backend: str | None = None,
         ignore_label: Any = None,
     ):
-        self.backend = backend
         self.features = arrays.as_features(features)
+        self.ops = ops.bound_ops(self.features, backend)
         self.labels = arrays.as_labels(labels, len(self.features))
         if ignore_label is not None:
             self._drop(arrays.labelled_as(self.labels, ignore_label), ignore_label)
         arrays.refuse_missing(self.labels)
-        bad = ops.first_nonfinite(self.features, backend=backend)
+        bad = self.ops.first_nonfinite(self.features)
         arrays.refuse_nonfinite(bad, self.features, "features")
 
     def _drop(self, ignored: np.ndarray, ignore_label: Any) -> None:
@@ -84,6 +84,11 @@ class Problem:
         half = -exponent // 2
         scaled = (X * 2.0**half) * 2.0 ** (-exponent - half)
         return Problem(scaled, self.labels, self.backend), exponent
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that serves."""
+        return self.ops.backend
 
     @property
     def n_samples(self) -> int:
@@ -127,9 +132,7 @@ class Problem:
     @cached_property
     def scatter(self) -> FisherScatter:
         """Class sums and Gram matrix of the features."""
-        return ops.fisher_scatter(
-            self.features, self.codes, len(self.classes), backend=self.backend
-        )
+        return self.ops.fisher_scatter(self.features, self.codes, len(self.classes))
 
     @cached_property
     def gram(self) -> Any:
@@ -144,4 +147,4 @@ class Problem:
 
     def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
         codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
-        return ops.fisher_scatter(rows, codes, 1, backend=self.backend)
+        return self.ops.fisher_scatter(rows, codes, 1)
