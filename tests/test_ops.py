@@ -124,3 +124,98 @@ def test_every_op_has_its_own_tests():
     for op in OPS:
         text = (folder / f"test_{op}.py").read_text()
         assert "backend" in text and "reference" in text, op
+
+
+def refused():
+    """A public op, its good arguments but one, and what is said of that one."""
+    X, Y, codes, rng = example_data()
+    within, means, origin = np.eye(D), rng.normal(size=(C, D)), np.zeros(D)
+    shares, text = rng.random(N), np.full((C, D), "a")
+    evidence = (np.eye(D), np.zeros((D, 2)), np.ones(2), N, D)
+    yield "first_nonfinite", (X[0],), {}, ValueError, "X must be two-dimensional"
+    yield "fisher_scatter", (X, codes, 0), {}, ValueError, "n_classes=0 is out of range"
+    yield "fisher_scatter", (X, codes, 2.0), {}, TypeError, "n_classes must be an integer"
+    yield "fisher_scatter", (X, codes, C), {"shift": origin[1:]}, ValueError, r"shift .*\(13,\)"
+    yield "within_scatter", (X, means, means, N), {}, ValueError, r"gram .*\(d, d\), not \(90, 13\)"
+    yield "within_scatter", (within, means, means[1:], N), {}, ValueError, r"right .*\(4, 13\)"
+    yield "within_scatter", (within, means, means, 0), {}, ValueError, "n_samples=0"
+    yield "within_scatter", (within, text, means, N), {}, TypeError, "left has dtype <U1"
+    yield (
+        "dominant_eigenvalue",
+        (within, origin[1:]),
+        {},
+        ValueError,
+        r"ones .*\(13,\)",
+    )
+    yield (
+        "fisher_discriminant",
+        (within, means[:, 1:], 0.1, D),
+        {},
+        ValueError,
+        r"means .*C, 13",
+    )
+    yield "fisher_discriminant", (within, means, 1.5, D), {}, ValueError, "shrinkage=1.5 is out of"
+    yield "fisher_discriminant", (within, means, 0.1, 0), {}, ValueError, "n_features=0 is out of"
+    overwrite = {"overwrite_within": True}
+    columns = np.asfortranarray(within + np.arange(D))
+    yield "fisher_discriminant", (columns, means, 0.1, D), overwrite, ValueError, "C-ordered"
+    yield (
+        "fisher_discriminant",
+        (within.tolist(), means, 0.1, D),
+        overwrite,
+        ValueError,
+        "C-ordered",
+    )
+    yield "self_challenging", (X, codes, means[:, 1:], origin[:C]), {}, ValueError, r"coef .*C, 13"
+    yield "self_challenging", (X, codes, means, origin), {}, ValueError, r"intercept .*\(4,\)"
+    yield "self_challenging", (X, codes, means, origin[:C], shares), {}, TypeError, "mixing must be"
+    pair = (shares[1:], means)
+    yield (
+        "self_challenging",
+        (X, codes, means, origin[:C], pair),
+        {},
+        ValueError,
+        r"mixing\[0\]",
+    )
+    yield "self_challenging", (X, codes, means.astype(complex), origin[:C]), {}, TypeError, "coef"
+    yield "row_space", (X,), {}, ValueError, r"fewer rows than columns, not shape \(90, 13\)"
+    yield "row_space", (X[:9].astype(str),), {}, TypeError, "X has dtype <U"
+    yield "target_moments", (X, Y[1:]), {}, ValueError, r"Y must be of shape \(90, K\)"
+    yield (
+        "target_moments",
+        (X, Y[:, 0]),
+        {},
+        ValueError,
+        r"Y must be of shape \(90, K\)",
+    )
+    yield "randomized_pca", (X, 14), {}, ValueError, "n_components=14 is out of range"
+    yield "logme_evidence", (np.eye(3), *evidence[1:]), {}, ValueError, r"gram .*\(13, 13\)"
+    yield "logme_evidence", (*evidence[:2], np.ones(3), N, D), {}, ValueError, r"squares .*\(2,\)"
+    yield "logme_evidence", (*evidence, "thuml"), {}, TypeError, "rule must be an EvidenceRule"
+    yield "logme_evidence", (*evidence[:3], N, 13.0), {}, TypeError, "n_features must be an integer"
+    yield "parc_correlation", (X, codes[1:]), {}, ValueError, "the same length"
+    yield "parc_correlation_vectors", (X, Y[1:]), {}, ValueError, "the same length"
+
+
+@pytest.mark.parametrize(("op", "arguments", "options", "error", "text"), list(refused()))
+def test_public_ops_name_the_argument_that_does_not_fit(op, arguments, options, error, text):
+    with pytest.raises(error, match=text):
+        getattr(transfer_kernels.ops, op)(*arguments, **options)
+
+
+def test_public_ops_leave_their_arguments_alone():
+    for name, calls in examples().items():
+        for arguments in calls:
+            before = copied(arguments)
+            for array in arguments:
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
+            getattr(transfer_kernels.ops, name)(*arguments)
+            for array, copy in zip(arguments, before, strict=True):
+                if isinstance(array, np.ndarray):
+                    np.testing.assert_array_equal(array, copy)
+
+
+def test_every_public_op_is_refused_something():
+    functions = {name for op in OPS for name in functions_of(op)}
+    assert functions == {name for name, *_ in refused()}

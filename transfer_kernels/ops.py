@@ -17,7 +17,7 @@ import numpy as np
 
 from . import arrays
 from .backends import Backend, choose_backend, implementation, version_for
-from .kernels.array_namespace import as_float64, is_tensor
+from .kernels.array_namespace import is_tensor
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
 
@@ -106,6 +106,10 @@ def bound_ops(array: Any, backend: str | None = None) -> BoundOps:
     return _bound(choose_backend(backend, arrays.device_kind(array)))
 
 
+def _is_c_ordered(array) -> bool:
+    return array.is_contiguous() if is_tensor(array) else array.flags.c_contiguous
+
+
 def _version(op: str, backend: str | None, array):
     return implementation(op, backend, arrays.device_kind(array))
 
@@ -125,6 +129,7 @@ def first_nonfinite(X, *, backend: str | None = None) -> tuple[int, int] | None:
     (row, column) or None
         None where all are finite.
     """
+    X = arrays.as_features(X, "X")
     return _version("first_nonfinite", backend, X).first_nonfinite(X)
 
 
@@ -168,14 +173,19 @@ def fisher_scatter(
 
     Raises
     ------
+    TypeError
+        If an argument holds no real numbers, or the codes or n_classes are no integers.
     ValueError
         If the shapes do not fit, a code is outside [0, n_classes), a weight is negative or not
         finite, or the backend is not available or lacks the precision.
     """
     X = arrays.as_features(X, "X")
+    arrays.require_positive_integer(n_classes, "n_classes")
     codes = arrays.as_codes(codes, len(X), n_classes)
     if weights is not None:
         weights = arrays.as_weights(weights, len(X))
+    if shift is not None:
+        shift = arrays.as_operand(shift, "shift", (X.shape[1],))
     version = _version("fisher_scatter", backend, X)
     if precision == DEFAULT_PRECISION:
         return version.fisher_scatter(X, codes, n_classes, weights, shift)
@@ -207,7 +217,18 @@ def within_scatter(gram, left, right, n_samples: int, *, backend: str | None = N
     -------
     (d, d) float64 array
         Only the upper triangle is meant; what stands below the diagonal is undefined.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or n_samples is no integer.
+    ValueError
+        If the shapes do not fit, n_samples is less than 1, or the backend is not available.
     """
+    gram = arrays.as_operand(gram, "gram", ("d", "d"))
+    left = arrays.as_operand(left, "left", ("m", gram.shape[1]))
+    right = arrays.as_operand(right, "right", tuple(left.shape))
+    arrays.require_positive_integer(n_samples, "n_samples")
     return _version("fisher_discriminant", backend, gram).within_scatter(
         gram, left, right, n_samples
     )
@@ -231,7 +252,16 @@ def dominant_eigenvalue(within, ones, *, backend: str | None = None) -> float:
     -------
     float
         Zero for a zero matrix.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
     """
+    within = arrays.as_operand(within, "within", ("d", "d"))
+    ones = arrays.as_operand(ones, "ones", (within.shape[0],))
     return _version("fisher_discriminant", backend, within).dominant_eigenvalue(within, ones)
 
 
@@ -271,12 +301,24 @@ def fisher_discriminant(
 
     Raises
     ------
+    TypeError
+        If an argument holds no real numbers, or n_features is no integer.
     ValueError
-        If S is not positive definite to working precision.
+        If S is not positive definite to working precision, the shapes do not fit, the shrinkage
+        is not in [0, 1], ``within`` cannot be overwritten, or the backend is not available.
     """
+    given = within
+    within = arrays.as_operand(within, "within", ("d", "d"))
+    means = arrays.as_operand(means, "means", ("C", within.shape[0]))
+    arrays.require_positive_integer(n_features, "n_features")
+    if not 0.0 <= shrinkage <= 1.0:
+        raise ValueError(f"shrinkage={shrinkage!r} is out of range: it must lie in [0, 1]")
     if not overwrite_within:
-        within = as_float64(within)
         within = within.clone() if is_tensor(within) else within.copy(order="C")
+    elif within is not given or not _is_c_ordered(within):
+        raise ValueError(
+            "within must be a C-ordered float64 array to be overwritten; leave overwrite_within out"
+        )
     return _version("fisher_discriminant", backend, within).fisher_discriminant(
         within, means, shrinkage, n_features
     )
@@ -309,11 +351,20 @@ def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | N
 
     Raises
     ------
+    TypeError
+        If an argument holds no real numbers, the codes are no integers or mixing is no pair.
     ValueError
-        If lengths do not fit, a code is out of range, or the backend is not available.
+        If the shapes do not fit, a code is out of range, or the backend is not available.
     """
     X = arrays.as_features(X, "X")
-    codes = arrays.as_codes(codes, len(X), len(coef))
+    coef = arrays.as_operand(coef, "coef", ("C", X.shape[1]))
+    intercept = arrays.as_operand(intercept, "intercept", (coef.shape[0],))
+    codes = arrays.as_codes(codes, len(X), coef.shape[0])
+    if mixing is not None:
+        if not isinstance(mixing, (tuple, list)) or len(mixing) != 2:
+            raise TypeError(f"mixing must be a pair of arrays or None, not {type(mixing).__name__}")
+        share = arrays.as_operand(mixing[0], "mixing[0]", (X.shape[0],))
+        mixing = share, arrays.as_operand(mixing[1], "mixing[1]", tuple(coef.shape))
     return _version("self_challenging", backend, X).self_challenging(
         X, codes, coef, intercept, mixing
     )
@@ -432,7 +483,17 @@ def row_space(X, *, backend: str | None = None):
         Orthonormal rows.
     origin : (d,) float64 array
         Mean of the rows of X.
+
+    Raises
+    ------
+    TypeError
+        If X holds no real numbers.
+    ValueError
+        If X is not two-dimensional, has as many rows as columns, or the backend is not available.
     """
+    X = arrays.as_features(X, "X")
+    if X.shape[0] >= X.shape[1]:
+        raise ValueError(f"X must have fewer rows than columns, not shape {tuple(X.shape)}")
     return _version("row_space", backend, X).row_space(X)
 
 
@@ -450,7 +511,16 @@ def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
     Returns
     -------
     (d, K) float64 array
+
+    Raises
+    ------
+    TypeError
+        If X or Y holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
     """
+    X = arrays.as_features(X, "X")
+    Y = arrays.as_operand(Y, "Y", (X.shape[0], "K"))
     return _version("target_moments", backend, X).target_moments(X, Y)
 
 
@@ -493,7 +563,25 @@ def logme_evidence(
         Log evidence per sample in nats, alpha, beta and their ratio, (K,) each. With
         `LargestEvidence` a value is NaN where the search ends at the rounding error of the Gram
         matrix; `transfer_kernels.logme` then factors the features themselves.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, n_samples or n_features is no integer, or the rule is
+        none.
+    ValueError
+        If the shapes do not fit or the backend is not available.
     """
+    arrays.require_positive_integer(n_samples, "n_samples")
+    arrays.require_positive_integer(n_features, "n_features")
+    order = n_samples if dual else n_features
+    gram = arrays.as_operand(gram, "gram", (order, order))
+    moments = arrays.as_operand(moments, "moments", (order, "K"))
+    squares = arrays.as_operand(squares, "squares", (moments.shape[1],))
+    if rule is not None and not isinstance(rule, (EvidenceRule, LargestEvidence)):
+        raise TypeError(
+            f"rule must be an EvidenceRule, LargestEvidence or None, not {type(rule).__name__}"
+        )
     return _version("logme_evidence", backend, gram).logme_evidence(
         gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual
     )
