@@ -174,7 +174,8 @@ def test_perfect_and_reversed_orders():
         assert perfect[figure] == pytest.approx(expected, rel=1e-15), figure
     assert set(perfect.regret.values()) == {0.0}
     reverse = evaluate([-a for a in accuracies], accuracies, ks=(1,))
-    assert reverse.kendall == reverse.weighted_kendall == reverse.spearman == -1.0
+    for value in (reverse.kendall, reverse.weighted_kendall, reverse.spearman):
+        assert value == pytest.approx(-1.0, rel=1e-15)
     assert reverse["recall@1"] == 0.0
     assert reverse["rel@1"] == pytest.approx(0.5 / 0.9)
     assert reverse["regret@1"] == pytest.approx(0.9 - 0.5)
