@@ -41,7 +41,7 @@ public:
         for (int64_t p = 0; p < n_tiles_; ++p) {
             member.barrier.wait();
             // The first thread joins the others when its factor is done.
-            if (member.rank == 0) factor(p);
+            if (member.rank == 0 && !stopped()) factor(p);
             for (int64_t g = groups_queue_.next(); g >= 0; g = groups_queue_.next()) rotate(g, p);
             if (p + 1 == n_tiles_) break;
 
@@ -61,7 +61,7 @@ public:
                 finish_product(i, p);
             if (member.rank == 0) groups_queue_.reset(n_groups_);
             member.barrier.wait();
-            finish_update(member, p);
+            if (!stopped()) finish_update(member, p);
         }
     }
 

@@ -40,15 +40,14 @@ py::tuple correlation(const py::array& x, const CodeArray& codes, int64_t sort_l
     require_shape("codes", codes, {view.rows});
     const Isa chosen = parse_isa(isa);
     double value, bound;
-    {
-        py::gil_scoped_release release;
+    without_gil([&] {
         const std::vector<int64_t> order = by_class(codes);
         const ParcArgs args{
             view,      codes.data(), order.data(), pairs_within_classes(codes, order),
             n_threads, sort_limit,   lookup_share, tolerance,
             &value,    &bound};
         parc_correlation(chosen, args);
-    }
+    });
     return py::make_tuple(value, bound);
 }
 
@@ -61,10 +60,7 @@ py::tuple correlation_vectors(const py::array& x, const py::array& labels, doubl
     double value, bound;
     const ParcVectorsArgs args{view,       label_view, label_magnitude, n_threads,
                                sort_limit, tolerance,  &value,          &bound};
-    {
-        py::gil_scoped_release release;
-        parc_correlation_vectors(chosen, args);
-    }
+    without_gil([&] { parc_correlation_vectors(chosen, args); });
     return py::make_tuple(value, bound);
 }
 

@@ -48,6 +48,31 @@ void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes)
             throw py::value_error("codes must lie in [0, n_classes)");
 }
 
+Interruptible::Interruptible()
+    : state_(PyEval_SaveThread()), call_(&Interruptible::hears_signal, this) {}
+
+Interruptible::~Interruptible() { PyEval_RestoreThread(state_); }
+
+bool Interruptible::hears_signal(void* self) {
+    auto* const here = static_cast<Interruptible*>(self);
+    if (!here->may_hear_) return false;
+    PyEval_RestoreThread(here->state_);
+    bool raised = PyErr_CheckSignals() != 0;
+    if (!raised) {
+        // Python runs handlers on its main thread only: on another, to wait for the GIL again is idle.
+        try {
+            const py::module_ threading = py::module_::import("threading");
+            here->may_hear_ =
+                threading.attr("current_thread")().is(threading.attr("main_thread")());
+        } catch (py::error_already_set& error) {
+            error.restore();
+            raised = true;
+        }
+    }
+    here->state_ = PyEval_SaveThread();
+    return raised;
+}
+
 }  // namespace tk
 
 PYBIND11_MODULE(_native, module) {

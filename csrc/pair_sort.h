@@ -102,7 +102,7 @@ static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bi
     constexpr int64_t kSmall = 32;
     constexpr int kMostBits = 13;
     if (count <= kSmall) return insertion_sort(words, count);
-    if (bits == 0) return;
+    if (bits == 0 || (count > kSmall * 1024 && stopped())) return;
     int part_bits = 1;
     while (part_bits < kMostBits && part_bits < bits && count >> part_bits > 0) ++part_bits;
     const int shift = bits - part_bits;
