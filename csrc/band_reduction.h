@@ -58,7 +58,7 @@ public:
             member.barrier.wait();
             for (int64_t i = (p + 1) / kAtOnce + member.rank; i * kAtOnce < n_tiles_;
                  i += member.size)
-                finish_product(i, p);
+                if (!stopped()) finish_product(i, p);
             if (member.rank == 0) groups_queue_.reset(n_groups_);
             member.barrier.wait();
             if (!stopped()) finish_update(member, p);

@@ -48,27 +48,24 @@ void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes)
             throw py::value_error("codes must lie in [0, n_classes)");
 }
 
-Interruptible::Interruptible()
-    : state_(PyEval_SaveThread()), call_(&Interruptible::hears_signal, this) {}
+// Python runs the handlers of signals on this one only.
+static bool on_main_thread() {
+    const py::object main = py::module_::import("threading").attr("main_thread")();
+    return main.attr("ident").cast<unsigned long>() == PyThread_get_thread_ident();
+}
+
+Interruptible::Interruptible() {
+    // Other threads would wait for the GIL in vain, and die of it while the interpreter shuts down.
+    if (on_main_thread()) call_.emplace(&Interruptible::hears_signal, this);
+    state_ = PyEval_SaveThread();
+}
 
 Interruptible::~Interruptible() { PyEval_RestoreThread(state_); }
 
 bool Interruptible::hears_signal(void* self) {
     auto* const here = static_cast<Interruptible*>(self);
-    if (!here->may_hear_) return false;
     PyEval_RestoreThread(here->state_);
-    bool raised = PyErr_CheckSignals() != 0;
-    if (!raised) {
-        // Python runs handlers on its main thread only: on another, to wait for the GIL again is idle.
-        try {
-            const py::module_ threading = py::module_::import("threading");
-            here->may_hear_ =
-                threading.attr("current_thread")().is(threading.attr("main_thread")());
-        } catch (py::error_already_set& error) {
-            error.restore();
-            raised = true;
-        }
-    }
+    const bool raised = PyErr_CheckSignals() != 0;
     here->state_ = PyEval_SaveThread();
     return raised;
 }

@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 
 #include "array_view.h"
@@ -40,25 +41,27 @@ public:
     Interruptible(const Interruptible&) = delete;
     Interruptible& operator=(const Interruptible&) = delete;
 
+    // Whether a handler has raised: its exception is set.
+    bool stopped() const { return call_ && call_->stopped(); }
+
 private:
     static bool hears_signal(void* self);
 
     PyThreadState* state_;
-    bool may_hear_ = true;
-    StoppableCall call_;
+    std::optional<StoppableCall> call_;
 };
 
 // work() without the GIL; throws the exception of a signal's handler.
 template <class Work>
 void without_gil(Work work) {
-    bool was_stopped = false;
+    bool was_stopped;
     {
         const Interruptible interruptible;
         try {
             work();
         } catch (const Stopped&) {
-            was_stopped = true;
         }
+        was_stopped = interruptible.stopped();
     }
     if (was_stopped) throw py::error_already_set();
 }

@@ -102,7 +102,8 @@ static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bi
     constexpr int64_t kSmall = 32;
     constexpr int kMostBits = 13;
     if (count <= kSmall) return insertion_sort(words, count);
-    if (bits == 0 || (count > kSmall * 1024 && stopped())) return;
+    const bool large = count > kSmall * 1024;
+    if (bits == 0 || (large && stopped())) return;
     int part_bits = 1;
     while (part_bits < kMostBits && part_bits < bits && count >> part_bits > 0) ++part_bits;
     const int shift = bits - part_bits;
@@ -118,7 +119,8 @@ static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bi
         if (ends[b] - begin > kSmall) sort_words(words + begin, scratch, ends[b] - begin, shift);
         begin = ends[b];
     }
-    insertion_sort(words, count);  // the parts are in order: words move only within tiny ones
+    if (large && stopped()) return;  // its parts may be in disorder, and large
+    insertion_sort(words, count);    // the parts are in order: words move only within tiny ones
 }
 
 // Sorts the words of all pairs and calls visit(bucket, words in lower buckets, words, count) for every

@@ -16,7 +16,8 @@ namespace tk {
 
 namespace {
 
-constexpr int64_t kPollInterval = 50'000'000;  // ns
+constexpr int64_t kPollInterval = 50'000'000, kLongestInterval = 200'000'000;  // ns
+constexpr int64_t kWorkPerAnswer = 40;  // times as long as the last answer took
 
 int64_t now() {
     const auto time = std::chrono::steady_clock::now().time_since_epoch();
@@ -36,10 +37,13 @@ StoppableCall::StoppableCall(bool (*ask)(void*), void* context)
 StoppableCall::~StoppableCall() { made_here = works_for = outer_; }
 
 void StoppableCall::poll() {
-    const int64_t time = now();
-    if (time < next_poll_ || stopped()) return;
+    const int64_t begin = now();
+    if (begin < next_poll_ || stopped()) return;
     if (ask_(context_)) __atomic_store_n(&stopped_, 1, __ATOMIC_RELEASE);
-    next_poll_ = now() + kPollInterval;
+    const int64_t end = now(), pause = kWorkPerAnswer * (end - begin);
+    next_poll_ = end + (pause < kPollInterval      ? kPollInterval
+                        : pause > kLongestInterval ? kLongestInterval
+                                                   : pause);
 }
 
 bool stopped() {
@@ -102,6 +106,7 @@ void run_team_raw(int size, void (*body)(void*, Member), void* context) {
         if (--at_work == 0) left.notify_one();
     };
     std::vector<std::thread> helpers;
+    helpers.reserve(size);
     try {
         for (int rank = 1; rank < size; ++rank) helpers.emplace_back(helper, rank);
     } catch (const std::system_error&) {
@@ -127,7 +132,11 @@ void run_team_raw(int size, void (*body)(void*, Member), void* context) {
         }
     }
     for (auto& thread : helpers) thread.join();
-    if (call != nullptr && call->stopped()) throw Stopped{};
+    throw_if_stopped();
+}
+
+void throw_if_stopped() {
+    if (stopped()) throw Stopped{};
 }
 
 }  // namespace tk

@@ -10,7 +10,8 @@ namespace tk {
 // teams are empty, and run_team throws Stopped when they are done. Calls of other threads go on.
 class StoppableCall {
 public:
-    // `ask(context)` is called on this thread only, some 20 times a second.
+    // `ask(context)` is called on this thread only, some 20 times a second, less often where the
+    // answer takes long. It must not throw.
     StoppableCall(bool (*ask)(void*), void* context);
     ~StoppableCall();
     StoppableCall(const StoppableCall&) = delete;
@@ -23,7 +24,7 @@ private:
     bool (*const ask_)(void*);
     void* const context_;
     StoppableCall* const outer_;  // during which this one was made, by what it asked
-    int64_t next_poll_;  // ns
+    int64_t next_poll_;           // ns
     int stopped_ = 0;
 };
 
@@ -33,6 +34,9 @@ struct Stopped {};
 // Whether the call that this thread works for is stopped: for loops that run long between items.
 // Threads learn of it at different times, so what they do at barriers must not depend on it.
 bool stopped();
+
+// Throws Stopped if it is: for the code between teams, on the thread that made the call.
+void throw_if_stopped();
 
 // Barrier that spins briefly, then yields; reusable.
 class Barrier {

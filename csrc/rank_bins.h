@@ -77,6 +77,7 @@ public:
         if (!(most > 0.5)) most = 0.5;
         int64_t n_children;
         do {
+            throw_if_stopped();
             n_children = 0;
             for_each_bin([&](int64_t bin, int64_t, int width_bits) {
                 const int bits = split_bits(cells_[bin] >> 1, width_bits, most);
