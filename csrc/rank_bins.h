@@ -77,7 +77,6 @@ public:
         if (!(most > 0.5)) most = 0.5;
         int64_t n_children;
         do {
-            throw_if_stopped();
             n_children = 0;
             for_each_bin([&](int64_t bin, int64_t, int width_bits) {
                 const int bits = split_bits(cells_[bin] >> 1, width_bits, most);
@@ -139,8 +138,10 @@ private:
     // Calls visit(bin, its first key, log2 of its width) in the order of the keys.
     template <class Visit>
     void for_each_bin(Visit visit) {
-        for (int64_t cell = 0; cell < n_roots_; ++cell)
+        for (int64_t cell = 0; cell < n_roots_; ++cell) {
+            if (cell % kSegment == 0) throw_if_stopped();
             visit_cell(cell, cell << root_shift_, root_shift_, visit);
+        }
     }
     template <class Visit>
     void visit_cell(int64_t cell, int64_t key, int width_bits, Visit& visit) {
