@@ -39,9 +39,11 @@ public:
     void run(Member member, const double* gram, const double* columns) {
         fill(member, gram, columns);
         for (int64_t p = 0; p < n_tiles_; ++p) {
+            if (member.rank == 0) ended_ = stopped();
             member.barrier.wait();
+            if (ended_) break;
             // The first thread joins the others when its factor is done.
-            if (member.rank == 0 && !stopped()) factor(p);
+            if (member.rank == 0) factor(p);
             for (int64_t g = groups_queue_.next(); g >= 0; g = groups_queue_.next()) rotate(g, p);
             if (p + 1 == n_tiles_) break;
 
@@ -58,10 +60,10 @@ public:
             member.barrier.wait();
             for (int64_t i = (p + 1) / kAtOnce + member.rank; i * kAtOnce < n_tiles_;
                  i += member.size)
-                if (!stopped()) finish_product(i, p);
+                finish_product(i, p);
             if (member.rank == 0) groups_queue_.reset(n_groups_);
             member.barrier.wait();
-            if (!stopped()) finish_update(member, p);
+            finish_update(member, p);
         }
     }
 
@@ -371,6 +373,7 @@ private:
     Buffer<double> parts_, overlaps_;
     double taus_[kTile], S_[kTileSize];
     Queue groups_queue_, blocks_queue_;
+    bool ended_ = false;
 };
 
 }  // namespace TK_ISA
