@@ -1,4 +1,4 @@
-"""An interrupt is heard during a compiled kernel, ends that call alone, and leaves nothing behind."""
+"""An interrupt is heard during a compiled kernel, ends that call alone, leaves nothing behind."""
 
 import signal
 import threading
