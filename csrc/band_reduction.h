@@ -104,12 +104,12 @@ private:
     }
 
     void fill(Member member, const double* gram, const double* columns) {
-        for (int64_t i = member.rank; i < n_tiles_; i += member.size)
+        for (int64_t i = member.rank; i < n_tiles_ && !stopped(); i += member.size)
             for (int64_t j = i; j < n_tiles_; ++j) {
                 fill_tile(i, j, gram);
                 if (i == 0) copy(tile(i, j), panel(j));
             }
-        for (int64_t g = member.rank; g < n_groups_; g += member.size)
+        for (int64_t g = member.rank; g < n_groups_ && !stopped(); g += member.size)
             for (int64_t row = 0; row < n_tiles_ * kTile; ++row)
                 for (int64_t c = 0; c < kProductColumns; ++c) {
                     const int64_t index = g * kProductColumns + c;
