@@ -87,6 +87,12 @@ def test(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(name="test-all")
+def test_all(session: nox.Session) -> None:
+    """The tests and the exhaustive tier: every instruction set, every product, the long runs."""
+    session.run("pytest", "--exhaustive", *session.posargs)
+
+
 @nox.session
 def poisoned(session: nox.Session) -> None:
     """The Numba kernels' tests with scratch memory poisoned, which their code cannot do itself."""
@@ -196,9 +202,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The pages of docs/, without a warning and without a reference that leads nowhere."""
+    options = ["-q", "--nitpicky", "--fail-on-warning", "--keep-going", "--fresh-env"]
+    session.run("python", "-m", "sphinx", *options, "docs", "docs/_build")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Lines of Python that all tests run, lines of the CPU kernels that their tests run."""
-    session.run("pytest", "-q", "--cov", "transfer_kernels")
+    session.run("pytest", "-q", "--exhaustive", "--cov", "transfer_kernels")
     built = Path(session.create_tmp()).resolve() / "counted"
     for old in (ROOT / "build").rglob("*.gcda"):
         old.unlink()

@@ -1,4 +1,4 @@
-"""README.md's table of the GPU backends: what was measured, or that nothing has run on one yet."""
+"""The table of the GPU backends: what was measured, or that nothing has run on one yet."""
 
 from __future__ import annotations
 

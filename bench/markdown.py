@@ -1,4 +1,4 @@
-"""Numbers and tables as README.md shows them."""
+"""Numbers and tables as the pages show them."""
 
 from __future__ import annotations
 

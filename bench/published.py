@@ -271,6 +271,21 @@ def sfda(X, y) -> float:
     return float(np.mean(second.probabilities(mixed)[np.arange(n), y]))
 
 
+def fda_score(X, y, n_components=32) -> float:
+    """FDA score (Bai et al., 2024): mean posterior of the true class, components of the features.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n,) integers, each of 0..C-1 at least once
+    n_components : int
+        Principal components to keep; all where there are no more.
+    """
+    X = principal_components(np.asarray(X, np.float64), min(n_components, *np.shape(X)))
+    posteriors = FisherDiscriminant(shrinkage=0.0).fit(X, y).probabilities(X)
+    return float(np.mean(posteriors[np.arange(len(y)), y]))
+
+
 def parc(X, y, n_components=None, exact_ties=False, solver="randomized") -> float:
     """PARC score (Bolya et al., NeurIPS 2021): 100 times a Spearman correlation over all pairs.
 

@@ -1,8 +1,10 @@
-"""The speed tables of README.md and the plots, made from the committed JSON files alone.
+"""The speed tables of docs/benchmarks.md, README.md's short one and the plots.
+
+They are made from the committed JSON files alone.
 
 python -m bench.report            print the tables
-python -m bench.report --write    put them into README.md and draw the plots
-python -m bench.report --check    fail where README.md is out of date
+python -m bench.report --write    put them into the pages and draw the plots
+python -m bench.report --check    fail where a page is out of date
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from . import gpu_tables
 from .machine import ROOT
 from .markdown import percent, seconds, size_text, table
 
 RESULTS = ROOT / "bench" / "results"
-README = ROOT / "README.md"
+README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
 
 
 def reports(kind: str) -> list[tuple[str, dict]]:
@@ -29,13 +32,33 @@ def reports(kind: str) -> list[tuple[str, dict]]:
     return found
 
 
-def markdown() -> dict[str, str]:
-    """What stands between each pair of markers in README.md."""
+def markdown() -> dict[Path, dict[str, str]]:
+    """What stands between each pair of markers of each page."""
+    measured = [content for _, content in reports("table")]
     on_gpus = [content for _, content in reports("gpu")]
     return {
-        "speed table": "\n\n".join(section(content) for _, content in reports("table")),
-        "gpu table": gpu_tables.section(on_gpus, ROOT / "kernels"),
+        README: {"speed summary": "\n\n".join(summary(content) for content in measured)},
+        BENCHMARKS: {
+            "speed table": "\n\n".join(section(content) for content in measured),
+            "gpu table": gpu_tables.section(on_gpus, ROOT / "kernels"),
+        },
     }
+
+
+def summary(content: dict) -> str:
+    """The metrics as a whole, each size once."""
+    rows, seen = [], set()
+    for line in content["lines"]:
+        cells, size = metric_cells(line), (line["metric"], line["problem"]["n"])
+        if not part_of(line) and size not in seen:
+            seen.add(size)
+            rows.append([cells[0], cells[1], cells[3], cells[4], cells[6]])
+    facts = content["machine"]
+    return (
+        f"{facts['cpu']}, {facts['threads']} threads, {content['date']}; "
+        f"{content['lines'][0]['problem']['n_classes']} classes, float32 features:\n\n"
+        + table(["", "n × d", "plain", "ours", "ratio"], rows)
+    )
 
 
 def section(content: dict) -> str:
@@ -70,27 +93,31 @@ def caption(content: dict) -> str:
 
 
 def metric_table(content: dict) -> str:
-    rows = []
-    for line in content["lines"]:
-        problem, ours, published = line["problem"], line["ours"], line["published"]
-        name = line["metric"] + (f", f = {line['n_components']}" if "n_components" in line else "")
-        _, _, part = line["size"].partition(", ")
-        rows.append(
-            [
-                f"{name}, {part}" if part else name,
-                shape(problem, line["n_components"] if part else problem["d"]),
-                str(problem["n_classes"]),
-                seconds(published) if published else "does not fit",
-                seconds(ours),
-                seconds(line.get("backends", {}).get("numba")),
-                f"{line['ratio']:.1f}×" if line["ratio"] else "",
-                seconds(line["floor_s"]),
-                percent(line["percent_of_peak"]),
-                error_text(line),
-            ]
-        )
     header = ["", "n × d", "C", "plain", "ours", "in Numba", "ratio", "floor", "of peak", "error"]
-    return table(header, rows)
+    return table(header, [metric_cells(line) for line in content["lines"]])
+
+
+def part_of(line: dict) -> str:
+    """What part of a metric was measured, where it was not all of it."""
+    return line["size"].partition(", ")[2]
+
+
+def metric_cells(line: dict) -> list[str]:
+    problem, ours, published = line["problem"], line["ours"], line["published"]
+    name = line["metric"] + (f", f = {line['n_components']}" if "n_components" in line else "")
+    part = part_of(line)
+    return [
+        f"{name}, {part}" if part else name,
+        shape(problem, line["n_components"] if part else problem["d"]),
+        str(problem["n_classes"]),
+        seconds(published) if published else "does not fit",
+        seconds(ours),
+        seconds(line.get("backends", {}).get("numba")),
+        f"{line['ratio']:.1f}×" if line["ratio"] else "",
+        seconds(line["floor_s"]),
+        percent(line["percent_of_peak"]),
+        error_text(line),
+    ]
 
 
 def scatter_table(content: dict) -> str:
@@ -179,22 +206,22 @@ def shape(problem: dict, d: int | None = None) -> str:
     return f"{problem['n']:,} × {d or problem['d']}".replace(",", " ")
 
 
-def updated(readme: str, tables: dict[str, str]) -> str:
-    """The text with what stands between each pair of markers replaced.
+def updated(page: str, tables: dict[str, str], name: str = "the page") -> str:
+    """The text of a page with what stands between each pair of markers replaced.
 
     Raises
     ------
     ValueError
         If a pair of markers is not there, once and in order.
     """
-    for name, content in tables.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        head, found_begin, rest = readme.partition(begin)
+    for marker, content in tables.items():
+        begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+        head, found_begin, rest = page.partition(begin)
         _, found_end, tail = rest.partition(end)
         if not found_begin or not found_end or begin in tail or end in tail:
-            raise ValueError(f"README.md must have {begin} and then {end}, once each")
-        readme = head + begin + "\n" + (f"\n{content}\n\n" if content else "") + end + tail
-    return readme
+            raise ValueError(f"{name} must have {begin} and then {end}, once each")
+        page = head + begin + "\n" + (f"\n{content}\n\n" if content else "") + end + tail
+    return page
 
 
 def main() -> None:
@@ -202,25 +229,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--write", action="store_true", help="update README.md and the plots")
-    action.add_argument("--check", action="store_true", help="fail where README.md is out of date")
+    action.add_argument("--write", action="store_true", help="update the pages and the plots")
+    action.add_argument("--check", action="store_true", help="fail where a page is out of date")
     options = parser.parse_args()
 
-    tables = markdown()
+    pages = markdown()
     if not (options.write or options.check):
-        print("\n\n".join(tables.values()))
+        print("\n\n".join(text for tables in pages.values() for text in tables.values()))
         return
-    before = README.read_text()
-    after = updated(before, tables)
-    if options.check:
-        if after != before:
-            sys.exit("the speed table of README.md is out of date: python -m bench.report --write")
-        return
-    README.write_text(after)
-    from . import plots
+    for path, tables in pages.items():
+        before, name = path.read_text(), str(path.relative_to(ROOT))
+        after = updated(before, tables, name)
+        if options.check and after != before:
+            sys.exit(f"the tables of {name} are out of date: python -m bench.report --write")
+        if options.write:
+            path.write_text(after)
+    if options.write:
+        from . import plots
 
-    for path in plots.draw_all(reports("table"), reports("sweep")):
-        print(path.relative_to(ROOT))
+        for path in plots.draw_all(reports("table"), reports("sweep")):
+            print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -57,22 +57,35 @@ def test_work_of_metrics_is_that_of_their_parts():
 BEGIN, END = "<!-- times -->", "<!-- /times -->"
 
 
-def test_readme_blocks_are_replaced_and_nothing_else():
-    readme = f"before\n{BEGIN}\nold\n{END}\nafter\n<!-- more -->\n<!-- /more -->\n"
+def test_blocks_of_a_page_are_replaced_and_nothing_else():
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n<!-- more -->\n<!-- /more -->\n"
     tables = {"times": "| new |", "more": "| other |"}
-    once = report.updated(readme, tables)
+    once = report.updated(page, tables)
     assert once == (
         f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n"
         "<!-- more -->\n\n| other |\n\n<!-- /more -->\n"
     )
     assert report.updated(once, tables) == once
-    assert report.updated(once, {"times": "", "more": ""}) == readme.replace("old\n", "")
+    assert report.updated(once, {"times": "", "more": ""}) == page.replace("old\n", "")
 
 
-@pytest.mark.parametrize("readme", ["", BEGIN, END + BEGIN, 2 * (BEGIN + END)])
-def test_readme_without_its_markers_is_refused(readme):
+@pytest.mark.parametrize("page", ["", BEGIN, END + BEGIN, 2 * (BEGIN + END)])
+def test_a_page_without_its_markers_is_refused(page):
     with pytest.raises(ValueError, match="README.md must have"):
-        report.updated(readme, {"times": "| new |"})
+        report.updated(page, {"times": "| new |"}, "README.md")
+
+
+def test_summary_has_whole_metrics_each_size_once():
+    tables = report.reports("table")
+    assert tables
+    for _, content in tables:
+        shown = [row.strip("| ").split(" | ") for row in report.summary(content).splitlines()[4:]]
+        whole = {(x["metric"], x["problem"]["n"]) for x in content["lines"] if "," not in x["size"]}
+        assert len(shown) == len(whole) > 2
+        full = [report.metric_cells(line) for line in content["lines"]]
+        for name, size, plain, ours, *ratio in shown:
+            found = next(cells for cells in full if cells[:2] == [name, size])
+            assert found[3:5] == [plain, ours] and found[6] == "".join(ratio).strip()
 
 
 def test_gpu_table_tells_what_was_measured():

@@ -42,6 +42,14 @@ def randomized_pca(n: int, d: int, n_components: int) -> float:
     return PCA_PRODUCTS * 2.0 * n * d * (n_components + PCA_OVERSAMPLES)
 
 
+def fda_score(n: int, d: int, n_classes: int, n_components: int = 32) -> float:
+    """Projection, and one stage of SFDA in its components."""
+    p = min(d, n_components)
+    algebra = 4.0 * p * p * n_classes + p**3 / 3.0
+    stage = fisher_scatter(n, p) + algebra + self_challenging(n, p, n_classes)
+    return stage + (randomized_pca(n, d, n_components) if p < d else 0.0)
+
+
 def parc(n: int, d: int, n_components: int | None) -> float:
     """Projection, where there is one, and pairs."""
     if n_components is None:

@@ -10,7 +10,8 @@ import pytest
 
 from transfer_kernels.backends import BACKENDS
 
-GOLDENS = Path(__file__).parent / "goldens"
+ROOT = Path(__file__).parents[1]
+GOLDENS = ROOT / "tests" / "goldens"
 
 ISA_VARIABLE = "TRANSFER_KERNELS_ISA"
 
@@ -31,10 +32,36 @@ def backend_variants():
 
 
 VARIANTS = backend_variants()
+WIDEST_ISA = next((isa for backend, isa in reversed(VARIANTS) if backend == "native"), None)
+OPS = {path.parent.name for path in (ROOT / "kernels").glob("*/reference.py")} | {"ops"}
 
 
 def variant_id(variant):
     return "-".join(filter(None, variant))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="run the exhaustive tier too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the exhaustive tier out unless it is asked for."""
+    if config.getoption("--exhaustive"):
+        return
+    left_out = [item for item in items if is_exhaustive(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def is_exhaustive(item):
+    """Marked so; or a metric, not an op, on another instruction set than the one chosen here."""
+    if item.get_closest_marker("exhaustive"):
+        return True
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    variant = parameters.get("backend", parameters.get("native_isa"))
+    if item.path.stem.removeprefix("test_") in OPS or variant is None:
+        return False
+    return variant[1] not in (None, WIDEST_ISA)
 
 
 @pytest.fixture(params=VARIANTS, ids=variant_id)

@@ -90,7 +90,14 @@ def test_it_is_seen_as_float32(small_blocks, layout):
         np.testing.assert_array_equal(np.asarray(X, np.float64), expected)
         np.testing.assert_array_equal(np.asarray(X[[3, 1]]), expected[[3, 1]])
         np.testing.assert_array_equal(X[2:7].astype(np.float64), expected[2:7])
-        np.testing.assert_allclose(X.mean(axis=0), expected.mean(axis=0, dtype=float), rtol=1e-12)
+        means = X.mean(axis=0, dtype=np.float64)
+        np.testing.assert_allclose(means, expected.mean(axis=0, dtype=np.float64), rtol=1e-12)
+        np.testing.assert_array_equal(X.mean(axis=1), expected.mean(axis=1))
+        np.testing.assert_array_equal(np.mean(X), np.mean(expected))
+        np.testing.assert_array_equal(X.std(axis=0), expected.std(axis=0))
+        np.testing.assert_array_equal(X.max(axis=0), expected.max(axis=0))
+        np.testing.assert_array_equal(2 * X - X[0] ** 2, 2 * expected - expected[0] ** 2)
+        np.testing.assert_array_equal(X @ expected.T, expected @ expected.T)
         assert X[3, 2] == expected[3, 2]
         assert X.max() == expected.max() and X.min() == expected.min()
 
@@ -155,3 +162,16 @@ def test_no_copy_of_all_features_is_made(metric):
     finally:
         tracemalloc.stop()
     assert peak < 0.75 * wide.nbytes, peak / wide.nbytes
+
+
+def test_metrics_of_ones_own_get_an_array():
+    halves, wide = rounded(np.random.default_rng(6).normal(size=(30, 3)))
+    seen = []
+
+    def mine(features, labels):
+        seen.append(features)
+        return float(features.sum())
+
+    ranking = tk.rank({"a": BFloat16Matrix(halves)}, np.arange(30) % 3, mine)
+    assert ranking[0].scores["mine"] == float(wide.sum())
+    assert type(seen[0]) is np.ndarray

@@ -110,7 +110,7 @@ def test_the_zoo_is_small():
     assert sum(path.stat().st_size for path in ZOO.iterdir()) <= 6_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_script_makes_the_same_zoo_whatever_the_number_of_jobs(tmp_path, truth):
     pytest.importorskip("torch")
     pytest.importorskip("skimage")

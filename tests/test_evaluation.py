@@ -115,6 +115,42 @@ def test_correlations_equal_scipy_with_ties(vectors):
         assert result[figure] == pytest.approx(value, abs=1e-12), figure
 
 
+def pairs_tau(x, y, weights):
+    """Tau-b by its definition over all pairs, (i, j) weighing weights[i] + weights[j]."""
+    pair = np.add.outer(weights, weights)
+    signs = [np.sign(np.subtract.outer(values, values)) for values in (x, y)]
+    alone = [np.sum(pair * sign**2) for sign in signs]
+    return np.sum(pair * signs[0] * signs[1]) / np.sqrt(alone[0] * alone[1])
+
+
+@pytest.mark.parametrize("n_values", [3, 8, 1000])
+def test_kendall_by_its_definition(n_values):
+    rng = np.random.default_rng(n_values)
+    x, y = rng.integers(0, n_values, size=(2, 40)).astype(float)
+
+    def order(first, second):
+        return np.argsort(np.lexsort((second, first))[::-1])
+
+    by_accuracy = pairs_tau(x, y, 1.0 / (1.0 + order(y, x)))
+    by_score = pairs_tau(x, y, 1.0 / (1.0 + order(x, y)))
+    found = evaluate(x, y)
+    assert found.kendall == pytest.approx(pairs_tau(x, y, np.ones(40)), abs=1e-14)
+    assert found.weighted_kendall_by_accuracy == pytest.approx(by_accuracy, abs=1e-14)
+    assert found.weighted_kendall == pytest.approx((by_accuracy + by_score) / 2, abs=1e-14)
+
+
+def test_thousands_of_models_take_no_matrix_of_pairs():
+    import tracemalloc
+
+    x, y = np.random.default_rng(0).normal(size=(2, 4000))
+    evaluate(x, y)
+    tracemalloc.start()
+    evaluate(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6  # a matrix would be 128 MB
+
+
 @given(st.lists(st.tuples(finite, finite), min_size=2, max_size=20), st.randoms())
 def test_figures_are_bounded_and_need_no_order_of_the_models(pairs, random):
     # Ties of the score are broken by position in recall and rel, so there are none here.
@@ -126,13 +162,20 @@ def test_figures_are_bounded_and_need_no_order_of_the_models(pairs, random):
         assert math.isnan(value) or figure.startswith("re") or -1 <= value <= 1
 
 
+def test_part_of_a_best_accuracy_of_next_to_nothing():
+    assert evaluate([0.0, 1.0], [np.finfo(float).tiny, -4.0], ks=(1,))["rel@1"] == -math.inf
+
+
 def test_perfect_and_reversed_orders():
     accuracies = [0.5, 0.7, 0.6, 0.9]
     perfect = evaluate(accuracies, accuracies)
-    assert {perfect[f] for f in perfect if not f.startswith("regret")} == {1.0}
+    for figure in perfect:
+        expected = 0.0 if figure.startswith("regret") else 1.0
+        assert perfect[figure] == pytest.approx(expected, rel=1e-15), figure
     assert set(perfect.regret.values()) == {0.0}
     reverse = evaluate([-a for a in accuracies], accuracies, ks=(1,))
-    assert reverse.kendall == reverse.weighted_kendall == reverse.spearman == -1.0
+    for value in (reverse.kendall, reverse.weighted_kendall, reverse.spearman):
+        assert value == pytest.approx(-1.0, rel=1e-15)
     assert reverse["recall@1"] == 0.0
     assert reverse["rel@1"] == pytest.approx(0.5 / 0.9)
     assert reverse["regret@1"] == pytest.approx(0.9 - 0.5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from transfer_kernels.kernels.first_nonfinite import reference
 
 from transfer_kernels.backends import implementation
 
@@ -38,7 +39,8 @@ def test_positions(first_nonfinite, dtype, shape):
         X.flat[rng.integers(0, X.size, len(bad))] = bad
         X.flags.writeable = False
         for layout in layouts(X):
-            assert first_nonfinite(layout) == expected(layout)
+            where = expected(layout)
+            assert first_nonfinite(layout) == where == reference.first_nonfinite(layout)
 
 
 @pytest.mark.parametrize("position", [(0, 0), (0, 66), (2500, 33), (4999, 66)], ids=str)

@@ -158,7 +158,7 @@ def test_inputs_stay(fisher_scatter):
             assert result is shift or not np.shares_memory(result, array)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_many_classes_and_wide(fisher_scatter):
     X, codes, weights = problem(2100, 1100, 1500, dtype=np.float32)
     expected = reference.fisher_scatter(X, codes, 1500, weights)

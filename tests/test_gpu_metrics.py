@@ -37,11 +37,9 @@ def there(features):
 
 
 METRICS = {
-    "sfda": tk.sfda,
-    "logme": tk.logme,
+    **{name: getattr(tk, name) for name in tk.metric_names()},
     "logme, thuml": lambda X, y, **k: tk.logme(X, np.where(y > 1, y + 2, y), variant="thuml", **k),
     "logme, regression": lambda X, y, **k: tk.logme(X, np.sin(y), regression=True, **k),
-    "parc": tk.parc,
     "parc, f = 4": lambda X, y, **k: tk.parc(X, y, n_components=4, **k),
     "parc, vectors": lambda X, y, **k: tk.parc(X, np.eye(4)[y] + 0.1 * np.outer(y, y[:4]), **k),
 }

@@ -8,11 +8,10 @@ import pytest
 from conftest import make_problem
 
 import transfer_kernels as tk
+from transfer_kernels.metrics import METRICS
 
 FUNCTIONS = {
-    "sfda": tk.sfda,
-    "logme": tk.logme,
-    "parc": tk.parc,
+    **{name: getattr(tk, name) for name in tk.metric_names()},
     "score": tk.score,
     "SFDA": lambda X, y: tk.SFDA().fit(X, y),
     "LogME": lambda X, y: tk.LogME().fit(X, y),
@@ -57,7 +56,10 @@ def test_refusals(case, metric):
         FUNCTIONS[metric](features, labels)
 
 
-@pytest.mark.parametrize("metric", ["sfda", "logme", "SFDA", "LogME"])
+CLASSES_ONLY = [name for name in tk.metric_names() if "label vectors" not in METRICS[name].tasks]
+
+
+@pytest.mark.parametrize("metric", [*CLASSES_ONLY, "SFDA", "LogME"])
 def test_label_vectors_are_for_parc(metric):
     with pytest.raises(ValueError, match=r"labels must be one-dimensional.*\(60, 3\).*argmax"):
         FUNCTIONS[metric](X, np.eye(3)[y % 3])
@@ -131,7 +133,8 @@ def test_no_class_varies():
 def all_metrics(features, labels, backend=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tk.UninformativeScoreWarning)
-        return np.array(list(tk.score(features, labels, backend=backend).values()))
+        scores = tk.score(features, labels, tk.metric_names(), backend=backend)
+        return np.array(list(scores.values()))
 
 
 def strided(Z):

@@ -71,14 +71,14 @@ def test_a_file_that_shrinks_fails_alone(tmp_path, cut_when_read, suffix, device
 @watched
 def test_a_file_that_shrinks_between_two_metrics(tmp_path, monkeypatch):
     save(tmp_path / "a.npy")
-    compute = scoring.compute
+    score = scoring._score
 
-    def cutting(problem, metric):
-        score = compute(problem, metric)
+    def cutting(*arguments):
+        outcome = score(*arguments)
         cut(tmp_path / "a.npy")
-        return score
+        return outcome
 
-    monkeypatch.setattr(scoring, "compute", cutting)
+    monkeypatch.setattr(scoring, "_score", cutting)
     row = tk.rank({"a": tmp_path / "a.npy"}, y, ["logme", "sfda"])[0]
     assert row.scores["logme"] == tk.logme(X, y)  # it had read all
     assert np.isnan(row.scores["sfda"]) and "sfda: ValueError" in row.error

@@ -84,6 +84,7 @@ def golden_cases():
                 yield pytest.param(case, key, spread, id=f"{case}-{key}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case, key, noise", list(golden_cases()))
 def test_baseline_equals_published_value(case, key, noise):
     expected = golden_file("scores.json")[case][key]

@@ -14,8 +14,8 @@ import pytest
 from conftest import in_subprocess, make_problem
 from transfer_kernels.kernels.threads import thread_count
 
-from transfer_kernels import backends, scoring
-from transfer_kernels.metrics import Problem, UninformativeScoreWarning, compute
+from transfer_kernels import backends
+from transfer_kernels.metrics import MetricCall, Problem, UninformativeScoreWarning, metric_call
 from transfer_kernels.ranking import ModelScores, Ranking, rank
 from transfer_kernels.score_files import Journal, JournalEntry, array_digest, write_atomically
 
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_metrics(backend):
     for name, features in zoo.items():
         problem = Problem(features, labels, backend=backend)
         for metric in ranking.metrics:
-            assert ranking.scores[name][metric] == compute(problem, metric)
+            assert ranking.scores[name][metric] == metric_call(metric)(problem)
     assert [row.name for row in ranking] == ["model3", "model2", "model1", "model0"]
     assert all(seconds > 0 for row in ranking for seconds in row.seconds.values())
 
@@ -395,13 +395,13 @@ rank(zoo, np.load({str(tmp_path / "labels.npy")!r}), "logme", n_jobs=2, backend=
 def computed(monkeypatch):
     """The (model width, metric) pairs that were computed rather than taken from a journal."""
     pairs = []
-    original = scoring.compute
+    original = MetricCall.__call__
 
-    def counted(problem, metric):
-        pairs.append((problem.n_features, metric))
-        return original(problem, metric)
+    def counted(call, problem):
+        pairs.append((problem.n_features, call.spec))
+        return original(call, problem)
 
-    monkeypatch.setattr(scoring, "compute", counted)
+    monkeypatch.setattr(MetricCall, "__call__", counted)
     return pairs
 
 

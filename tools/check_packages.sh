@@ -23,7 +23,7 @@ git clone -q "$root" "$work/source"
 echo "source distribution"
 (cd "$work/source" && python -m build -q --sdist --outdir "$work/dist" .)
 tar -tzf "$work"/dist/*.tar.gz | cut -d/ -f2- | sort >"$work/held"
-(cd "$work/source" && git ls-files setup.py csrc kernels transfer_kernels build_support tests) |
+(cd "$work/source" && git ls-files setup.py csrc kernels transfer_kernels build_support tests docs) |
     sort >"$work/wanted"
 if [ -n "$(comm -13 "$work/held" "$work/wanted")" ]; then
     echo "it lacks:" >&2

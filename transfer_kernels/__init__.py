@@ -7,7 +7,7 @@ from .backends import describe_backends, show_backends
 from .ensemble import sfda_ensemble
 from .estimators import PARC, SFDA, LogME
 from .evaluation import evaluate
-from .metrics import Problem, UninformativeScoreWarning, metric_names, score
+from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, register, score
 from .metrics.fda import fda_score
 from .metrics.logme import logme
 from .metrics.parc import parc
@@ -18,6 +18,7 @@ __all__ = [
     "PARC",
     "SFDA",
     "LogME",
+    "Metric",
     "Problem",
     "UninformativeScoreWarning",
     "describe_backends",
@@ -28,6 +29,7 @@ __all__ = [
     "ops",
     "parc",
     "rank",
+    "register",
     "score",
     "sfda",
     "sfda_ensemble",

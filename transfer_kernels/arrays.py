@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .bfloat16 import BFloat16Matrix
-from .kernels.array_namespace import array_namespace, is_tensor, on_host
+from .kernels.array_namespace import array_namespace, as_float64, is_tensor, on_host
 from .quoting import plain, shown
 
 #: Integers up to this many bytes are exact in float32.
@@ -543,6 +543,41 @@ def as_weights(weights: Any, n_samples: int) -> Any:
             f"weights must be finite and not negative, but weights[{row}] is {float(array[row])}"
         )
     return array
+
+
+def as_operand(values: Any, name: str, shape: tuple[int | str, ...]) -> Any:
+    """Float64 array or, on a GPU, tensor of a shape for an op; a view where it is one already.
+
+    Parameters
+    ----------
+    values : array, tensor or nested sequence
+    name : str
+    shape : tuple of int and str
+        Numbers are as they must be, letters stand for any number, the same for the same letter.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers.
+    ValueError
+        If the shape is another.
+    """
+    tensor = _gpu_tensor(values)
+    array: Any = as_array(values, name) if tensor is None else tensor.detach()
+    if tensor is None:
+        _require_real(array.dtype.kind, array.dtype, name)
+    else:
+        _require_real("c" if array.dtype.is_complex else "f", array.dtype, name)
+    found = tuple(array.shape)
+    sizes: dict[str, int] = {}
+    fits = len(found) == len(shape) and all(
+        size == (sizes.setdefault(wanted, size) if isinstance(wanted, str) else wanted)
+        for wanted, size in zip(shape, found, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise ValueError(f"{name} must be of shape ({wanted}), not {found}")
+    return as_float64(array)
 
 
 def require_components(n_components: Any, shape: Any) -> None:

@@ -201,11 +201,12 @@ def implementation(op: str, backend: str | None = None, device: str = "cpu") -> 
     backend, device
         See `choose_backend`.
     """
-    return _version_for(op, choose_backend(backend, device))
+    return version_for(op, choose_backend(backend, device))
 
 
 @cache
-def _version_for(op: str, backend: Backend) -> ModuleType:
+def version_for(op: str, backend: Backend) -> ModuleType:
+    """The module that holds an op's version for a backend."""
     package = f"transfer_kernels.kernels.{op}"
     for module in backend.modules:
         if importlib.util.find_spec(f"{package}.{module}") is not None:

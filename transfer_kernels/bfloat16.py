@@ -20,8 +20,10 @@ BLOCK_BYTES = 8 << 20
 BLOCK_ROWS_PER_COLUMN = 1
 
 
-class BFloat16Matrix:
+class BFloat16Matrix(np.lib.mixins.NDArrayOperatorsMixin):
     """A matrix (n, d) of bfloat16, which NumPy sees as one of float32.
+
+    What is not here it does as the float32 array, which is made for the purpose.
 
     Parameters
     ----------
@@ -53,10 +55,11 @@ class BFloat16Matrix:
         return len(self.halves)
 
     def __getitem__(self, key: Any) -> Any:
-        """Rows, as another such matrix; or one number, for a row and a column."""
-        if isinstance(key, tuple):
-            return widened(self.halves[key])[()]
-        return BFloat16Matrix(self.halves[key])
+        """Rows, as another such matrix; anything else as float32."""
+        part = self.halves[key]
+        if part.ndim == 2 and not isinstance(key, tuple):
+            return BFloat16Matrix(part)
+        return widened(part)[()]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -65,6 +68,15 @@ class BFloat16Matrix:
         for rows, block in self.blocks():
             wide[rows] = block
         return wide
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        wide = [np.asarray(x) if isinstance(x, BFloat16Matrix) else x for x in inputs]
+        return getattr(ufunc, method)(*wide, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(np.asarray(self), name)
 
     def astype(self, dtype: Any, copy: bool = True) -> NDArray[Any]:
         """The numbers as an array of another type."""
@@ -84,21 +96,20 @@ class BFloat16Matrix:
             np.left_shift(self.halves[rows], 16, out=block, dtype=np.uint32)
             yield rows, block.view(np.float32)
 
-    def max(self) -> np.float32:
-        return self._range[1]
+    def max(self, **options: Any) -> Any:
+        return np.asarray(self).max(**options) if options else self._range[1]
 
-    def min(self) -> np.float32:
-        return self._range[0]
+    def min(self, **options: Any) -> Any:
+        return np.asarray(self).min(**options) if options else self._range[0]
 
     @cached_property
     def _range(self) -> tuple[np.float32, np.float32]:
         ends = [(block.min(), block.max()) for _, block in self.blocks()]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
-    def mean(self, axis: int, dtype: Any = np.float64) -> NDArray[Any]:
-        """(d,) mean of the rows, which is the only one that is asked for."""
-        if axis != 0:
-            raise ValueError(f"axis={axis}: only the mean of the rows is taken")
+    def mean(self, axis: int | None = None, dtype: Any = None, **options: Any) -> Any:
+        if axis != 0 or dtype is None or options:
+            return np.asarray(self).mean(axis=axis, dtype=dtype, **options)
         total = np.zeros(self.shape[1], dtype)
         for _, block in self.blocks():
             total += block.sum(axis=0, dtype=dtype)
@@ -179,4 +190,4 @@ class ByBlocks:
         function = getattr(self._version, name)
         if not callable(function):
             return function
-        return lambda X, *options: function(np.asarray(X), *options)
+        return lambda X, *arguments, **options: function(np.asarray(X), *arguments, **options)

@@ -53,8 +53,31 @@ def _parser() -> argparse.ArgumentParser:
     _add_rank(commands)
     add_recommend(commands)
     add_evaluate(commands)
+    _add_metrics(commands)
     _add_info(commands)
     return parser
+
+
+# ---------------------------------------------------------------------------- metrics
+
+
+def _add_metrics(commands: Any) -> None:
+    metrics = commands.add_parser("metrics", help="list the metrics with their options")
+    metrics.set_defaults(run=_metrics)
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    from .metrics import METRICS
+
+    for metric in METRICS.values():
+        listed = ", ".join(map(str, metric.options.values()))
+        print(f"{metric.name}({listed})" if listed else metric.name)
+        print(f"    {metric.summary}")
+        for name, option in metric.options.items():
+            if option.choices:
+                print(f"    {name}: {', '.join(option.choices)}")
+        print(f"    {', '.join(metric.tasks)}" + (f"; {metric.paper}" if metric.paper else ""))
+    return OK
 
 
 # ---------------------------------------------------------------------------- info

@@ -55,13 +55,13 @@ class Estimator:
         )
 
     def set_output(self, *, transform: str | None = None):
-        """Choose what `transform` gives, as scikit-learn's transformers do; returns self.
+        """Choose what ``transform`` gives, as scikit-learn's transformers do; returns self.
 
         Parameters
         ----------
         transform : {"default", "pandas", None}
             Arrays, or a `pandas.DataFrame` with the index of its input; None changes nothing.
-            Estimators without `transform` take it and are unchanged.
+            Estimators without ``transform`` take it and are unchanged.
 
         Raises
         ------
@@ -137,7 +137,20 @@ class SFDA(Estimator):
         self.ignore_label = ignore_label
 
     def fit(self, X, y) -> SFDA:
-        """Fit to features X (n, d) and class labels y (n,); raises as `transfer_kernels.sfda`."""
+        """Fit to features and class labels; returns self.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+            Features, as `transfer_kernels.sfda` takes them.
+        y : (n,) array, tensor or list
+            Class labels of any hashable kind.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transfer_kernels.sfda`, which also tells when it warns.
+        """
         problem = Problem(X, y, self.backend, self.ignore_label)
         result = _sfda.fit(problem)
         _sfda.warn_if_saturated(problem, result)
@@ -163,12 +176,34 @@ class SFDA(Estimator):
         return X @ beside(X, self.coef_).T + beside(X, self.intercept_)
 
     def decision_function(self, X) -> Any:
-        """(n, C) discriminants; of two classes (n,), the second's less the first's."""
+        """Discriminants of the first, not yet self-challenged classifier.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+            Features, as many columns as in `fit`.
+
+        Returns
+        -------
+        (n, C) float64 array
+            In the order of ``classes_``; of two classes (n,), the second's less the first's.
+        """
         values = self._discriminants(X)
         return values[:, 1] - values[:, 0] if len(self.classes_) == 2 else values
 
     def predict_proba(self, X) -> Any:
-        """(n, C) posteriors of the first, not yet self-challenged classifier."""
+        """Posteriors of the first, not yet self-challenged classifier.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+            Features, as many columns as in `fit`.
+
+        Returns
+        -------
+        (n, C) float64 array
+            In the order of ``classes_``; rows sum to 1.
+        """
         logits = self._discriminants(X)
         xp = array_namespace(logits)
         posterior = xp.exp(logits - xp.amax(logits, axis=1)[:, None])
@@ -180,7 +215,7 @@ class SFDA(Estimator):
         return self.classes_[on_host(values.argmax(axis=1))]
 
     def score(self, X, y, sample_weight=None) -> float:
-        """Accuracy of `predict` on further samples; `score_` is the SFDA score.
+        """Accuracy of `predict` on further samples; ``score_`` is the SFDA score.
 
         Parameters
         ----------
@@ -191,7 +226,18 @@ class SFDA(Estimator):
         return _accuracy(self.predict(X), y, sample_weight)
 
     def transform(self, X) -> Any:
-        """(n, m) coordinates in the Fisher space, centred on the data of `fit`."""
+        """Coordinates in the Fisher space, centred on the data of `fit`.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+            Features, as many columns as in `fit`.
+
+        Returns
+        -------
+        (n, m) float64 array or pandas.DataFrame
+            Best axis first, m = min(C - 1, d); see `set_output`.
+        """
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         X = self._features(X)
         coordinates = (X - beside(X, self.center_)) @ beside(X, self.scalings_)
@@ -258,7 +304,21 @@ class LogME(Estimator):
         self.ignore_label = ignore_label
 
     def fit(self, X, y) -> LogME:
-        """Fit to features X (n, d) and labels or targets y; raises as `transfer_kernels.logme`."""
+        """Fit to features and labels or targets; returns self.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+            Features, as `transfer_kernels.logme` takes them.
+        y : (n,) array, tensor or list; with ``regression`` also (n, k)
+            Class labels of any hashable kind, or real targets.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transfer_kernels.logme`, which also tells when it warns.
+        """
+        _logme.METRIC.check(regression=self.regression, variant=self.variant)
         problem = Problem(X, y, self.backend, self.ignore_label)
         evidence = _logme.fit(problem, self.regression, self.variant)
         self.n_features_in_ = problem.n_features
@@ -360,7 +420,21 @@ class PARC(Estimator):
         self.ignore_label = ignore_label
 
     def fit(self, X, y) -> PARC:
-        """Score features X (n, d) with labels y; raises as `transfer_kernels.parc`."""
+        """Score features with labels; returns self.
+
+        Parameters
+        ----------
+        X : (n, d) array or tensor
+            Features, as `transfer_kernels.parc` takes them.
+        y : (n,) array, tensor or list, or (n, k) real array
+            Class labels of any hashable kind, or label vectors.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transfer_kernels.parc`, which also tells when it warns.
+        """
+        _parc.METRIC.check(n_components=self.n_components)
         problem = Problem(X, y, self.backend, self.ignore_label)
         self.n_features_in_ = problem.n_features
         self.score_ = _parc.compute(problem, self.n_components)

@@ -13,7 +13,7 @@ Degenerate input has one rule. *Constant scores* order nothing: every correlatio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,10 @@ def evaluate(scores: Values, accuracies: Values, ks: Sequence[int] = (1, 3)) -> 
     ks : sequence of int, default (1, 3)
         The ``k`` of recall@k, rel@k and regret@k.
 
+    Returns
+    -------
+    Evaluation
+
     Raises
     ------
     ValueError
@@ -155,8 +159,10 @@ def evaluation_table(evaluations: Mapping[str, Evaluation]) -> str:
 
 def kendall(scores: Values, accuracies: Values) -> float:
     """Kendall's tau-b: concordant minus discordant pairs, corrected for ties."""
+    from scipy.stats import kendalltau
+
     x, y = _finite_pair(scores, accuracies)
-    return _tau(x, y, np.ones(x.size))
+    return _bounded(lambda: kendalltau(x, y).statistic, x, y)
 
 
 def weighted_kendall(scores: Values, accuracies: Values, weighting: str = "both") -> float:
@@ -175,12 +181,13 @@ def weighted_kendall(scores: Values, accuracies: Values, weighting: str = "both"
         the accuracies alone; ``scipy.stats.weightedtau(accuracies, scores, rank=None)``, used by
         Model Spider (Zhang et al. 2023). Ties in one are broken by the other.
     """
+    from scipy.stats import weightedtau
+
     x, y = _finite_pair(scores, accuracies)
-    by_accuracy = _tau(x, y, 1.0 / (1.0 + _order_rank(y, x)))
     if weighting == "accuracy":
-        return by_accuracy
+        return _bounded(lambda: weightedtau(y, x, rank=None).statistic, x, y)
     if weighting == "both":
-        return (by_accuracy + _tau(x, y, 1.0 / (1.0 + _order_rank(x, y)))) / 2.0
+        return _bounded(lambda: weightedtau(x, y).statistic, x, y)
     raise ValueError(f"weighting: {shown(weighting)} given; it is 'both' or 'accuracy'")
 
 
@@ -212,7 +219,9 @@ def rel_at_k(scores: Values, accuracies: Values, k: int) -> float:
     """
     x, y = _finite_pair(scores, accuracies)
     best = y.max()
-    return float(y[_best_first(x)[: _checked_k(k)]].max() / best) if best > 0 else math.nan
+    found = y[_best_first(x)[: _checked_k(k)]].max()
+    with np.errstate(over="ignore"):  # a loss beside a best accuracy of next to nothing is -inf
+        return float(found / best) if best > 0 else math.nan
 
 
 def regret_at_k(scores: Values, accuracies: Values, k: int) -> float:
@@ -226,32 +235,18 @@ def regret_at_k(scores: Values, accuracies: Values, k: int) -> float:
 
 def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ascending ranks from 1; equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values), dtype=np.float64)
 
 
-def _tau(x: NDArray, y: NDArray, weights: NDArray) -> float:
-    """Tau-b in which the pair (i, j) weighs ``weights[i] + weights[j]``."""
+def _bounded(tau: Callable[[], float], x: NDArray, y: NDArray) -> float:
+    """The coefficient, without what rounding adds to 1, where it is defined."""
     if _is_constant(y):
         return math.nan
     if _is_constant(x):
         return 0.0
-    pair = weights[:, None] + weights[None, :]
-    sign_x, sign_y = _pair_signs(x), _pair_signs(y)
-    together = np.sum(pair * sign_x * sign_y)
-    alone = np.sum(pair * sign_x**2) * np.sum(pair * sign_y**2)
-    return float(np.clip(together / math.sqrt(alone), -1.0, 1.0))
-
-
-def _pair_signs(x: NDArray) -> NDArray[np.float64]:
-    return np.greater.outer(x, x).astype(float) - np.less.outer(x, x)
-
-
-def _order_rank(first: NDArray, second: NDArray) -> NDArray[np.int64]:
-    """Rank of every element, 0 for the greatest, by ``first`` and, among its ties, ``second``."""
-    rank = np.empty(first.size, dtype=np.int64)
-    rank[np.lexsort((second, first))[::-1]] = np.arange(first.size)
-    return rank
+    return float(np.clip(tau(), -1.0, 1.0))
 
 
 def _correlation(x: NDArray, y: NDArray) -> float:

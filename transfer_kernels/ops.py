@@ -1,28 +1,34 @@
 """The hot operations as plain functions: each picks the backend and hands over, no mathematics.
 
-The contracts (shapes, units, formulas, sources) are the docstrings of the packages
+The contracts that every version of an op keeps are the docstrings of the packages
 ``transfer_kernels.kernels.<op>``. Arrays must be as the contracts say: the metrics bring a user's
-arrays into that form, and `transfer_kernels.arrays` helps who calls the ops directly. The device
+arrays into that form, and ``transfer_kernels.arrays`` helps who calls the ops directly. The device
 that holds an op's first argument decides where it runs; results are NumPy arrays for arrays on the
 host, tensors for those on a GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from . import arrays
-from .backends import implementation
+from .backends import Backend, choose_backend, implementation, version_for
 from .bfloat16 import BFloat16Matrix, ByBlocks
-from .kernels.array_namespace import as_float64, is_tensor
+from .kernels.array_namespace import is_tensor
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
 
 __all__ = [
+    "BoundOps",
     "Evidence",
     "EvidenceRule",
     "FisherScatter",
     "LargestEvidence",
+    "bound_ops",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
@@ -41,16 +47,107 @@ __all__ = [
 DEFAULT_PRECISION = "float64"
 
 
+#: Ops whose folder has another name than they.
+_FOLDERS = {
+    "dominant_eigenvalue": "fisher_discriminant",
+    "parc_correlation_vectors": "parc_correlation",
+    "within_scatter": "fisher_discriminant",
+}
+
+
+class BoundOps:
+    """The ops of one backend as attributes, chosen once and unchecked.
+
+    They are the versions themselves: arrays must be as the contracts say, and are consumed where
+    those allow it. For who has checked the arrays once, as `transfer_kernels.Problem` does.
+
+    Parameters
+    ----------
+    backend : transfer_kernels.backends.Backend
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend.name
+        self._backend = backend
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        if op.startswith("_") or op not in __all__:
+            raise AttributeError(f"there is no op {op!r}")
+        version = version_for(_FOLDERS.get(op, op), self._backend)
+        function = getattr(version, op)
+        setattr(self, op, function)  # found without this method from now on
+        return function
+
+
+class _OpsByBlocks(BoundOps):
+    """The same where the features are a `BFloat16Matrix`, beside other arrays."""
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        plain = super().__getattr__(op)
+        by_blocks = getattr(ByBlocks(version_for(_FOLDERS.get(op, op), self._backend)), op)
+
+        def function(X, *arguments, **options):
+            chosen = by_blocks if isinstance(X, BFloat16Matrix) else plain
+            return chosen(X, *arguments, **options)
+
+        setattr(self, op, function)
+        return function
+
+
+@cache
+def _bound(backend: Backend, by_blocks: bool) -> BoundOps:
+    return _OpsByBlocks(backend) if by_blocks else BoundOps(backend)
+
+
+def bound_ops(array: Any, backend: str | None = None) -> BoundOps:
+    """The ops of the backend that serves arrays beside ``array``.
+
+    Parameters
+    ----------
+    array : array or tensor
+        Its device decides which backends serve.
+    backend : str, optional
+        Force a backend.
+
+    Raises
+    ------
+    ValueError
+        See `transfer_kernels.backends.choose_backend`.
+    """
+    chosen = choose_backend(backend, arrays.device_kind(array))
+    return _bound(chosen, isinstance(array, BFloat16Matrix))
+
+
+def _is_c_ordered(array) -> bool:
+    return array.is_contiguous() if is_tensor(array) else array.flags.c_contiguous
+
+
 def _version(op: str, backend: str | None, array):
     version = implementation(op, backend, arrays.device_kind(array))
     return ByBlocks(version) if isinstance(array, BFloat16Matrix) else version
 
 
 def first_nonfinite(X, *, backend: str | None = None) -> tuple[int, int] | None:
-    """Row and column of the first NaN or infinity of X (n, d), or None.
+    """Row and column of the first NaN or infinity, in row-major order.
 
-    The contract is that of `transfer_kernels.kernels.first_nonfinite`.
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides. They are read once.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (row, column) or None
+        None where all are finite.
     """
+    X = arrays.as_features(X, "X")
     return _version("first_nonfinite", backend, X).first_nonfinite(X)
 
 
@@ -89,18 +186,24 @@ def fisher_scatter(
     -------
     FisherScatter
         ``.counts`` (C,), ``.sums`` (C, d), ``.gram`` (d, d), float64. Scatters of disjoint samples
-        add with ``+``; ``.save(path)`` and ``FisherScatter.load(path)`` keep them.
+        add with ``+``; ``.save(path)`` and ``FisherScatter.load(path)`` keep them. Beyond X they
+        take O(d^2 + C d) memory.
 
     Raises
     ------
+    TypeError
+        If an argument holds no real numbers, or the codes or n_classes are no integers.
     ValueError
         If the shapes do not fit, a code is outside [0, n_classes), a weight is negative or not
         finite, or the backend is not available or lacks the precision.
     """
     X = arrays.as_features(X, "X", narrow=True)
+    arrays.require_positive_integer(n_classes, "n_classes")
     codes = arrays.as_codes(codes, len(X), n_classes)
     if weights is not None:
         weights = arrays.as_weights(weights, len(X))
+    if shift is not None:
+        shift = arrays.as_operand(shift, "shift", (X.shape[1],))
     version = _version("fisher_scatter", backend, X)
     if precision == DEFAULT_PRECISION:
         return version.fisher_scatter(X, codes, n_classes, weights, shift)
@@ -114,20 +217,69 @@ def fisher_scatter(
 
 
 def within_scatter(gram, left, right, n_samples: int, *, backend: str | None = None):
-    """(gram + (left^T right + right^T left) / 2) / n_samples, upper triangle.
+    """Within-class scatter: (gram + (left^T right + right^T left) / 2) / n_samples.
 
-    The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
+    With ``left`` minus the class sums and ``right`` the class means it is the scatter around the
+    class means.
+
+    Parameters
+    ----------
+    gram : (d, d) float64 array
+        Second moments of the features, upper triangle; not changed.
+    left, right : (m, d) float64 arrays
+    n_samples : int
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (d, d) float64 array
+        Only the upper triangle is meant; what stands below the diagonal is undefined.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or n_samples is no integer.
+    ValueError
+        If the shapes do not fit, n_samples is less than 1, or the backend is not available.
     """
+    gram = arrays.as_operand(gram, "gram", ("d", "d"))
+    left = arrays.as_operand(left, "left", ("m", gram.shape[1]))
+    right = arrays.as_operand(right, "right", tuple(left.shape))
+    arrays.require_positive_integer(n_samples, "n_samples")
     return _version("fisher_discriminant", backend, gram).within_scatter(
         gram, left, right, n_samples
     )
 
 
 def dominant_eigenvalue(within, ones, *, backend: str | None = None) -> float:
-    """SFDA's power-iteration estimate of the largest eigenvalue.
+    """SFDA's power-iteration estimate of the largest eigenvalue (Shao et al., ECCV 2022).
 
-    The contract is that of `transfer_kernels.kernels.fisher_discriminant`.
+    From x = A 1, three rounds of y = A x / norm(A x), x = A y / norm(A y); then x . A y.
+
+    Parameters
+    ----------
+    within : (d, d) float64 array
+        A, upper triangle; not changed.
+    ones : (d,) float64 array
+        The vector of ones, or its image where the features were rotated.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    float
+        Zero for a zero matrix.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
     """
+    within = arrays.as_operand(within, "within", ("d", "d"))
+    ones = arrays.as_operand(ones, "ones", (within.shape[0],))
     return _version("fisher_discriminant", backend, within).dominant_eigenvalue(within, ones)
 
 
@@ -140,31 +292,97 @@ def fisher_discriminant(
     overwrite_within: bool = False,
     backend: str | None = None,
 ):
-    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant.
+    """Coefficients and offsets of the shrunk linear discriminant.
 
-    The contract is that of `transfer_kernels.kernels.fisher_discriminant`, except that `within`
-    may be of any real dtype and layout, and is left alone unless `overwrite_within` is true, which
-    saves a copy of it.
+    With S = (1 - s) Sw + s trace(Sw) / n_features I, s the shrinkage: coef = means S^-1 and
+    offset = diag(coef means^T) / 2, so that class c scores x . coef[c] - offset[c] + ln prior[c].
+
+    Parameters
+    ----------
+    within : (d, d) array
+        Sw of any real dtype and layout, upper triangle.
+    means : (C, d) float64 array
+        Class means.
+    shrinkage : float
+        s, in [0, 1].
+    n_features : int
+        By which the trace is divided: d, or the number of features before a rotation to fewer.
+    overwrite_within : bool, default False
+        Whether ``within``, float64 and C-ordered then, may be overwritten, which saves a copy.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    coef : (C, d) float64 array
+    offset : (C,) float64 array
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or n_features is no integer.
+    ValueError
+        If S is not positive definite to working precision, the shapes do not fit, the shrinkage
+        is not in [0, 1], ``within`` cannot be overwritten, or the backend is not available.
     """
+    given = within
+    within = arrays.as_operand(within, "within", ("d", "d"))
+    means = arrays.as_operand(means, "means", ("C", within.shape[0]))
+    arrays.require_positive_integer(n_features, "n_features")
+    if not 0.0 <= shrinkage <= 1.0:
+        raise ValueError(f"shrinkage={shrinkage!r} is out of range: it must lie in [0, 1]")
     if not overwrite_within:
-        within = as_float64(within)
         within = within.clone() if is_tensor(within) else within.copy(order="C")
+    elif within is not given or not _is_c_ordered(within):
+        raise ValueError(
+            "within must be a C-ordered float64 array to be overwritten; leave overwrite_within out"
+        )
     return _version("fisher_discriminant", backend, within).fisher_discriminant(
         within, means, shrinkage, n_features
     )
 
 
 def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | None = None):
-    """Posterior of every sample's own class, and its second softmax.
+    """Posterior of every sample's own class, and its second softmax (Shao et al., ECCV 2022).
 
-    The contract is that of `transfer_kernels.kernels.self_challenging`.
+    With z = coef x + intercept, p = softmax(z) and q = softmax(p), a sample of class c gets p[c]
+    and q[c]. No (n, C) matrix is stored.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    codes : (n,) integer array
+        Classes in [0, C).
+    coef : (C, d) float64 array
+    intercept : (C,) float64 array
+    mixing : tuple of (n,) and (C, d) float64 arrays, optional
+        Shares q and anchors: the discriminant is taken on the mixed samples
+        q[i] x[i] + (1 - q[i]) anchors[codes[i]], which are never made.
+    backend : str, optional
+        Force a backend.
 
     Returns
     -------
-    posterior, challenge : (n,) arrays
+    posterior : (n,) float64 array
+    challenge : (n,) float64 array
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, the codes are no integers or mixing is no pair.
+    ValueError
+        If the shapes do not fit, a code is out of range, or the backend is not available.
     """
     X = arrays.as_features(X, "X", narrow=True)
-    codes = arrays.as_codes(codes, len(X), len(coef))
+    coef = arrays.as_operand(coef, "coef", ("C", X.shape[1]))
+    intercept = arrays.as_operand(intercept, "intercept", (coef.shape[0],))
+    codes = arrays.as_codes(codes, len(X), coef.shape[0])
+    if mixing is not None:
+        if not isinstance(mixing, (tuple, list)) or len(mixing) != 2:
+            raise TypeError(f"mixing must be a pair of arrays or None, not {type(mixing).__name__}")
+        share = arrays.as_operand(mixing[0], "mixing[0]", (X.shape[0],))
+        mixing = share, arrays.as_operand(mixing[1], "mixing[1]", tuple(coef.shape))
     return _version("self_challenging", backend, X).self_challenging(
         X, codes, coef, intercept, mixing
     )
@@ -173,7 +391,29 @@ def self_challenging(X, codes, coef, intercept, mixing=None, *, backend: str | N
 def parc_correlation(X, codes, *, backend: str | None = None) -> float:
     """Spearman correlation of feature distance and "different class" over all pairs of samples.
 
-    The contract is that of `transfer_kernels.kernels.parc_correlation`.
+    The feature distance of a pair is 1 - Pearson's correlation of its rows, the columns of X
+    standardised first; ties are averaged. PARC (Bolya et al., NeurIPS 2021) is 100 times this. The
+    n x n matrix is never stored.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    codes : (n,) integer array
+        Classes, from 0 on.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    float
+        In [-1, 1]; NaN where all feature distances or all label distances are equal. On the CPU it
+        is exact for few pairs, else within a certified 1e-9.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a code is negative, or the backend is not available.
     """
     X = arrays.as_features(X, "X", narrow=True)
     codes = arrays.as_codes(codes, len(X))
@@ -183,7 +423,27 @@ def parc_correlation(X, codes, *, backend: str | None = None) -> float:
 def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
     """Spearman correlation of feature distance and label-vector distance over all pairs.
 
-    The contract is that of `transfer_kernels.kernels.parc_correlation`.
+    Both distances are 1 - Pearson's correlation of two rows, see `parc_correlation`.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    Y : (n, k) real array
+        Label vectors, finite.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    float
+        In [-1, 1]; NaN where all feature distances or all label distances are equal.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, Y is not finite, or the backend is not available or does not take so
+        many samples: "numba" takes 23 170.
     """
     X = arrays.as_features(X, "X", narrow=True)
     Y = arrays.as_targets(arrays.as_array(Y, "Y"), "Y")
@@ -192,9 +452,29 @@ def parc_correlation_vectors(X, Y, *, backend: str | None = None) -> float:
 
 
 def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.ndarray:
-    """(n, n_components) projection on the leading principal components, as PARC takes it.
+    """Projection on the leading principal components, as PARC takes it.
 
-    The contract is that of `transfer_kernels.kernels.randomized_pca`.
+    The randomised range finder of Halko, Martinsson and Tropp (SIAM Review 2011) with one power
+    iteration and ten extra directions from a fixed seed: the projection of PARC's published code,
+    signs included.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides; centred without a copy of them.
+    n_components : int
+        In [1, min(n, d)].
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (n, n_components) float64 array
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n_components is no integer or out of range, or the backend is not available.
     """
     X = arrays.as_features(X, "X", narrow=True)
     arrays.require_components(n_components, X.shape)
@@ -202,18 +482,63 @@ def randomized_pca(X, n_components: int, *, backend: str | None = None) -> np.nd
 
 
 def row_space(X, *, backend: str | None = None):
-    """Centred features in a basis of their row space, that basis, and their mean, for n < d.
+    """Centred features in an orthonormal basis of their own row space, for n < d.
 
-    The contract is that of `transfer_kernels.kernels.row_space`.
+    Nothing is lost: X = Z basis + origin.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, n < d.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    Z : (n, n) float64 array
+        (X - origin) basis^T.
+    basis : (n, d) float64 array
+        Orthonormal rows.
+    origin : (d,) float64 array
+        Mean of the rows of X.
+
+    Raises
+    ------
+    TypeError
+        If X holds no real numbers.
+    ValueError
+        If X is not two-dimensional, has as many rows as columns, or the backend is not available.
     """
+    X = arrays.as_features(X, "X")
+    if X.shape[0] >= X.shape[1]:
+        raise ValueError(f"X must have fewer rows than columns, not shape {tuple(X.shape)}")
     return _version("row_space", backend, X).row_space(X)
 
 
 def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
-    """(d, K) cross moments X^T Y.
+    """Cross moments X^T Y of the features with real targets.
 
-    The contract is that of `transfer_kernels.kernels.target_moments`.
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides; read once, in blocks.
+    Y : (n, K) float64 array
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (d, K) float64 array
+
+    Raises
+    ------
+    TypeError
+        If X or Y holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
     """
+    X = arrays.as_features(X, "X")
+    Y = arrays.as_operand(Y, "Y", (X.shape[0], "K"))
     return _version("target_moments", backend, X).target_moments(X, Y)
 
 
@@ -228,11 +553,53 @@ def logme_evidence(
     *,
     backend: str | None = None,
 ) -> Evidence:
-    """Log evidence of Bayesian linear regression for many targets at once.
+    """Log evidence of Bayesian linear regression for many targets at once (You et al., ICML 2021).
 
-    The contract is that of `transfer_kernels.kernels.logme_evidence`; ``rule`` defaults to
-    ``EvidenceRule()``, a fixed point; ``LargestEvidence()`` asks for the maximum.
+    For features F (n, d) and each target y: y ~ N(F w, I / beta), w ~ N(0, I / alpha).
+
+    Parameters
+    ----------
+    gram : (d, d) float64 array
+        F^T F, upper triangle; with ``dual`` F F^T (n, n). Not changed.
+    moments : (d, K) float64 array
+        F^T Y; with ``dual`` Y (n, K) itself.
+    squares : (K,) float64 array
+        y . y of each target.
+    n_samples, n_features : int
+        n and d.
+    rule : EvidenceRule or LargestEvidence, optional
+        The fixed point of alpha and beta, with its settings, or the maximum over both. By default
+        ``EvidenceRule()``.
+    dual : bool, default False
+        For n < d.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    Evidence
+        Log evidence per sample in nats, alpha, beta and their ratio, (K,) each. With
+        `LargestEvidence` a value is NaN where the search ends at the rounding error of the Gram
+        matrix; `transfer_kernels.logme` then factors the features themselves.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, n_samples or n_features is no integer, or the rule is
+        none.
+    ValueError
+        If the shapes do not fit or the backend is not available.
     """
+    arrays.require_positive_integer(n_samples, "n_samples")
+    arrays.require_positive_integer(n_features, "n_features")
+    order = n_samples if dual else n_features
+    gram = arrays.as_operand(gram, "gram", (order, order))
+    moments = arrays.as_operand(moments, "moments", (order, "K"))
+    squares = arrays.as_operand(squares, "squares", (moments.shape[1],))
+    if rule is not None and not isinstance(rule, (EvidenceRule, LargestEvidence)):
+        raise TypeError(
+            f"rule must be an EvidenceRule, LargestEvidence or None, not {type(rule).__name__}"
+        )
     return _version("logme_evidence", backend, gram).logme_evidence(
         gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,15 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
 FORMATS = (".png", ".pdf", ".svg")
 _INK, _ACCENT, _FAINT, _CONTROL = "#333333", "#0b6e99", "#cccccc", "#888888"
+#: Families' colours, told apart by the colour-blind too (Okabe and Ito).
+_FAMILIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a800")
+#: A panel has room to name so many models; of more, so many of the highest score and truly best.
+_MOST_NAMES, _BEST_NAMES = 12, 3
+#: Of a name's places so many touch its point; from those farther away a line leads to it.
+_BESIDE = 8
+#: A name on a name is worse than one on points.
+_NAMES_OVER_POINTS = 4
+_LEADER = {"arrowstyle": "-", "color": _CONTROL, "linewidth": 0.6, "shrinkB": 3.0}
 
 
 def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
@@ -57,7 +68,10 @@ def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
 def plot_against_truth(
     columns: Mapping[str, Mapping[str, float]], accuracies: Mapping[str, float]
 ) -> Figure:
-    """Draw scores against true accuracies, one panel per score, with the model's names.
+    """Draw scores against true accuracies, one panel per score.
+
+    Models of a family, told by the letters that their names begin with, share a colour. Of up to
+    12 models all are named; of more, the three of the highest score and the three truly best.
 
     Parameters
     ----------
@@ -69,7 +83,7 @@ def plot_against_truth(
     Returns
     -------
     matplotlib.figure.Figure
-        The title of a panel gives the weighted Kendall tau (of `evaluation.weighted_kendall`).
+        The title of a panel gives the weighted Kendall tau (of ``evaluation.weighted_kendall``).
 
     Raises
     ------
@@ -84,19 +98,37 @@ def plot_against_truth(
     n_rows = math.ceil(len(columns) / n_columns)
     figure = _figure(5.6 * n_columns, 4.4 * n_rows)
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes, (title, scores) in zip(panels, columns.items(), strict=False):
-        shared = {n: s for n, s in scores.items() if math.isfinite(s) and n in accuracies}
+    drawn = [
+        {n: s for n, s in scores.items() if math.isfinite(s) and n in accuracies}
+        for scores in columns.values()
+    ]
+    colors = _family_colors(set().union(*drawn))
+    for axes, title, shared in zip(panels, columns, drawn, strict=False):
         truth = {name: accuracies[name] for name in shared}
         tau = evaluate(shared, truth).weighted_kendall
-        axes.plot(list(shared.values()), list(truth.values()), "o", color=_ACCENT, markersize=5)
+        axes.scatter(
+            list(shared.values()),
+            list(truth.values()),
+            s=34,
+            color=[colors.get(_family(n), _CONTROL if colors else _ACCENT) for n in shared],
+            edgecolors="white",
+            linewidths=0.6,
+            zorder=2,
+        )
         axes.margins(0.12)
         axes.set_title(f"{title}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
         axes.set_xlabel(title)
         axes.set_ylabel("true accuracy")
         _strip(axes)
-        _name_points(figure, axes, shared, truth)
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
+    if len(colors) > 1:
+        others = any(_family(name) not in colors for shared in drawn for name in shared)
+        _explain_colors(figure, {**colors, "others": _CONTROL} if others else colors)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the points stay where they are now
+    for axes, shared in zip(panels, drawn, strict=False):
+        _name_points(figure, axes, shared, {name: accuracies[name] for name in shared})
     return figure
 
 
@@ -188,48 +220,91 @@ def _strip(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def _family(name: str) -> str:
+    """The letters that a model's name begins with: "resnet" of resnet50 and timm/resnet18."""
+    letters = re.match(r"[^\W\d_]+", name.rpartition("/")[2])
+    return letters.group().lower() if letters else name
+
+
+def _family_colors(names: Iterable[str]) -> dict[str, str]:
+    """Colours of the largest families; of none where hardly two models are of one."""
+    sizes = Counter(map(_family, names))
+    if 2 * len(sizes) > sizes.total():
+        return {}
+    largest = sorted(sizes, key=lambda family: (-sizes[family], family))[: len(_FAMILIES)]
+    return dict(zip(sorted(largest), _FAMILIES, strict=False))
+
+
+def _explain_colors(figure: Figure, colors: Mapping[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], color=color, label=family, marker="o", linestyle="none", markersize=6)
+        for family, color in colors.items()
+    ]
+    figure.legend(
+        handles=marks,
+        loc="outside lower center",
+        ncols=len(colors),
+        frameon=False,
+        fontsize=9,
+        labelcolor=_INK,
+    )
+
+
 def _name_points(
     figure: Figure, axes: Axes, x: Mapping[str, float], y: Mapping[str, float]
 ) -> None:
-    """Write every name beside its point, where it covers the fewest names and points so far."""
-    figure.draw_without_rendering()
+    """Write the best names beside their points, where they cover the fewest names and points."""
     points = {name: axes.transData.transform((x[name], y[name])) for name in x}
     frame = axes.get_window_extent()
     taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in points.values()]
-    for name, (px, py) in points.items():
-        text = axes.annotate(
-            name,
-            (x[name], y[name]),
-            (0, 0),
-            textcoords="offset points",
-            verticalalignment="bottom",
-            fontsize=7,
-            color=_INK,
-        )
+    for name in _named(x, y):
+        px, py = points[name]
+        text = axes.text(0.0, 0.0, name, fontsize=8, color=_INK)
         extent = text.get_window_extent()
         width, height = extent.width, extent.height
-        boxes = [
-            (px + dx, py + dy, px + dx + width, py + dy + height)
-            for dx, dy in _offsets(width, height)
-        ]
+        text.remove()
+        places = [(px + dx, py + dy) for dx, dy in _offsets(width, height)]
+        boxes = [(left, below, left + width, below + height) for left, below in places]
         box = min(boxes, key=lambda box: _clutter(box, frame.extents, taken))
-        text.set_position((72.0 / figure.dpi * (box[0] - px), 72.0 / figure.dpi * (box[1] - py)))
-        taken.append(box)
+        far = boxes.index(box) >= _BESIDE
+        axes.annotate(
+            name,
+            (x[name], y[name]),
+            (72.0 / figure.dpi * (box[0] - px), 72.0 / figure.dpi * (box[1] - py)),
+            textcoords="offset points",
+            verticalalignment="bottom",
+            fontsize=8,
+            color=_INK,
+            arrowprops=_LEADER if far else None,
+        )
+        taken += [box] * _NAMES_OVER_POINTS
+
+
+def _named(x: Mapping[str, float], y: Mapping[str, float]) -> list[str]:
+    """Models to name, those of the highest score first."""
+    by_score = sorted(x, key=x.__getitem__, reverse=True)
+    if len(by_score) <= _MOST_NAMES:
+        return by_score
+    truly_best = sorted(y, key=y.__getitem__, reverse=True)[:_BEST_NAMES]
+    return list(dict.fromkeys(by_score[:_BEST_NAMES] + truly_best))
 
 
 def _offsets(width: float, height: float) -> list[tuple[float, float]]:
     """Places of a name's lower left corner around its point, in pixels, the best liked first."""
-    gap = 9.0
-    return [
-        (gap, -height / 2),
-        (-width - gap, -height / 2),
-        (-width / 2, gap),
-        (-width / 2, -height - gap),
-        (gap, gap),
-        (gap, -height - gap),
-        (-width - gap, gap),
-        (-width - gap, -height - gap),
-    ]
+    places = []
+    for gap in (9.0, 24.0, 42.0, 64.0, 90.0, 120.0):
+        left, right, below, above = -width - gap, gap, -height - gap, gap
+        places += [(right, -height / 2), (left, -height / 2), (-width / 2, above)]
+        places += [
+            (-width / 2, below),
+            (right, above),
+            (right, below),
+            (left, above),
+            (left, below),
+        ]
+    return places
 
 
 def _clutter(box: Box, frame: Box, taken: Sequence[Box]) -> float:

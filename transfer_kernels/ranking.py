@@ -22,7 +22,7 @@ from .arrays import device_kind
 from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
-from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
+from .metrics import DEFAULT_METRICS, Spec, UninformativeScoreWarning, metric_calls
 from .quoting import plain, several, shown
 from .score_files import (
     Journal,
@@ -79,7 +79,7 @@ class ModelScores:
 
 
 class Ranking(Sequence[ModelScores]):
-    """The models of a zoo with their scores, best first; made by `rank`.
+    """The models of a zoo with their scores, best first; made by `transfer_kernels.rank`.
 
     A sequence of `ModelScores`. Its order is that of one column, ``order_by``; models without a
     finite score there come last.
@@ -91,7 +91,7 @@ class Ranking(Sequence[ModelScores]):
     metrics : sequence of str
         Metric specs, as the keys of the scores.
     order_by : str, optional
-        One of `columns`; the default is the first metric, with layers if they are given.
+        One of ``columns``; the default is the first metric, with layers if they are given.
     layers : mapping of str to float, optional
         Numbers of layers by model name; adds a column ``"<metric> + layers"`` per metric.
 
@@ -162,7 +162,7 @@ class Ranking(Sequence[ModelScores]):
         ----------
         k : int, default 1
         metric : str, optional
-            One of `columns`; the default is the order of the table.
+            One of ``columns``; the default is the order of the table.
         """
         if k < 1:
             raise ValueError(f"k: {k} given; it is at least 1")
@@ -187,7 +187,7 @@ class Ranking(Sequence[ModelScores]):
         truth : mapping of str to float, optional
             True accuracies by model name.
         column : str, optional
-            One of `columns`; the default is the order of the table, with ``truth`` every column
+            One of ``columns``; the default is the order of the table, with ``truth`` every column
             that has two models in common with it.
 
         Returns
@@ -310,7 +310,7 @@ class Ranking(Sequence[ModelScores]):
 def rank(
     zoo: Mapping[str, Source],
     labels: Any = None,
-    metrics: str | Sequence[str] = DEFAULT_METRICS,
+    metrics: Spec | Sequence[Spec] = DEFAULT_METRICS,
     *,
     order_by: str | None = None,
     layers: Mapping[str, float] | None = None,
@@ -334,8 +334,10 @@ def rank(
         Labels of the samples, or the path of a file of them (see
         `transfer_kernels.target_files.read_labels`). Without them every file must hold its own, or
         have them beside it (see `transfer_kernels.feature_files.read_features`).
-    metrics : str or sequence of str, default ("sfda", "logme", "parc")
-        Metric specs such as ``"parc(n_components=32)"``.
+    metrics : str, Metric, callable, or sequence of them, default ("sfda", "logme", "parc")
+        Metric specs such as ``"parc(n_components=32)"``; or functions ``f(features, labels)`` of
+        your own that give a number, higher for the better model. They are filed under their names
+        and scored anew each time: a journal cannot tell whether a function has changed.
     order_by : str, optional
         What orders the table: one of the metrics (the default is the first), ``"consensus"`` (the
         mean rank over the metrics), or ``"<metric> + layers"``.
@@ -350,11 +352,11 @@ def rank(
         Copy every model's features to this device, such as ``"cuda"``, and score them there; by
         default they are scored where they are.
     n_jobs : int, default 1
-        -1 stands for as many as there are processors.
-        Worker processes that share the processor's threads among them. They are started anew
-        (spawn), so a script needs its ``if __name__ == "__main__":``. Give paths rather than
-        arrays then, since arrays are copied to the workers. A score may differ in its last bits
-        from that of another number of workers, since each has fewer threads.
+        Worker processes that share the processor's threads among them; -1 stands for as many as
+        there are processors. They are started anew (spawn), so a script needs its
+        ``if __name__ == "__main__":``. Give paths rather than arrays then, since arrays are copied
+        to the workers. A score may differ in its last bits from that of another number of workers,
+        since each has fewer threads.
     progress : bool, optional
         Show a progress bar on stderr; the default is to show it on a terminal only.
     journal : str, Path or Journal, optional
@@ -384,14 +386,18 @@ def rank(
     KeyboardInterrupt
         When interrupted; what was finished is in the journal if there is one.
     """
-    specs = _checked_metrics(metrics)
+    calls = metric_calls(metrics)
+    specs = tuple(call.spec for call in calls)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
     target = _target(labels, backend, device, ignore_label)
     order = _checked_order(order_by, specs, layers)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
-    keys = {} if store is None else _journal_keys(zoo, specs, target, served_by)
+    keys = {}
+    if store is not None:
+        kept = [call.spec for call in calls if call.is_reproducible]
+        keys = _journal_keys(zoo, kept, target, served_by)
 
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
@@ -400,7 +406,7 @@ def rank(
     tasks = [
         Task(model, source, wanted)
         for model, source in zoo.items()
-        if (wanted := tuple(spec for spec in specs if (model, spec) not in outcomes))
+        if (wanted := tuple(call for call in calls if (model, call.spec) not in outcomes))
     ]
     n_scores = len(zoo) * len(specs)
     with (
@@ -443,13 +449,6 @@ def _warn(rows: Sequence[ModelScores]) -> None:
     for reason, names in concerned.items():
         models = several(names, 20, quoted=False)
         warnings.warn(f"{models}: {reason}", UninformativeScoreWarning, stacklevel=3)
-
-
-def _checked_metrics(metrics: str | Sequence[str]) -> tuple[str, ...]:
-    specs = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    if not specs:
-        raise ValueError("metrics: none given; name at least one")
-    return tuple(dict.fromkeys(canonical_spec(spec) for spec in specs))
 
 
 def _default_order(specs: Sequence[str], layers: Mapping[str, float] | None) -> str:

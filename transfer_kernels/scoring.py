@@ -19,7 +19,7 @@ from .arrays import as_array, as_labels, moved_to
 from .feature_files import FeatureFile, read_features
 from .machine_memory import available_memory
 from .mapped_reads import can_watch, intact
-from .metrics import Problem, UninformativeScoreWarning, compute
+from .metrics import MetricCall, Problem, UninformativeScoreWarning
 from .quoting import plain, shown
 from .zoo_folders import label_file_of
 
@@ -37,7 +37,7 @@ class Task:
 
     model: str
     source: Source
-    metrics: tuple[str, ...]
+    metrics: tuple[MetricCall, ...]
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,22 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
             problem = _problem(held, task.source, target)
             check()
         except Exception as error:
-            yield from (failure(task.model, metric, error) for metric in task.metrics)
+            yield from (failure(task.model, call.spec, error) for call in task.metrics)
             return
-        for metric in task.metrics:
+        for call in task.metrics:
             try:
-                outcome = _score(task.model, metric, problem)
+                outcome = _score(task.model, call, problem)
                 check()
             except Exception as error:
-                outcome = failure(task.model, metric, error)
+                outcome = failure(task.model, call.spec, error)
             yield outcome
 
 
-def _score(model: str, metric: str, problem: Problem) -> Outcome:
+def _score(model: str, call: MetricCall, problem: Problem) -> Outcome:
     with _recording, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UninformativeScoreWarning)
         start = time.perf_counter()
-        score = compute(problem, metric)
+        score = call(problem)
         seconds = time.perf_counter() - start
     says_little = None
     for one in caught:
@@ -103,7 +103,7 @@ def _score(model: str, metric: str, problem: Problem) -> Outcome:
             says_little = str(one.message)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return Outcome(model, metric, score, seconds, warning=says_little)
+    return Outcome(model, call.spec, score, seconds, warning=says_little)
 
 
 def _read(source: Source) -> FeatureFile:

@@ -2,7 +2,7 @@
 
 Importing this module registers them; each is also a function here. They take tensors, on the CPU or
 on a GPU, and give float64 tensors on the same device; the contracts are those of
-`transfer_kernels.kernels.<op>`. They are not differentiable. Backends are chosen as everywhere:
+``transfer_kernels.kernels.<op>``. They are not differentiable. Backends are chosen as everywhere:
 by device, or by ``TRANSFER_KERNELS_BACKEND``.
 """
 
@@ -146,7 +146,10 @@ def logme_evidence(
     full_spectrum: bool = True,
     warm_start: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Evidence, alpha, beta and last t of every target, (K,) each; see `EvidenceRule`."""
+    """Evidence, alpha, beta and last t of every target, (K,) each.
+
+    The settings are those of `transfer_kernels.ops.EvidenceRule`.
+    """
     rule = EvidenceRule(
         epsilon, tolerance, max_rounds, epsilon_in_evidence, full_spectrum, warm_start
     )

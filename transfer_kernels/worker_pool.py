@@ -82,7 +82,7 @@ class WorkerPool:
                 worker.give(task)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 unsent = _unsendable(error)
-                yield from (failure(task.model, metric, unsent) for metric in task.metrics)
+                yield from (failure(task.model, call.spec, unsent) for call in task.metrics)
             except OSError:  # it died meanwhile; its closed pipe will tell so
                 waiting.appendleft(task)
                 worker.is_idle = False
@@ -135,7 +135,8 @@ class _Worker:
 
     def give(self, task: Task) -> None:
         self.pipe.send(task)
-        self.task, self.unfinished, self.is_idle = task, list(task.metrics), False
+        self.task, self.is_idle = task, False
+        self.unfinished = [call.spec for call in task.metrics]
 
     def failures(self, error: BaseException) -> Iterator[Outcome]:
         if self.task:

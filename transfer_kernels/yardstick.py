@@ -1,7 +1,8 @@
 """The yardstick of recommenders: every task in turn is new, the others are the past.
 
-A recommender is any callable that takes the past transfers (a `TransferHistory` without the new
-task) and the new task (a `Task`: its name, facts, features and proxy features, but no performance)
+A recommender is any callable that takes the past transfers (a
+`transfer_kernels.recommend.TransferHistory` without the new task) and the new task (a
+`transfer_kernels.recommend.Task`: its name, facts, features and proxy features, but no performance)
 and returns a score for every model, higher is better.
 """
 
@@ -28,6 +29,8 @@ from .text_table import MISSING, html_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .metrics import Spec
 
 Scores = Mapping[str, float]
 Recommender = Callable[[TransferHistory, Task], Scores | Sequence[Scores]]
@@ -105,27 +108,46 @@ def leave_one_task_out(
     return Comparison(figures, skipped, resamples=resamples, seed=seed)
 
 
-def by_metric(spec: str, *, backend: str | None = None) -> Recommender:
+def by_metric(spec: Spec, *, backend: str | None = None) -> Recommender:
     """Return a recommender that scores every model's features of the new task by a metric.
 
     It learns nothing from the past, and needs every model run on the new task.
-    """
-    from .metrics import canonical_spec, score
 
-    canonical = canonical_spec(spec)
+    Parameters
+    ----------
+    spec : str
+        Of the metric, such as ``"parc(n_components=32)"``.
+    backend : str, optional
+        Force a backend.
+
+    Raises
+    ------
+    ValueError
+        If the metric or one of its options is unknown.
+    """
+    from .metrics import metric_call, score
+
+    call = metric_call(spec)
 
     def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
         scores = {}
         for model in past.models:
             features, labels = task.labelled_features(model)
-            scores[model] = score(features, labels, canonical, backend=backend)[canonical]
+            scores[model] = score(features, labels, call, backend=backend)[call.spec]
         return scores
 
     return recommend
 
 
 def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
-    """Return a recommender of scores that are at hand: task to model to score."""
+    """Return a recommender of scores that are at hand.
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to float
+        Task to model to score; a model without one has none (NaN), a task without scores is a
+        ValueError when it is held out.
+    """
 
     def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
         if task.name not in scores:
@@ -169,7 +191,20 @@ class Comparison:
         self._resampled = generator.integers(len(self.tasks), size=(resamples, len(self.tasks)))
 
     def values(self, recommender: str, figure: str = "weighted_kendall") -> dict[str, float]:
-        """Return one figure of a recommender by task."""
+        """Return one figure of a recommender by task.
+
+        Parameters
+        ----------
+        recommender : str
+            One of ``recommenders``.
+        figure : str
+            One of ``figures``: "weighted_kendall", "kendall", "recall@1" and the like.
+
+        Raises
+        ------
+        ValueError
+            If either is unknown.
+        """
         if recommender not in self._figures:
             raise ValueError(
                 f"recommender {shown(recommender)} is not compared here; there are "
@@ -188,7 +223,20 @@ class Comparison:
     def interval(
         self, recommender: str, figure: str = "weighted_kendall", level: float = LEVEL
     ) -> tuple[float, float]:
-        """Return the bootstrap confidence interval of the mean, by percentiles over tasks."""
+        """Return the bootstrap confidence interval of the mean, by percentiles over tasks.
+
+        Parameters
+        ----------
+        recommender, figure : str
+            As for `values`.
+        level : float, default 0.95
+            In (0, 1).
+
+        Returns
+        -------
+        low, high : float
+            NaN where the figure is nowhere defined.
+        """
         return self._bootstrap(self._vector(recommender, figure), level)
 
     def difference(
@@ -198,7 +246,21 @@ class Comparison:
         figure: str = "weighted_kendall",
         level: float = LEVEL,
     ) -> tuple[float, float, float]:
-        """Return by how much the mean is above a baseline's, and the paired bootstrap interval."""
+        """Return by how much the mean is above a baseline's, and the paired bootstrap interval.
+
+        Parameters
+        ----------
+        recommender, baseline : str
+            Of ``recommenders``; the baseline is the mean rank by default.
+        figure : str
+            As for `values`.
+        level : float, default 0.95
+            In (0, 1).
+
+        Returns
+        -------
+        gap, low, high : float
+        """
         gaps = self._vector(recommender, figure) - self._vector(baseline, figure)
         return (_mean(gaps), *self._bootstrap(gaps, level))
 

@@ -4,6 +4,8 @@ The upper triangle of a C-ordered matrix is the lower one of its Fortran-ordered
 routines work on ``A.T`` with ``lower=1`` and copy nothing.
 """
 
+import math
+
 import numpy as np
 from scipy.linalg import blas, lapack
 
@@ -32,9 +34,9 @@ def dominant_eigenvalue(within, ones):
         return 0.0
     for _ in range(POWER_ROUNDS):
         y = times(x)
-        y /= np.linalg.norm(y)
+        y /= math.sqrt(y @ y)
         x = times(y)
-        x /= np.linalg.norm(x)
+        x /= math.sqrt(x @ x)
     return float(x @ times(y))
 
 
@@ -42,9 +44,9 @@ def fisher_discriminant(within, means, shrinkage, n_features):
     """See the contract in the package's docstring."""
     ridge = shrinkage * within.trace() / n_features
     within *= 1.0 - shrinkage
-    np.einsum("ii->i", within)[:] += ridge
+    within.reshape(-1)[:: len(within) + 1] += ridge  # the diagonal; a view, as it is C-ordered
     factor, info = lapack.dpotrf(within.T, lower=1, clean=0, overwrite_a=1)
     if info != 0:
         raise SingularScatter("the shrunk within-class scatter is singular")
     coef = lapack.dpotrs(factor, means.T, lower=1)[0].T
-    return coef, 0.5 * np.einsum("cd,cd->c", coef, means)
+    return coef, 0.5 * (coef * means).sum(axis=1)

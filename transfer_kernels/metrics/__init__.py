@@ -1,89 +1,147 @@
 """The metrics, one file each, written with the ops; and `score`, which shares their common work.
 
 A metric's module defines ``METRIC``; every module of this folder that does is found by its file.
+`register`, or an entry point of the group "transfer_kernels.metrics", adds those of others.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from types import MappingProxyType
 from typing import Any
 
 from ..quoting import shown
 from .problem import Problem
-from .registry import Metric, format_spec, parse_spec
+from .registry import Metric, MetricCall, OfArrays, Registry, parse_spec
 from .uninformative import UninformativeScoreWarning
 
 __all__ = [
     "METRICS",
     "Metric",
+    "MetricCall",
     "Problem",
     "UninformativeScoreWarning",
     "canonical_spec",
-    "compute",
+    "metric_call",
     "metric_names",
+    "register",
     "score",
 ]
 
 DEFAULT_METRICS = ("sfda", "logme", "parc")
 
+#: How a metric may be named: its spec, the metric itself, or a function of features and labels.
+Spec = str | Metric | MetricCall | Callable[[Any, Any], float]
 
-def _discover() -> Mapping[str, Metric]:
-    found = {}
+
+def _own_metrics() -> Iterator[Metric]:
     for module in pkgutil.iter_modules(__path__):
         metric = getattr(import_module(f"{__name__}.{module.name}"), "METRIC", None)
         if metric is not None:
-            found[metric.name] = metric
-    return MappingProxyType(found)
+            yield metric
 
 
-METRICS = _discover()
+METRICS = Registry(_own_metrics())
+
+
+def register(metric: Metric) -> Metric:
+    """Add a metric of your own, so that `score`, `rank` and the specs know it by its name.
+
+    An installed package does so without being imported first, by an entry point of the group
+    ``"transfer_kernels.metrics"`` that names a `Metric`. A function of features and labels needs
+    neither: `score` and `rank` take it as it is.
+
+    Parameters
+    ----------
+    metric : Metric
+
+    Returns
+    -------
+    Metric
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is no `Metric`.
+    ValueError
+        If the name is taken by another metric.
+    """
+    return METRICS.register(metric)
 
 
 def metric_names() -> tuple[str, ...]:
     """Names of all metrics, sorted."""
-    return tuple(sorted(METRICS))
+    return tuple(METRICS)
 
 
-def resolve_spec(spec: str) -> tuple[Metric, dict[str, Any]]:
-    """The metric and its options that a spec such as ``"parc(n_components=32)"`` names.
+def metric_call(spec: Spec) -> MetricCall:
+    """The metric and its options that a spec names, checked.
+
+    Parameters
+    ----------
+    spec : str, Metric or callable
+        Such as ``"parc(n_components=32)"``; or a function of features and labels that gives a
+        number, higher for the better model, called by its own name.
 
     Raises
     ------
+    TypeError
+        If an option has a value of the wrong type.
     ValueError
         If the spec is malformed, or the metric or one of its options is unknown.
     """
+    if isinstance(spec, MetricCall):
+        return spec
+    if isinstance(spec, Metric):
+        return MetricCall(spec)
+    if callable(spec):
+        return MetricCall(_plain_metric(spec))
     name, options = parse_spec(spec)
     if name not in METRICS:
-        raise ValueError(f"metric {shown(name)} is unknown; there are {', '.join(metric_names())}")
-    metric = METRICS[name]
-    for option in options:
-        if option not in metric.options:
-            known = ", ".join(metric.options) or "none"
-            raise ValueError(
-                f"metric {shown(name)} has no option {shown(option)}; its options: {known}"
-            )
-    return metric, options
+        raise ValueError(f"metric {shown(name)} is unknown; there are {', '.join(METRICS)}")
+    METRICS[name].check(**options)
+    return MetricCall(METRICS[name], options)
 
 
-def canonical_spec(spec: str) -> str:
-    """The spelling of a spec under which its scores are filed; raises like `resolve_spec`."""
-    metric, options = resolve_spec(spec)
-    return format_spec(metric.name, options)
+def _plain_metric(function: Callable[[Any, Any], float]) -> Metric:
+    name = getattr(function, "__name__", type(function).__name__)
+    if not name.isidentifier() or name in METRICS:
+        taken = "is the name of a metric" if name in METRICS else "is no name for a column"
+        raise ValueError(
+            f"metrics: the function {name!r} {taken}; give it another, or wrap it in a Metric"
+        )
+    return Metric(name, OfArrays(function))
 
 
-def compute(problem: Problem, spec: str) -> float:
-    """One metric's score of a problem."""
-    metric, options = resolve_spec(spec)
-    return metric.compute(problem, **options)
+def metric_calls(metrics: Spec | Iterable[Spec]) -> tuple[MetricCall, ...]:
+    """One call for each metric, in the order given, each once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `metric_call`; also if there is none, or two functions have one name.
+    """
+    alone = isinstance(metrics, str) or callable(metrics)
+    calls: dict[str, MetricCall] = {}
+    for call in map(metric_call, [metrics] if alone else metrics):  # type: ignore[arg-type]
+        if calls.setdefault(call.spec, call).metric != call.metric:
+            raise ValueError(f"metrics: two functions have the name {call.spec!r}; rename one")
+    if not calls:
+        raise ValueError("metrics: none given; name at least one")
+    return tuple(calls.values())
+
+
+def canonical_spec(spec: Spec) -> str:
+    """The spelling of a spec under which its scores are filed; raises like `metric_call`."""
+    return metric_call(spec).spec
 
 
 def score(
     features: Any,
     labels: Any,
-    metrics: str | Iterable[str] = DEFAULT_METRICS,
+    metrics: Spec | Iterable[Spec] = DEFAULT_METRICS,
     *,
     ignore_label: Any = None,
     backend: str | None = None,
@@ -96,8 +154,9 @@ def score(
         Features of the target's samples.
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
-    metrics : str or iterable of str
-        Specs: a name, or a name with options as in ``"parc(n_components=32)"``.
+    metrics : str, Metric, callable, or iterable of them
+        Specs: a name, or a name with options as in ``"parc(n_components=32)"``; or functions
+        ``f(features, labels) -> float`` of your own, filed under their names.
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label. By default none is, and a missing label is an error.
@@ -112,9 +171,9 @@ def score(
     Raises
     ------
     TypeError, ValueError
-        If a spec is unknown, before any work starts; else as the metrics raise.
+        If a spec is unknown or malformed or an option of the wrong type, before any work starts;
+        else as the metrics raise.
     """
-    specs = [metrics] if isinstance(metrics, str) else list(metrics)
-    specs = [canonical_spec(spec) for spec in specs]
+    calls = metric_calls(metrics)
     problem = Problem(features, labels, backend, ignore_label)
-    return {spec: compute(problem, spec) for spec in specs}
+    return {call.spec: call(problem) for call in calls}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .. import ops
 from ..kernels.array_namespace import array_namespace
+from ..ops import BoundOps
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Discriminant:
 
 
 def shrunk_discriminant(
+    ops: BoundOps,
     within: Any,
     means: Any,
     shift: Any,
     counts: Any,
     shrinkage: float,
     n_features: int,
-    *,
-    backend: str | None = None,
 ) -> Discriminant:
     """z_c = x.S^-1 mu_c - mu_c.S^-1 mu_c / 2 + ln pi_c, S = (1 - s) Sw + s tr(Sw)/d I.
 
     Parameters
     ----------
+    ops : BoundOps
     within : (d, d) array
         Within-class scatter Sw, upper triangle; consumed.
     means : (C, d) array
@@ -60,9 +60,7 @@ def shrunk_discriminant(
     n_samples = counts.sum()
     center = counts @ means / n_samples
     means = means - center
-    coef, offset = ops.fisher_discriminant(
-        within, means, shrinkage, n_features, overwrite_within=True, backend=backend
-    )
+    coef, offset = ops.fisher_discriminant(within, means, shrinkage, n_features)
     log_priors = array_namespace(counts).log(counts / n_samples)
     center = center + shift
     return Discriminant(coef, log_priors - offset - coef @ center, means, center)

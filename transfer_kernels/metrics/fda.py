@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, ops
+from .. import arrays
 from ..kernels.array_namespace import on_host
 from .discriminant import shrunk_discriminant
 from .problem import Problem
@@ -81,7 +81,9 @@ def fda_score(
     Bai et al., "Pre-Trained Model Recommendation for Downstream Fine-tuning", arXiv:2403.06382,
     2024.
     """
-    return compute(Problem(features, labels, backend, ignore_label), n_components)
+    return METRIC(
+        features, labels, ignore_label=ignore_label, backend=backend, n_components=n_components
+    )
 
 
 @np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
@@ -89,24 +91,20 @@ def compute(problem: Problem, n_components: int = N_COMPONENTS) -> float:
     """The score of a problem; see `fda_score`."""
     arrays.require_positive_integer(n_components, "n_components")
     problem, _ = problem.rescaled  # the score does not depend on the scale
-    backend, codes = problem.backend, problem.codes
+    ops, codes = problem.ops, problem.codes
     n, n_classes = problem.n_samples, len(problem.classes)
     d = min(n_components, n, problem.n_features)
     if d == problem.n_features:  # a rotation changes nothing in the discriminants
         X, scatter = problem.features, problem.scatter
     else:
-        X = ops.randomized_pca(problem.features, d, backend=backend)
-        scatter = ops.fisher_scatter(X, codes, n_classes, backend=backend)
+        X = ops.randomized_pca(problem.features, d)
+        scatter = ops.fisher_scatter(X, codes, n_classes)
 
     means = scatter.shifted_means
-    within = ops.within_scatter(
-        scatter.shifted_gram, -scatter.shifted_sums, means, n, backend=backend
-    )
+    within = ops.within_scatter(scatter.shifted_gram, -scatter.shifted_sums, means, n)
     shrinkage = RIDGE if n - n_classes < d or _is_singular(within) else 0.0
-    found = shrunk_discriminant(
-        within, means, scatter.shift, scatter.counts, shrinkage, d, backend=backend
-    )
-    posterior, _ = ops.self_challenging(X, codes, found.coef, found.intercept, backend=backend)
+    found = shrunk_discriminant(ops, within, means, scatter.shift, scatter.counts, shrinkage, d)
+    posterior, _ = ops.self_challenging(X, codes, found.coef, found.intercept)
     if n - n_classes < d:
         warn_uninformative(
             f"the FDA score cannot discriminate well here: {n} samples of {n_classes} classes give "
@@ -121,4 +119,9 @@ def _is_singular(within: Any) -> bool:
     return bool(spectrum[0] <= SINGULAR * spectrum[-1])
 
 
-METRIC = Metric("fda_score", compute)
+METRIC = Metric(
+    "fda_score",
+    compute,
+    "mean posterior of the true class under plain linear discriminant analysis",
+    paper="Bai et al., arXiv:2403.06382, 2024",
+)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..kernels.array_namespace import array_namespace, beside, on_host
 from ..kernels.logme_evidence import factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
@@ -127,7 +126,14 @@ def logme(
     You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML
     2021.
     """
-    return compute(Problem(features, labels, backend, ignore_label), regression, variant)
+    return METRIC(
+        features,
+        labels,
+        ignore_label=ignore_label,
+        backend=backend,
+        regression=regression,
+        variant=variant,
+    )
 
 
 def compute(problem: Problem, regression: bool = False, variant: str = "evidence") -> float:
@@ -161,8 +167,6 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
 
 def _fit_once(problem, regression, variant):
     """As `fit`, with one entry at the end for all classes that are absent, if there are some."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
     chosen = VARIANTS[variant]
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         evidence = _from_gram(problem, regression, chosen)
@@ -200,9 +204,7 @@ def _from_gram(problem, regression, chosen):
         return None
     if isinstance(chosen.rule, LargestEvidence) and not there.all():
         return None
-    evidence = ops.logme_evidence(
-        problem.gram, moments, squares, n, d, chosen.rule, dual, backend=problem.backend
-    )
+    evidence = problem.ops.logme_evidence(problem.gram, moments, squares, n, d, chosen.rule, dual)
     ratios, alphas, betas = (
         on_host(a)[there] for a in (evidence.ratios, evidence.alphas, evidence.betas)
     )
@@ -252,7 +254,7 @@ def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     damped = xp.clip(eigenvalues, 0.0, None)[:, None] + ratios
     solution = vectors @ ((vectors.T @ beside(gram, moments)) / damped)
     if dual:  # F^T (F F^T + t I)^-1 y = (F^T F + t I)^-1 F^T y
-        solution = ops.target_moments(problem.features, solution, backend=problem.backend)
+        solution = problem.ops.target_moments(problem.features, solution)
     return solution.T
 
 
@@ -323,7 +325,14 @@ def _regression_moments(problem, dual):
     squares = np.einsum("ik,ik->k", targets, targets)
     if dual:
         return targets, squares
-    return ops.target_moments(problem.features, targets, backend=problem.backend), squares
+    return problem.ops.target_moments(problem.features, targets), squares
 
 
-METRIC = Metric("logme", compute)
+METRIC = Metric(
+    "logme",
+    compute,
+    "largest log evidence of a Bayesian linear model of the labels",
+    ("classification", "regression"),
+    "You et al., ICML 2021; JMLR 2022",
+    {"variant": VARIANTS},
+)

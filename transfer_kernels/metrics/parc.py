@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, ops
+from .. import arrays
 from ..kernels.array_namespace import array_namespace, beside, on_host
 from .problem import Problem
 from .registry import Metric
@@ -81,7 +81,9 @@ def parc(
     ----------
     Bolya et al., "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021.
     """
-    return compute(Problem(features, labels, backend, ignore_label), n_components)
+    return METRIC(
+        features, labels, ignore_label=ignore_label, backend=backend, n_components=n_components
+    )
 
 
 @np.errstate(all="ignore")  # what underflows should, whatever the caller traps
@@ -93,7 +95,7 @@ def compute(problem: Problem, n_components: int | None = None) -> float:
     codes = problem.codes if targets is None else None
     if n_components is not None:
         arrays.require_components(n_components, X.shape)
-        X = _above_rounding(X, ops.randomized_pca(X, n_components, backend=problem.backend))
+        X = _above_rounding(X, problem.ops.randomized_pca(X, n_components))
         if X is None:
             warn_uninformative(
                 "PARC is undefined here: the features are constant, but for rounding noise; use "
@@ -101,9 +103,9 @@ def compute(problem: Problem, n_components: int | None = None) -> float:
             )
             return math.nan
     if targets is not None:
-        value = ops.parc_correlation_vectors(X, targets, backend=problem.backend)
+        value = problem.ops.parc_correlation_vectors(X, targets)
     else:
-        value = ops.parc_correlation(X, codes, backend=problem.backend)
+        value = problem.ops.parc_correlation(X, codes)
     value = float(value)
     if math.isnan(value):
         warn_uninformative(
@@ -138,4 +140,10 @@ def _above_rounding(features: Any, scores: Any) -> Any:
     return scores
 
 
-METRIC = Metric("parc", compute)
+METRIC = Metric(
+    "parc",
+    compute,
+    "rank correlation of the samples' feature distances with their label distances",
+    ("classification", "label vectors"),
+    "Bolya et al., NeurIPS 2021",
+)

@@ -51,13 +51,13 @@ class Problem:
         backend: str | None = None,
         ignore_label: Any = None,
     ):
-        self.backend = backend
         self.features = arrays.as_features(features, narrow=True)
+        self.ops = ops.bound_ops(self.features, backend)
         self.labels = arrays.as_labels(labels, len(self.features))
         if ignore_label is not None:
             self._drop(arrays.labelled_as(self.labels, ignore_label), ignore_label)
         arrays.refuse_missing(self.labels)
-        bad = ops.first_nonfinite(self.features, backend=backend)
+        bad = self.ops.first_nonfinite(self.features)
         arrays.refuse_nonfinite(bad, self.features, "features")
 
     def _drop(self, ignored: np.ndarray, ignore_label: Any) -> None:
@@ -89,11 +89,18 @@ class Problem:
         return Problem(scaled, self.labels, self.backend), exponent
 
     @property
+    def backend(self) -> str:
+        """Name of the backend that serves."""
+        return self.ops.backend
+
+    @property
     def n_samples(self) -> int:
+        """Number of samples, n, without those left out."""
         return int(self.features.shape[0])
 
     @property
     def n_features(self) -> int:
+        """Number of features, d."""
         return int(self.features.shape[1])
 
     @cached_property
@@ -128,9 +135,7 @@ class Problem:
     @cached_property
     def scatter(self) -> FisherScatter:
         """Class sums and Gram matrix of the features."""
-        return ops.fisher_scatter(
-            self.features, self.codes, len(self.classes), backend=self.backend
-        )
+        return self.ops.fisher_scatter(self.features, self.codes, len(self.classes))
 
     @cached_property
     def gram(self) -> Any:
@@ -145,4 +150,4 @@ class Problem:
 
     def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
         codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
-        return ops.fisher_scatter(rows, codes, 1, backend=self.backend)
+        return self.ops.fisher_scatter(rows, codes, 1)

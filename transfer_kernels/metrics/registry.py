@@ -4,33 +4,261 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import types
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from ..bfloat16 import BFloat16Matrix
 from ..quoting import shown
+from .problem import Problem
+
+#: Group of entry points by which other packages add metrics.
+ENTRY_POINTS = "transfer_kernels.metrics"
+
+#: What an option of a type takes besides values of that very type; a bool is no number.
+_ALSO = {bool: (np.bool_,), int: (np.integer,), float: (int, np.floating, np.integer)}
+
+_ARTICLES = {int: "an integer", bool: "a bool", float: "a number", str: "a string"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a metric.
+
+    Parameters
+    ----------
+    name : str
+    default : object
+        What it is when it is not given; `inspect.Parameter.empty` where it must be.
+    types : tuple of type
+        Types of its values, NumPy's scalars of the kind included; any value where there are none.
+    choices : tuple of str
+        The values that it takes, where they are few.
+    """
+
+    name: str
+    default: Any
+    types: tuple[type, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> None:
+        """Raise a TypeError or ValueError unless it may have this value."""
+        if self.types and not any(_is_a(value, kind) for kind in self.types):
+            kinds = " or ".join(_ARTICLES.get(t, "None") for t in self.types)
+            raise TypeError(f"{self.name} must be {kinds}, not {shown(value)}")
+        if self.choices and value not in self.choices:
+            listed = ", ".join(self.choices)
+            raise ValueError(f"{self.name}={shown(value)} is unknown; choose one of {listed}")
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.default!r}"
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if isinstance(value, (bool, np.bool_)) and kind is not bool:
+        return False
+    return isinstance(value, (kind, *_ALSO.get(kind, ())))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score.
+    """A named score of one model's features for the target's labels.
 
     Parameters
     ----------
     name : str
         As users write it.
     compute : callable
-        ``compute(problem, **options) -> float``, higher is better.
+        ``compute(problem, **options) -> float``, higher is better, of a `Problem`. Its annotations
+        say of which types the options are: bool, int, float, str, or one of them or None.
+    summary : str
+        What it measures, in half a line.
+    tasks : tuple of str
+        Kinds of labels that it takes: "classification", "regression", "label vectors".
+    paper : str
+        Where it was published.
+    choices : mapping of str to sequence of str
+        The values of those options that have few.
     """
 
     name: str
     compute: Callable[..., float]
+    summary: str = ""
+    tasks: tuple[str, ...] = ("classification",)
+    paper: str = ""
+    choices: Mapping[str, typing.Iterable[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name.isidentifier()):
+            raise ValueError(
+                f"name: {self.name!r} given; a metric's name is an identifier, such as 'my_metric'"
+            )
+        if not callable(self.compute):
+            raise TypeError(f"compute must be callable, not {self.compute!r}")
+
+    @cached_property
+    def options(self) -> Mapping[str, Option]:
+        """The options by name."""
+        parameters = list(inspect.signature(self.compute).parameters.values())[1:]
+        try:
+            hints = typing.get_type_hints(self.compute)
+        except (NameError, TypeError):
+            hints = {}
+        return {
+            p.name: Option(
+                p.name,
+                p.default,
+                _option_types(hints.get(p.name)),
+                tuple(self.choices.get(p.name, ())),
+            )
+            for p in parameters
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        }
+
+    def check(self, **options: Any) -> None:
+        """Raise a TypeError or ValueError unless these are options of the metric."""
+        for name, value in options.items():
+            if name not in self.options:
+                known = ", ".join(self.options) or "none"
+                raise ValueError(
+                    f"metric {self.name!r} has no option {shown(name)}; its options: {known}"
+                )
+            self.options[name].check(value)
+
+    def __call__(
+        self,
+        features: Any,
+        labels: Any,
+        *,
+        ignore_label: Any = None,
+        backend: str | None = None,
+        **options: Any,
+    ) -> float:
+        """The score of features (n, d) for labels; raises as `Problem` and the options do."""
+        self.check(**options)
+        return _as_score(self.compute(Problem(features, labels, backend, ignore_label), **options))
+
+
+def _option_types(hint: Any) -> tuple[type, ...]:
+    """The types that an annotation names, where it names nothing that cannot be checked."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    known = (*_ARTICLES, type(None))
+    return tuple(kinds) if all(kind in known for kind in kinds) and hint is not None else ()
+
+
+def _as_score(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"a metric gives a number, not {type(value).__name__}") from None
+
+
+@dataclass(frozen=True)
+class OfArrays:
+    """A plain function of features and labels as a metric's ``compute``."""
+
+    function: Callable[[Any, Any], float]
+
+    def __call__(self, problem: Problem) -> float:
+        features = problem.features
+        if isinstance(features, BFloat16Matrix):
+            features = np.asarray(features)
+        return self.function(features, problem.labels)
+
+
+@dataclass(frozen=True)
+class MetricCall:
+    """A metric with the options that a spec gives it.
+
+    Parameters
+    ----------
+    metric : Metric
+    options : mapping of str to object
+        Those that were given.
+    """
+
+    metric: Metric
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Names of the options with their defaults."""
-        parameters = list(inspect.signature(self.compute).parameters.values())[1:]
-        return {parameter.name: parameter.default for parameter in parameters}
+    def spec(self) -> str:
+        """The canonical spelling, under which scores are filed."""
+        if not self.options:
+            return self.metric.name
+        given = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
+        return f"{self.metric.name}({given})"
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether the spec says all: not so for a function, whose code may change."""
+        return not isinstance(self.metric.compute, OfArrays)
+
+    def __call__(self, problem: Problem) -> float:
+        return _as_score(self.metric.compute(problem, **self.options))
+
+
+class Registry(Mapping[str, Metric]):
+    """Metrics by name: those of this package, those of installed packages, those registered.
+
+    Other packages' are looked up when first one is asked for that is not here, or all are.
+    """
+
+    def __init__(self, metrics: typing.Iterable[Metric]) -> None:
+        self._metrics = {metric.name: metric for metric in metrics}
+        self._has_looked = False
+
+    def register(self, metric: Metric) -> Metric:
+        """Add a metric, so that specs may name it.
+
+        Raises
+        ------
+        TypeError
+            If it is no `Metric`.
+        ValueError
+            If the name is taken by another metric.
+        """
+        if not isinstance(metric, Metric):
+            raise TypeError(f"metric must be a Metric, not {type(metric).__name__}")
+        if self._metrics.setdefault(metric.name, metric) != metric:
+            raise ValueError(f"name: {metric.name!r} is taken by another metric; choose another")
+        return metric
+
+    def __getitem__(self, name: str) -> Metric:
+        if name not in self._metrics:
+            self._look_for_more()
+        return self._metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._look_for_more()
+        return iter(sorted(self._metrics))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _look_for_more(self) -> None:
+        """Register the metrics of installed packages; warn of one that does not load."""
+        if self._has_looked:
+            return
+        self._has_looked = True
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=ENTRY_POINTS):
+            try:
+                self.register(point.load())
+            except Exception as error:  # whatever a foreign package does at its import
+                warnings.warn(
+                    f"the metric {point.name!r} of {point.value} is left out: "
+                    f"{type(error).__name__}: {error}",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
@@ -57,10 +285,3 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     except (SyntaxError, ValueError):
         pass
     raise complaint
-
-
-def format_spec(name: str, options: dict[str, Any]) -> str:
-    """The canonical spelling of a spec."""
-    if not options:
-        return name
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})"

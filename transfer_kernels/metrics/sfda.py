@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..kernels.array_namespace import array_namespace
 from .discriminant import Discriminant, shrunk_discriminant
 from .problem import Problem
@@ -79,7 +78,7 @@ def sfda(
     Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging
     Fisher Space", ECCV 2022.
     """
-    return compute(Problem(features, labels, backend, ignore_label))
+    return METRIC(features, labels, ignore_label=ignore_label, backend=backend)
 
 
 def compute(problem: Problem) -> float:
@@ -94,28 +93,26 @@ def fit(problem: Problem) -> Fit:
     """First discriminant, shrinkage and score of a problem."""
     problem, exponent = problem.rescaled
     X, scatter, ones, rotation = _discriminant_space(problem)
-    codes, backend = problem.codes, problem.backend
+    codes, ops = problem.codes, problem.ops
     n, d = problem.n_samples, problem.n_features
     counts = scatter.counts
     xp = array_namespace(counts)
 
     means = scatter.shifted_means
-    within = ops.within_scatter(
-        scatter.shifted_gram, -scatter.shifted_sums, means, n, backend=backend
-    )
-    largest = ops.dominant_eigenvalue(within, ones, backend=backend)
+    within = ops.within_scatter(scatter.shifted_gram, -scatter.shifted_sums, means, n)
+    largest = ops.dominant_eigenvalue(within, ones)
     true_largest = np.ldexp(float(largest), 2 * exponent)  # the shrinkage depends on the scale
     shrinkage = max(float(np.exp(-5.0 * true_largest)), SHRINKAGE_FLOOR)
 
     def discriminant(within, means, shift):
-        return shrunk_discriminant(within, means, shift, counts, shrinkage, d, backend=backend)
+        return shrunk_discriminant(ops, within, means, shift, counts, shrinkage, d)
 
     first = discriminant(within, means, scatter.shift)
-    _, q = ops.self_challenging(X, codes, first.coef, first.intercept, backend=backend)
+    _, q = ops.self_challenging(X, codes, first.coef, first.intercept)
 
     # ConfMix, around the mean of all samples, where the anchors are small.
     anchors = (first.means.sum(axis=0) - first.means) / (len(counts) - 1)
-    mixed = ops.fisher_scatter(X, codes, len(counts), q * q, shift=first.center, backend=backend)
+    mixed = ops.fisher_scatter(X, codes, len(counts), q * q, first.center)
     q_sums, q2_sums = mixed.shifted_root_sums, mixed.shifted_sums
     rest = (counts - mixed.root_counts)[:, None]
     rest2 = (counts - 2.0 * mixed.root_counts + mixed.counts)[:, None]
@@ -123,7 +120,7 @@ def fit(problem: Problem) -> Fit:
     means = sums / counts[:, None]
     left = xp.concatenate([2.0 * (q_sums - q2_sums) + rest2 * anchors, -sums])
     right = xp.concatenate([anchors, means])
-    within = ops.within_scatter(mixed.shifted_gram, left, right, n, backend=backend)
+    within = ops.within_scatter(mixed.shifted_gram, left, right, n)
 
     second = discriminant(within, means, first.center)
     posterior, _ = ops.self_challenging(
@@ -131,8 +128,7 @@ def fit(problem: Problem) -> Fit:
         codes,
         second.coef,
         second.intercept,
-        mixing=(q, anchors + first.center),
-        backend=backend,
+        (q, anchors + first.center),
     )
     if rotation is not None:
         basis, origin = rotation
@@ -158,8 +154,8 @@ def _discriminant_space(problem):
     """
     if problem.n_samples >= problem.n_features:
         return problem.features, problem.scatter, np.ones(problem.n_features), None
-    Z, basis, origin = ops.row_space(problem.features, backend=problem.backend)
-    scatter = ops.fisher_scatter(Z, problem.codes, len(problem.classes), backend=problem.backend)
+    Z, basis, origin = problem.ops.row_space(problem.features)
+    scatter = problem.ops.fisher_scatter(Z, problem.codes, len(problem.classes))
     return Z, scatter, basis.sum(axis=1), (basis, origin)
 
 
@@ -194,4 +190,9 @@ def warn_if_saturated(problem: Problem, result: Fit) -> None:
     )
 
 
-METRIC = Metric("sfda", compute)
+METRIC = Metric(
+    "sfda",
+    compute,
+    "mean posterior of the true class after self-challenging Fisher discriminant analysis",
+    paper="Shao et al., ECCV 2022",
+)

@@ -307,6 +307,11 @@ class Fennec(Estimator):
         """Return the scores of all models (M,), in the order of ``models_``.
 
         One inner product for each model, where the scoring vectors are (see `to`).
+
+        Parameters
+        ----------
+        task : Task, Placement or (n, d) array
+            A new task with its proxy features, these alone, or what `place` gave.
         """
         placement = task if isinstance(task, Placement) else self.place(task)
         if self.meta_ is None:
@@ -321,6 +326,17 @@ class Fennec(Estimator):
         """Return the best k models with their scores, best first; all by default.
 
         Among equal scores the model listed first is first.
+
+        Parameters
+        ----------
+        task : Task, Placement or (n, d) array
+            As for `score`.
+        k : int, optional
+
+        Returns
+        -------
+        dict
+            Model to score.
 
         Raises
         ------

@@ -356,6 +356,17 @@ class ModelSpider(Estimator):
     def recommend(self, task: AnyTask, k: int | None = None, budget: int = 0) -> dict[str, float]:
         """Return the best k models with their scores, best first; all by default.
 
+        Parameters
+        ----------
+        task, budget
+            As for `score`.
+        k : int, optional
+
+        Returns
+        -------
+        dict
+            Model to score.
+
         Raises
         ------
         ValueError
