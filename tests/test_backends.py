@@ -93,13 +93,6 @@ def test_unknown_instruction_set(monkeypatch):
         tk.sfda(X, y, backend="native")
 
 
-def test_thread_count_must_be_positive(monkeypatch):
-    monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", "none")
-    X, y = make_problem(40, 4, 2)
-    with pytest.raises(ValueError, match="TRANSFER_KERNELS_NUM_THREADS='none'"):
-        tk.sfda(X, y, backend=choose_backend().name)
-
-
 def test_report(capsys):
     tk.show_backends()
     text = capsys.readouterr().out
