@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .evaluation import evaluate
+from .optional_packages import require
 from .score_files import write_atomically
 
 if TYPE_CHECKING:
@@ -163,13 +164,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
 
 def require_matplotlib() -> None:
-    """Raise an ImportError that names the remedy if matplotlib is not installed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            'plotting needs matplotlib: pip install "transfer_kernels[plot]"'
-        ) from None
+    """Raise an ImportError that names the remedy if matplotlib is missing or does not load."""
+    require("matplotlib.figure", "Figure", use="plotting", extra="plot")
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -23,6 +23,7 @@ from .backends import choose_backend, forced_backend
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
+from .optional_packages import require
 from .score_files import (
     Journal,
     JournalEntry,
@@ -234,12 +235,7 @@ class Ranking(Sequence[ModelScores]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a `pandas.DataFrame` with the models as its index, best first."""
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError(
-                'to_pandas needs pandas: pip install "transfer_kernels[pandas]"'
-            ) from None
+        pandas = require("pandas", "DataFrame", use="to_pandas", extra="pandas")
         return pandas.DataFrame(self._records()).set_index("model")
 
     def __getitem__(self, index: Any) -> Any:

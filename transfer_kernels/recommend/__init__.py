@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ..optional_packages import require
+
 #: Public name to the module that defines it.
 _HOMES = {
     "ArchitectureEmbedding": "architecture_embedding",
@@ -25,8 +27,12 @@ _HOMES = {
     "sample_tasks": "task_samples",
 }
 
-#: Modules of the extra to their names for people.
-_EXTRAS = {"gensim": "gensim", "sklearn": "scikit-learn", "torch": "PyTorch"}
+#: Modules of the extra, and what they must hold, to their names for people.
+_EXTRAS = {
+    ("gensim", "models"): "gensim",
+    ("sklearn.base", "BaseEstimator"): "scikit-learn",
+    ("torch", "Tensor"): "PyTorch",
+}
 
 __all__ = list(_HOMES)
 
@@ -36,13 +42,24 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRAS:
-            raise
-        raise ImportError(
-            f'{name} needs {_EXTRAS[missing]}: pip install "transfer_kernels[recommend]"'
-        ) from None
+    except Exception as error:  # what a broken package raises may be anything
+        for (module, attribute), title in _EXTRAS.items():
+            if _concerns(error, module):
+                require(module, attribute, use=name, extra="recommend", title=title)
+        raise
+
+
+def _concerns(error: Exception, module: str) -> bool:
+    """Whether a failed import may be that of an extra: it names it, or passed through it."""
+    package = module.partition(".")[0]
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == package:
+        return True
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] == package:
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def __dir__() -> list[str]:

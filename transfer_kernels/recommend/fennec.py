@@ -31,6 +31,7 @@ from .. import arrays
 from ..estimators import Estimator, NotFittedError
 from ..feature_files import FeatureFile, Pathlike
 from ..kernels.array_namespace import beside, is_tensor, on_host
+from ..optional_packages import require
 from .best_scores import best_first
 from .factorisation import nonnegative_factors, place_by_some, place_in_factors
 from .history import Task, TransferHistory
@@ -591,10 +592,6 @@ def _appended(array: Any, rows: Matrix) -> Any:
 
 
 def _tensor(array: Matrix, device: str) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            'tensors need PyTorch: pip install "transfer_kernels[recommend]"'
-        ) from None
+    use = f"scoring on {device!r}"
+    torch = require("torch", "Tensor", use=use, extra="recommend", title="PyTorch")
     return torch.tensor(array, device=device)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..optional_packages import require
 from .neighbour_regression import Neighbours
 
 Matrix = NDArray[Any]
@@ -65,17 +66,17 @@ class Forest:
         cls, images: Sequence[Matrix], places: Matrix, *, n_trees: int, seed: int, **_: Any
     ) -> Forest:
         """Fit a random forest to all images of all tasks, each with the place of its task."""
-        try:
-            from sklearn.ensemble import RandomForestRegressor
-        except ImportError:
-            raise ImportError(
-                "fitting a forest needs scikit-learn: "
-                'pip install "transfer_kernels[recommend]", or use regressor="ridge"'
-            ) from None
+        ensemble = require(
+            "sklearn.ensemble",
+            "RandomForestRegressor",
+            use='fitting a forest (regressor="ridge" fits none)',
+            extra="recommend",
+            title="scikit-learn",
+        )
         X = np.concatenate([np.asarray(x, dtype=np.float32) for x in images])
         y = np.repeat(places, [len(x) for x in images], axis=0)
         target = y[:, 0] if y.shape[1] == 1 else y
-        fitted = RandomForestRegressor(n_trees, random_state=seed).fit(X, target)
+        fitted = ensemble.RandomForestRegressor(n_trees, random_state=seed).fit(X, target)
         trees = [one.tree_ for one in fitted.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
         own = [np.arange(tree.node_count) for tree in trees]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..optional_packages import require
 from ..score_files import write_atomically
 
 FORMAT = 1
@@ -69,10 +70,4 @@ def under(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
 
 
 def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            'saving and loading needs safetensors: pip install "transfer_kernels[recommend]"'
-        ) from None
-    return safetensors.numpy
+    return require("safetensors.numpy", "load", use="saving and loading", extra="recommend")
