@@ -89,7 +89,7 @@ def threads_on_any_machine(monkeypatch):
     """Let tests ask for several threads and workers where there are few processors."""
     from transfer_kernels.kernels import threads
 
-    monkeypatch.setattr(threads, "most_threads", lambda: max(16, threads.processor_count()))
+    monkeypatch.setattr(threads, "most_threads", lambda: max(64, threads.processor_count()))
 
 
 @pytest.fixture(autouse=True)

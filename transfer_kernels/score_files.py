@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,6 +119,25 @@ def array_digest(array: Any) -> str:
         exact = repr(rows.tolist()).encode() if rows.dtype.hasobject else rows.tobytes()
         digest.update(exact)
     return digest.hexdigest()
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """Return JSON that is always UTF-8: readable, but for what no encoding holds, as ``\\udcff``.
+
+    Such characters stand for the bytes of file names that are not UTF-8. NumPy's numbers become
+    Python's.
+    """
+    text = json.dumps(content, indent=indent, ensure_ascii=False, default=_as_plain)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..optional_packages import require
 from .neighbour_regression import Neighbours
+from .saved_state import LARGEST, SavedState
 
 Matrix = NDArray[Any]
 
@@ -31,6 +32,17 @@ class Regressor(Protocol):
     @property
     def n_features(self) -> int:
         """d."""
+        ...
+
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Regressor:
+        """Make it again of its arrays in a file, which are checked.
+
+        Raises
+        ------
+        ValueError
+            If one is not as `fit` makes it.
+        """
         ...
 
 
@@ -100,6 +112,37 @@ class Forest:
             width=np.array([X.shape[1]], dtype=np.int64),
         )
 
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Forest:
+        """Make it again of its arrays in a file, which are checked: every walk ends in a leaf."""
+        width = saved.tensor("regressor.width", (1,), np.int64, low=1, high=2**31 - 1)
+        left = saved.tensor("regressor.left", (None,), np.int32)
+        n = len(left)
+        right = saved.tensor("regressor.right", (n,), np.int32, low=0, high=n - 1)
+        own = np.arange(n)
+        is_leaf = (left == own) & (right == own)
+        # Children that come later can lead back to no node.
+        is_fork = (left > own) & (right > own) & (left < n)
+        if not (is_leaf | is_fork).all():
+            node = int(np.argmin(is_leaf | is_fork))
+            raise saved.refused(
+                "regressor.left",
+                f"and regressor.right: node {node} has the children {left[node]} and "
+                f"{right[node]}; a leaf has itself as both, any other node later ones",
+                tensor=True,
+            )
+        return cls(
+            roots=saved.tensor("regressor.roots", (None,), np.int32, low=0, high=n - 1),
+            left=left,
+            right=right,
+            feature=saved.tensor(
+                "regressor.feature", (n,), np.int32, low=0, high=int(width[0]) - 1
+            ),
+            threshold=saved.tensor("regressor.threshold", (n,)),
+            values=saved.tensor("regressor.values", (n, k), low=0.0),
+            width=width,
+        )
+
     @property
     def n_features(self) -> int:
         """Number of features."""
@@ -164,6 +207,17 @@ class Ridge:
         penalty = min(cls.PENALTIES, key=left_out_error)
         dual = vectors / (eigenvalues + penalty) @ (vectors.T @ target)
         return cls(X.T @ dual, center, np.array([scale]), base)
+
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Ridge:
+        """Make it again of its arrays in a file, which are checked."""
+        center = saved.tensor("regressor.center", (None,))
+        return cls(
+            weights=saved.tensor("regressor.weights", (len(center), k)),
+            center=center,
+            scale=saved.tensor("regressor.scale", (1,), low=1.0 / LARGEST),
+            base=saved.tensor("regressor.base", (k,)),
+        )
 
     @property
     def n_features(self) -> int:
