@@ -253,7 +253,7 @@ def test_damaged_safetensors_headers(tmp_path, header, message):
 
 def test_unknown_formats_and_missing_files(tmp_path):
     (tmp_path / "model.pkl").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"\.npy, \.npz, \.safetensors and \.pt files"):
+    with pytest.raises(ValueError, match=r"\.npy, \.npz, \.safetensors, \.pt and \.pth files"):
         read_features(tmp_path / "model.pkl")
     with pytest.raises(ValueError, match="labels are read from"):
         read_labels(tmp_path / "model.pkl")

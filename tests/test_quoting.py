@@ -70,4 +70,5 @@ def test_plain_keeps_both_ends_and_escapes():
 def test_several_names_the_first():
     assert several(["a", "b"]) == "'a', 'b'"
     assert several([]) == ""
+    assert several(["a", "b\n"], quoted=False) == r"a, b\n"
     assert several(f"m{i}" for i in range(10)) == "'m0', 'm1', 'm2', 'm3', 'm4', 'm5' and 4 more"

@@ -14,6 +14,7 @@ import numpy as np
 
 from .kernels.array_namespace import array_namespace, is_tensor, on_host
 from .optional_packages import obstacle
+from .quoting import plain, shown
 
 #: Integers up to this many bytes are exact in float32.
 _FLOAT32_INTEGER_BYTES = 2
@@ -208,7 +209,7 @@ def _features_on_gpu(tensor, name):
 def _require_real(kind, dtype, name):
     if kind not in "fiub":
         raise TypeError(
-            f"{name} has dtype {dtype}, but real numbers are needed; "
+            f"{name} has dtype {plain(str(dtype), 80)}, but real numbers are needed; "
             "convert it to float32 or float64"
         )
 
@@ -389,7 +390,7 @@ def encode_classes(labels: np.ndarray, name: str = "labels") -> tuple[np.ndarray
     _refuse_unrepeated(classes, len(labels), name)
     if len(classes) < 2:
         raise ValueError(
-            f"{name} must hold at least two classes, but all {len(labels)} are {classes[0]!r}"
+            f"{name} must hold at least two classes, but all {len(labels)} are {shown(classes[0])}"
         )
     return classes, codes.astype(np.int64, copy=False)
 
@@ -448,7 +449,9 @@ def as_targets(targets: np.ndarray, name: str = "labels") -> np.ndarray:
     ):
         targets = targets.astype(np.float64)
     if targets.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be real numbers here, not of dtype {targets.dtype}")
+        raise TypeError(
+            f"{name} must be real numbers here, not of dtype {plain(str(targets.dtype), 80)}"
+        )
     if targets.ndim > 2 or targets.size == 0:
         raise ValueError(f"{name} must be of shape (n,) or (n, k), not {targets.shape}")
     columns = np.array(targets.reshape(len(targets), -1), dtype=np.float64, order="C")
@@ -523,7 +526,7 @@ def as_weights(weights: Any, n_samples: int) -> Any:
 def require_components(n_components: Any, shape: Any) -> None:
     """Raise unless ``n_components`` is an integer in [1, min(n, d)]."""
     if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
-        raise TypeError(f"n_components must be an integer or None, not {n_components!r}")
+        raise TypeError(f"n_components must be an integer or None, not {shown(n_components)}")
     if not 1 <= n_components <= min(shape):
         raise ValueError(
             f"n_components={n_components} is out of range for features of shape {tuple(shape)}: "
@@ -534,6 +537,6 @@ def require_components(n_components: Any, shape: Any) -> None:
 def require_positive_integer(value: Any, name: str) -> None:
     """Raise unless ``value`` is an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
+        raise TypeError(f"{name} must be an integer, not {shown(value)}")
     if value < 1:
         raise ValueError(f"{name}={value} is out of range: it must be at least 1")

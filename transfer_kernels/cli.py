@@ -17,6 +17,7 @@ from typing import Any
 from . import __version__
 from .cli_transfers import add_evaluate, add_recommend
 from .output_paths import check_picture, check_table
+from .quoting import several
 
 PROGRAM = "transfer-kernels"
 OK, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -76,9 +77,10 @@ def _add_rank(commands: Any) -> None:
         "rank",
         help="rank the models whose features lie in a folder",
         description=(
-            "Rank the models whose features lie in DIR, one .npy, .npz, .safetensors or .pt file "
-            "each, named after the model. Every finished score is kept at once: the same command "
-            "goes on where an interrupted one stopped."
+            "Rank the models whose features lie in DIR or below it, one .npy, .npz, .safetensors, "
+            ".pt or .pth file each, named after the model; or as MODEL_DATASET_feature.npy beside "
+            "MODEL_DATASET_label.npy. Every finished score is kept at once: the same command goes "
+            "on where an interrupted one stopped."
         ),
     )
     rank.set_defaults(run=_rank)
@@ -88,8 +90,19 @@ def _add_rank(commands: Any) -> None:
         "--labels",
         metavar="F",
         type=Path,
-        help=".npy, .npz, .csv, .txt or .json; default: DIR/labels.*, else the labels inside the "
-        "feature files",
+        help=".npy, .npz, .safetensors, .pt, .csv, .txt or .json; default: DIR/labels.*, else the "
+        "labels inside the feature files or beside them",
+    )
+    add(
+        "--ignore-label",
+        metavar="VALUE",
+        help="leave out the samples with this label, such as -1; nan stands for missing labels",
+    )
+    add(
+        "--dataset",
+        metavar="NAME",
+        help="the data set to rank for, where the files are named MODEL_DATASET_feature; and the "
+        "column of true accuracies, where the table has one for each data set",
     )
     add(
         "--metric",
@@ -123,30 +136,37 @@ def _add_rank(commands: Any) -> None:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    from .feature_files import find_features
     from .metrics import DEFAULT_METRICS
     from .ranking import rank
     from .score_files import Journal
-    from .target_files import find_companion, read_labels, read_layers, read_truth
+    from .target_files import find_companion, read_layers, read_truth
+    from .zoo_folders import scan_folder
 
     check_table(options.out)
     check_picture(options.plot)
     folder = options.folder
     labels_path = options.labels or find_companion(folder, "labels")
     truth_path = options.truth or find_companion(folder, "truth")
-    zoo = find_features(folder, exclude=[p for p in (labels_path,) if p])
-    labels = read_labels(labels_path) if labels_path else None
-    truth = read_truth(truth_path) if truth_path else None
+    given = (labels_path, truth_path, options.layers, options.out, options.plot)
+    found = scan_folder(folder, [path for path in given if path], options.dataset)
+    if options.dataset is not None and not (found.by_dataset or truth_path):
+        raise ValueError(
+            f"--dataset {options.dataset}: no file is named MODEL_DATASET_feature, with a "
+            "MODEL_DATASET_label beside it, so there is none to choose"
+        )
+    truth = read_truth(truth_path, options.dataset) if truth_path else None
     layers = read_layers(options.layers) if options.layers else None
 
     path = _journal_path(options)
     journal = Journal(path) if path else None
     if journal and options.fresh:
         journal.clear()
+    if note := found.note():
+        _note(note)
     try:
         ranking = rank(
-            zoo,
-            labels,
+            found.models,
+            labels_path,
             options.metrics or DEFAULT_METRICS,
             order_by=options.order_by,
             layers=layers,
@@ -154,6 +174,7 @@ def _rank(options: argparse.Namespace) -> int:
             device=options.device,
             n_jobs=options.jobs,
             journal=journal,
+            ignore_label=_label(options.ignore_label, labels_path),
         )
     except KeyboardInterrupt:
         kept = f"finished scores are kept in {path}; the same command goes on from there"
@@ -177,6 +198,26 @@ def _rank(options: argparse.Namespace) -> int:
 
             save_figure(ranking.plot(truth.accuracy if truth else None), options.plot)
     return SOME_FAILED if ranking.errors else OK
+
+
+def _label(text: str | None, labels_path: Path | None) -> Any:
+    """The value that a label was written as: a number if it is one, unless labels are texts."""
+    from .target_files import read_labels
+
+    if text is None:
+        return None
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if "_" in text:  # Python reads 1_0 as 10
+            break
+        if number != number or labels_path is None:
+            return number
+        labels = read_labels(labels_path, keep_missing=True).ravel().tolist()
+        return text if all(isinstance(label, str | None) for label in labels) else number
+    return text
 
 
 def _journal_path(options: argparse.Namespace) -> Path | None:
@@ -206,7 +247,8 @@ def _comparison(ranking: Any, truth: Any, file: str) -> str:
     known = {row.name: truth.accuracy[row.name] for row in ranking if row.name in truth.accuracy}
     unknown = [row.name for row in ranking if row.name not in known]
     if unknown:
-        _note(f"{file} lacks {', '.join(unknown)}; left out of the comparison")
+        names = several(unknown, 20, quoted=False)
+        _note(f"{file} lacks {names}; left out of the comparison")
     candidates = {column: ranking.column(column) for column in ranking.columns}
     if truth.parameters:
         candidates["parameter count (control)"] = truth.parameters

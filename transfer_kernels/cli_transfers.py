@@ -102,6 +102,19 @@ def _add_sources(command: argparse.ArgumentParser) -> None:
         type=Path,
         help=".csv with a column 'task' and those of 'images' and 'classes', for the meta phase",
     )
+    add(
+        "--performance",
+        metavar="COLUMN",
+        help="the column of a table of one transfer a line that holds the performances, where it "
+        "is not called performance, accuracy or oracle",
+    )
+    add(
+        "--fact",
+        metavar="COLUMN",
+        action="append",
+        dest="facts",
+        help="a column that is no task; may be repeated; default: parameters, layers",
+    )
 
 
 def _add_fennec_options(command: argparse.ArgumentParser) -> None:
@@ -163,12 +176,17 @@ def _loaded_or_fitted(options: argparse.Namespace) -> Any:
 
 
 def _read_history(path: Path, options: argparse.Namespace) -> Any:
-    from .recommend.history import TransferHistory
+    from .recommend.history import MODEL_FACTS, TransferHistory
 
     if options.metrics and options.features is None:
         raise ValueError("--metric needs --features")
     return TransferHistory.read_csv(
-        path, task_table=options.task_table, features=options.features, proxies=options.proxies
+        path,
+        facts=options.facts or MODEL_FACTS,
+        task_table=options.task_table,
+        performance=options.performance,
+        features=options.features,
+        proxies=options.proxies,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .evaluation import mean_ranks
+from .quoting import shown
 from .recommend.history import Task, TransferHistory
 
 
@@ -51,7 +52,7 @@ def parameter_count(past: TransferHistory, task: Task) -> dict[str, float]:
     """
     counts = past.fact("parameters")
     if missing := [model for model in past.models if model not in counts]:
-        raise ValueError(f"the number of parameters of {missing[0]!r} is not known")
+        raise ValueError(f"the number of parameters of {shown(missing[0])} is not known")
     return counts
 
 

@@ -20,6 +20,7 @@ from .kernels.fisher_discriminant import SingularScatter
 from .metrics import sfda as _sfda
 from .metrics.problem import Problem
 from .metrics.uninformative import warn_uninformative
+from .quoting import shown
 
 #: A model is taken only if it raises the score of the set by more than this.
 LEAST_GAIN = 1e-4
@@ -92,7 +93,7 @@ def sfda_ensemble(
     Fisher Space", ECCV 2022.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k must be an integer, not {k!r}")
+        raise TypeError(f"k must be an integer, not {shown(k)}")
     if k < 1:
         raise ValueError(f"k={k} must be at least 1")
     if not zoo:
@@ -104,7 +105,7 @@ def sfda_ensemble(
             problem = Problem(features, labels, backend, ignore_label)
             spaces[name] = _fisher_space(problem)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"model {name!r}: {error}") from None
+            raise type(error)(f"model {shown(name)}: {error}") from None
         if problem.n_samples <= problem.n_features:
             wide.append(name)
     labels = problem.labels  # without the samples left out, which are the same for all models

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .quoting import several, shown
 from .text_table import MISSING, text_table
 
 Values = Mapping[str, float] | Sequence[float] | NDArray[Any]
@@ -180,7 +181,7 @@ def weighted_kendall(scores: Values, accuracies: Values, weighting: str = "both"
         return by_accuracy
     if weighting == "both":
         return (by_accuracy + _tau(x, y, 1.0 / (1.0 + _order_rank(x, y)))) / 2.0
-    raise ValueError(f"weighting: {weighting!r} given; it is 'both' or 'accuracy'")
+    raise ValueError(f"weighting: {shown(weighting)} given; it is 'both' or 'accuracy'")
 
 
 def pearson(scores: Values, accuracies: Values) -> float:
@@ -303,7 +304,7 @@ def _paired(scores: Values, accuracies: Values) -> tuple[list[str], NDArray, NDA
         )
     if isinstance(scores, Mapping) and isinstance(accuracies, Mapping):
         missing = [
-            f"{what} has no {', '.join(map(repr, names))}"
+            f"{what} has no {several(names)}"
             for what, names in (
                 ("accuracies", [name for name in scores if name not in accuracies]),
                 ("scores", [name for name in accuracies if name not in scores]),
@@ -351,10 +352,10 @@ def _plain(argument: str, values: Any, by_name: bool) -> Any:
         return values
     if getattr(values, "ndim", 1) == 2:
         if values.shape[1] != 1:
-            listed = ", ".join(map(repr, list(values.columns)[:6]))
+            listed = several(values.columns)
             raise ValueError(
                 f"{argument}: a table with {values.shape[1]} columns given ({listed}); choose one, "
-                f"as {argument}[{values.columns[0]!r}]"
+                f"as {argument}[{shown(values.columns[0])}]"
             )
         values = values.iloc[:, 0]
     if not by_name or _counts(values.index):
@@ -362,7 +363,7 @@ def _plain(argument: str, values: Any, by_name: bool) -> Any:
     names = list(values.index)
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f"{argument}: model {twice!r} occurs twice in its index")
+        raise ValueError(f"{argument}: model {shown(twice)} occurs twice in its index")
     return dict(zip(names, values.tolist(), strict=True))
 
 

@@ -66,8 +66,18 @@ def plain(text: str | os.PathLike[str], limit: int | None = LONGEST_TEXT) -> str
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def several(values: Iterable[Any], most: int = MOST_VALUES, limit: int = LONGEST_VALUE) -> str:
-    """Return the first values as `shown` gives them, and how many more there are."""
+def several(
+    values: Iterable[Any],
+    most: int = MOST_VALUES,
+    limit: int = LONGEST_VALUE,
+    *,
+    quoted: bool = True,
+) -> str:
+    """Return the first values as `shown` gives them, and how many more there are.
+
+    Without ``quoted`` they are texts, given as `plain` gives them.
+    """
     values = list(values)
-    listed = ", ".join(shown(value, limit) for value in islice(values, most))
+    write = shown if quoted else plain
+    listed = ", ".join(write(value, limit) for value in islice(values, most))
     return f"{listed} and {len(values) - most} more" if len(values) > most else listed

@@ -24,6 +24,7 @@ from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
 from .optional_packages import require
+from .quoting import plain, several, shown
 from .score_files import (
     Journal,
     JournalEntry,
@@ -32,6 +33,7 @@ from .score_files import (
     write_atomically,
 )
 from .scoring import Outcome, Source, Target, Task
+from .target_files import read_labels
 from .text_table import (
     MISSING,
     format_scores,
@@ -40,6 +42,7 @@ from .text_table import (
     text_table,
 )
 from .worker_pool import score_all
+from .zoo_folders import label_file_of
 
 if TYPE_CHECKING:
     import pandas
@@ -254,8 +257,9 @@ class Ranking(Sequence[ModelScores]):
 
     def _checked(self, column: str) -> str:
         if column not in self._columns:
-            listed = ", ".join(map(repr, self._columns))
-            raise ValueError(f"column {column!r} is not in this ranking; it has {listed}")
+            raise ValueError(
+                f"column {shown(column)} is not in this ranking; it has {several(self._columns)}"
+            )
         return column
 
     def _records(self) -> list[dict[str, Any]]:
@@ -322,8 +326,10 @@ def rank(
         feature file (see `transfer_kernels.feature_files.read_features`), or a function without
         arguments that returns the array. Paths and functions are loaded when their turn comes and
         released after it. Widths d may differ.
-    labels : array_like of shape (n,), optional
-        Labels of the samples. Without them every file must hold its own.
+    labels : array_like of shape (n,), str or Path, optional
+        Labels of the samples, or the path of a file of them (see
+        `transfer_kernels.target_files.read_labels`). Without them every file must hold its own, or
+        have them beside it (see `transfer_kernels.feature_files.read_features`).
     metrics : str or sequence of str, default ("sfda", "logme", "parc")
         Metric specs such as ``"parc(n_components=32)"``.
     order_by : str, optional
@@ -380,10 +386,11 @@ def rank(
     specs = _checked_metrics(metrics)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
+    target = _target(labels, backend, device, ignore_label)
     order = _checked_order(order_by, specs, layers)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
-    keys = {} if store is None else _journal_keys(zoo, specs, labels, served_by, ignore_label)
+    keys = {} if store is None else _journal_keys(zoo, specs, target, served_by)
 
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
@@ -397,7 +404,7 @@ def rank(
     n_scores = len(zoo) * len(specs)
     with (
         _progress_bar(n_scores, len(outcomes), progress) as bar,
-        closing(score_all(tasks, Target(labels, backend, device, ignore_label), n_jobs)) as fresh,
+        closing(score_all(tasks, target, n_jobs)) as fresh,
     ):
         for outcome in fresh:
             pair = (outcome.model, outcome.metric)
@@ -433,7 +440,8 @@ def _warn(rows: Sequence[ModelScores]) -> None:
         for reason in dict.fromkeys(row.warnings.values()):
             concerned.setdefault(reason, []).append(row.name)
     for reason, names in concerned.items():
-        warnings.warn(f"{', '.join(names)}: {reason}", UninformativeScoreWarning, stacklevel=3)
+        models = several(names, 20, quoted=False)
+        warnings.warn(f"{models}: {reason}", UninformativeScoreWarning, stacklevel=3)
 
 
 def _checked_metrics(metrics: str | Sequence[str]) -> tuple[str, ...]:
@@ -458,7 +466,7 @@ def _checked_order(
     if len(specs) > 1:
         known.append(CONSENSUS)
     if order_by not in known:
-        raise ValueError(f"order_by: {order_by!r} given; it is one of {', '.join(known)}")
+        raise ValueError(f"order_by: {shown(order_by)} given; it is one of {', '.join(known)}")
     return order_by
 
 
@@ -471,19 +479,28 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None) -> None:
         raise ValueError("zoo: holds no model")
     unnamed = [name for name in zoo if not isinstance(name, str)]
     if unnamed:
-        raise TypeError(f"zoo: model names are texts; {unnamed[0]!r} is not")
+        raise TypeError(f"zoo: model names are texts; {shown(unnamed[0])} is not")
     if layers is not None and (missing := [name for name in zoo if name not in layers]):
-        raise ValueError(f"layers: no number for {', '.join(map(repr, missing))}")
+        raise ValueError(f"layers: no number for {several(missing)}")
 
 
 def _checked_jobs(n_jobs: Any) -> int:
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-        raise TypeError(f"n_jobs: a number of processes is needed, not {n_jobs!r}")
+        raise TypeError(f"n_jobs: a number of processes is needed, not {shown(n_jobs)}")
     if n_jobs == -1:
         return thread_count()
     if n_jobs < 1:
         raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1, or -1 for all processors")
     return int(n_jobs)
+
+
+def _target(labels: Any, backend: str | None, device: str | None, ignore_label: Any) -> Target:
+    if not isinstance(labels, str | os.PathLike):
+        return Target(labels, backend, device, ignore_label)
+    path = Path(labels)
+    skips_missing = isinstance(ignore_label, float) and math.isnan(ignore_label)
+    given = read_labels(path, keep_missing=skips_missing)
+    return Target(given, backend, device, ignore_label, f"those in {plain(path)}")
 
 
 def _backends_by_model(
@@ -503,9 +520,8 @@ def _backends_by_model(
 def _journal_keys(
     zoo: Mapping[str, Source],
     specs: Sequence[str],
-    labels: Any,
+    target: Target,
     served_by: Mapping[str, str],
-    ignore_label: Any = None,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what each score depends on, for all sources that can be told apart.
 
@@ -514,15 +530,17 @@ def _journal_keys(
     from . import __version__
 
     shared = {
-        "labels": None if labels is None else array_digest(labels),
+        "labels": None if target.labels is None else array_digest(target.labels),
         "version": __version__,
-        **({} if ignore_label is None else {"ignore_label": repr(ignore_label)}),
+        **({} if target.ignore_label is None else {"ignore_label": repr(target.ignore_label)}),
     }
     keys = {}
     for model, source in zoo.items():
         try:
             if isinstance(source, str | os.PathLike):
                 stamp = file_stamp(source)
+                if beside := label_file_of(Path(source)):
+                    stamp |= {f"labels {key}": what for key, what in file_stamp(beside).items()}
             elif callable(source):
                 continue
             else:

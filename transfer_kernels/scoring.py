@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from .arrays import as_array, as_labels, moved_to
 from .feature_files import FeatureFile, read_features
 from .metrics import Problem, UninformativeScoreWarning, compute
+from .quoting import plain, shown
+from .zoo_folders import label_file_of
 
 # The warnings of a score are recorded, which Python does for the whole process at a time.
 _recording = threading.Lock()
@@ -35,14 +38,15 @@ class Task:
 class Target:
     """What all models of a zoo share: the labels (None: each file has its own), the backend.
 
-    And the device to which the features are copied, None to score them where they are; and the
-    label whose samples are left out.
+    And the device to which the features are copied, None to score them where they are; the label
+    whose samples are left out; and what messages call the labels, such as the path of their file.
     """
 
     labels: Any
     backend: str | None
     device: str | None = None
     ignore_label: Any = None
+    labels_name: str = "those given for all models (a labels file, or labels=)"
 
 
 @dataclass(frozen=True)
@@ -99,24 +103,28 @@ def _load(source: Source, target: Target) -> Problem:
     if labels is None:
         raise ValueError("labels: none were given, and none are stored beside the features")
     if held.labels is not None and target.labels is not None:
-        _refuse_contradiction(source, held.labels, target.labels)
+        _refuse_contradiction(source, held.labels, target)
     features = held.features
     if target.device is not None:
         features = moved_to(target.device, features)
     return Problem(features, labels, target.backend, target.ignore_label)
 
 
-def _refuse_contradiction(source: Source, own: Any, given: Any) -> None:
+def _refuse_contradiction(source: Source, own: Any, target: Target) -> None:
     """Raise unless the file's labels and those given part the samples into the same classes."""
     remedy = "keep those that are right and remove the others"
-    own = as_array(own, "labels")
+    given = target.labels
+    own = as_array(own, "labels") if not isinstance(own, (list, tuple)) else own
     own = as_labels(own, len(own))
     given = as_array(given, "labels") if not isinstance(given, (list, tuple)) else given
     given = as_labels(given, len(given))
+    stored = "those stored beside the features"
+    if isinstance(source, str | os.PathLike):
+        stored = f"those stored in {plain(label_file_of(Path(source)) or source)}"
     if own.shape != given.shape:
         raise ValueError(
-            f"labels: those stored in {source} have shape {own.shape}, but those given for all "
-            f"models (a labels file, or labels=) have shape {given.shape}; {remedy}"
+            f"labels: {stored} have shape {own.shape}, but {target.labels_name} have shape "
+            f"{given.shape}; {remedy}"
         )
     if own.ndim == 2:
         same = np.asarray(own == given).all(axis=1)
@@ -128,17 +136,21 @@ def _refuse_contradiction(source: Source, own: Any, given: Any) -> None:
         differ = next(
             (
                 i
-                for i, (a, b) in enumerate(zip(own.tolist(), given.tolist(), strict=True))
+                for i, (a, b) in enumerate(zip(_classes(own), _classes(given), strict=True))
                 if there.setdefault(a, b) != b or back.setdefault(b, a) != a
             ),
             None,
         )
     if differ is not None:
         raise ValueError(
-            f"labels: those stored in {source} contradict those given for all models (a labels "
-            f"file, or labels=) first at sample {differ}: {own[differ]!r} against "
-            f"{given[differ]!r}; {remedy}"
+            f"labels: {stored} contradict {target.labels_name} first at sample {differ}: "
+            f"{shown(own[differ])} against {shown(given[differ])}; {remedy}"
         )
+
+
+def _classes(labels: np.ndarray) -> list[Any]:
+    """Labels as keys: NaN, which differs from itself, is None."""
+    return [None if type(label) is float and label != label else label for label in labels.tolist()]
 
 
 def failure(model: str, metric: str, error: BaseException) -> Outcome:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from . import controls as _controls
 from .evaluation import Evaluation, evaluate
+from .quoting import several, shown
 from .recommend.history import Task, TransferHistory
 from .score_files import write_atomically
 from .text_table import MISSING, html_table, text_table
@@ -128,7 +129,7 @@ def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
 
     def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
         if task.name not in scores:
-            raise ValueError(f"scores: hold none of task {task.name!r}")
+            raise ValueError(f"scores: hold none of task {shown(task.name)}")
         return {model: scores[task.name].get(model, math.nan) for model in past.models}
 
     return recommend
@@ -171,11 +172,13 @@ class Comparison:
         """Return one figure of a recommender by task."""
         if recommender not in self._figures:
             raise ValueError(
-                f"recommender {recommender!r} is not compared here; there are "
-                f"{', '.join(map(repr, self.recommenders))}"
+                f"recommender {shown(recommender)} is not compared here; there are "
+                f"{several(self.recommenders)}"
             )
         if figure not in self.figures:
-            raise ValueError(f"figure {figure!r} is unknown; there are {', '.join(self.figures)}")
+            raise ValueError(
+                f"figure {shown(figure)} is unknown; there are {', '.join(self.figures)}"
+            )
         return {task: self._figures[recommender][task][figure] for task in self.tasks}
 
     def mean(self, recommender: str, figure: str = "weighted_kendall") -> float:
@@ -301,8 +304,8 @@ def _figures(
     for scores in draws:
         if missing := [model for model in truth if model not in scores]:
             raise ValueError(
-                f"recommender {name!r} gives no score of model {missing[0]!r} on task {task!r}; "
-                "it must give one of every model, NaN where it has none"
+                f"recommender {shown(name)} gives no score of model {shown(missing[0])} on task "
+                f"{shown(task)}; it must give one of every model, NaN where it has none"
             )
         evaluations.append(evaluate(_nan_lowest([scores[m] for m in truth]), [*truth.values()], ks))
     return {

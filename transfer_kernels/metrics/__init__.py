@@ -11,6 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
+from ..quoting import shown
 from .problem import Problem
 from .registry import Metric, format_spec, parse_spec
 from .uninformative import UninformativeScoreWarning
@@ -56,12 +57,14 @@ def resolve_spec(spec: str) -> tuple[Metric, dict[str, Any]]:
     """
     name, options = parse_spec(spec)
     if name not in METRICS:
-        raise ValueError(f"metric {name!r} is unknown; there are {', '.join(metric_names())}")
+        raise ValueError(f"metric {shown(name)} is unknown; there are {', '.join(metric_names())}")
     metric = METRICS[name]
     for option in options:
         if option not in metric.options:
             known = ", ".join(metric.options) or "none"
-            raise ValueError(f"metric {name!r} has no option {option!r}; its options: {known}")
+            raise ValueError(
+                f"metric {shown(name)} has no option {shown(option)}; its options: {known}"
+            )
     return metric, options
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import arrays, ops
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
+from ..quoting import shown
 
 #: Features whose largest is within 2^-64 and 2^64 are taken as they are.
 ORDINARY_EXPONENT = 64
@@ -61,7 +62,9 @@ class Problem:
 
     def _drop(self, ignored: np.ndarray, ignore_label: Any) -> None:
         if ignored.all():
-            raise ValueError(f"labels: all {len(ignored)} are the ignore_label {ignore_label!r}")
+            raise ValueError(
+                f"labels: all {len(ignored)} are the ignore_label {shown(ignore_label)}"
+            )
         if ignored.any():
             kept = np.flatnonzero(~ignored)
             self.labels = self.labels[kept]

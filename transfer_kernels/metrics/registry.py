@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..quoting import shown
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -40,7 +42,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
         If the spec is no name, or name with keyword arguments that are Python literals.
     """
     complaint = ValueError(
-        f"metric {spec!r} is not understood; write a name, or a name with options such as "
+        f"metric {shown(spec)} is not understood; write a name, or a name with options such as "
         "'parc(n_components=32)'"
     )
     if not isinstance(spec, str):

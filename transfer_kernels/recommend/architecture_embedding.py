@@ -18,6 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch import nn
 
+from ..quoting import shown
 from .autograd_graph import ArchitectureGraph, architecture_graph
 
 _LEARNING_RATE, _LAST_LEARNING_RATE = 0.025, 1e-4
@@ -225,8 +226,8 @@ def _graphs(
             continue
         if not isinstance(architecture, nn.Module):
             raise TypeError(
-                f"architectures: {name!r} is a {type(architecture).__name__}; a torch.nn.Module or "
-                "an ArchitectureGraph is needed"
+                f"architectures: {shown(name)} is a {type(architecture).__name__}; a "
+                "torch.nn.Module or an ArchitectureGraph is needed"
             )
         try:
             graphs[name] = architecture_graph(architecture, inputs)

@@ -20,6 +20,8 @@ from torch.fx import Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..quoting import shown
+
 PARAMETER = "Parameter"
 IMAGE = (1, 3, 224, 224)
 METHODS = ("auto", "autograd", "fx")
@@ -114,7 +116,7 @@ def architecture_graph(
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: a torch.nn.Module is needed, not {type(module).__name__}")
     if method not in METHODS:
-        raise ValueError(f"method: {method!r} given; it is one of {', '.join(METHODS)}")
+        raise ValueError(f"method: {shown(method)} given; it is one of {', '.join(METHODS)}")
     with _evaluating(module), sdpa_kernel([SDPBackend.MATH]):
         graph = _recorded(_ForwardPass(module, inputs), method)
     if not graph.labels:

@@ -34,6 +34,7 @@ from ..feature_files import FeatureFile, Pathlike
 from ..kernels.array_namespace import beside, is_tensor, on_host
 from ..metrics import canonical_spec
 from ..optional_packages import require
+from ..quoting import several, shown
 from .best_scores import best_first
 from .factorisation import nonnegative_factors, place_by_some, place_in_factors
 from .history import Task, TransferHistory
@@ -232,7 +233,7 @@ class Fennec(Estimator):
         return fit(images, self.task_vectors_, n_trees=self.n_trees, seed=self.seed)
 
     def _proxy_images(self, found: FeatureFile, task: str) -> Matrix:
-        name = f"proxy features of task {task!r}"
+        name = f"proxy features of task {shown(task)}"
         X = on_host(arrays.as_features(found.features, name))
         if not np.isfinite(X).all():
             row, column = np.argwhere(~np.isfinite(X))[0]
@@ -288,16 +289,16 @@ class Fennec(Estimator):
         images = self._proxy_images(found, name)
         if images.shape[1] != self.regressor_.n_features:
             raise ValueError(
-                f"proxy features of task {name!r} have {images.shape[1]} columns, but Fennec was "
-                f"fitted with {self.regressor_.n_features}; use the same large model"
+                f"proxy features of task {shown(name)} have {images.shape[1]} columns, but Fennec "
+                f"was fitted with {self.regressor_.n_features}; use the same large model"
             )
         return Placement(self.regressor_.place(images), dict(facts))
 
     def _place_by_performance(self, performance: Mapping[str, float]) -> Matrix:
         if self.scaling != "none":
             raise ValueError(
-                f"performance: cannot be compared with a matrix of scaling {self.scaling!r}; place "
-                "the task by proxy features, or fit without scaling"
+                f"performance: cannot be compared with a matrix of scaling {shown(self.scaling)}; "
+                "place the task by proxy features, or fit without scaling"
             )
         rows = [self._model_index(model) for model in performance]
         values = _vector(performance, "performance")
@@ -372,20 +373,18 @@ class Fennec(Estimator):
         """
         self._require_fitted()
         if name in self.models_:
-            raise ValueError(f"model {name!r} is there already")
+            raise ValueError(f"model {shown(name)} is there already")
         values = self._performance_of_new(name, performance, features)
         row = np.full(len(self.tasks_), np.nan)
         for task, value in values.items():
             if task not in self.tasks_:
-                raise ValueError(
-                    f"task {task!r} is unknown; there are {', '.join(map(repr, self.tasks_))}"
-                )
+                raise ValueError(f"task {shown(task)} is unknown; there are {several(self.tasks_)}")
             row[self.tasks_.index(task)] = value
         known = np.isfinite(row)
         scaled = scaled_row(row, self.performance_, self.scaling)
         if (scaled[known] < 0).any():
             raise ValueError(
-                f"performance: that of model {name!r} holds negative values; a Fennec without "
+                f"performance: that of model {shown(name)} holds negative values; a Fennec without "
                 "scaling takes none"
             )
         vector = place_in_factors(self.task_vectors_[known], scaled[known])
@@ -403,14 +402,14 @@ class Fennec(Estimator):
         self, name: str, performance: Mapping[str, float] | None, features: Any
     ) -> Mapping[str, float]:
         if (performance is None) == (features is None):
-            raise ValueError(f"model {name!r}: give either its performance or its features")
+            raise ValueError(f"model {shown(name)}: give either its performance or its features")
         if performance is None:
             from ..metrics import score
 
             if self.metric is None:
                 raise ValueError(
                     f"features: this Fennec holds performances, not scores of features; give the "
-                    f"performance of model {name!r}"
+                    f"performance of model {shown(name)}"
                 )
             performance = {
                 task: next(iter(score(X, labels, self.metric, backend=self.backend).values()))
@@ -520,9 +519,11 @@ class Fennec(Estimator):
             ("regularisation", (int, float), "a number"),
         ):
             if type(options[name]) not in kinds:
-                raise TypeError(f"{name}: {options[name]!r} given; it is {kind}")
+                raise TypeError(f"{name}: {shown(options[name])} given; it is {kind}")
         if not is_count(options["seed"]):
-            raise ValueError(f"seed: {options['seed']!r} given; it is an integer of at least 0")
+            raise ValueError(
+                f"seed: {shown(options['seed'])} given; it is an integer of at least 0"
+            )
         if options["metric"] is not None:
             canonical_spec(options["metric"])
         fennec = cls(**options)
@@ -535,11 +536,11 @@ class Fennec(Estimator):
         if not 0.0 <= self.meta_weight <= 1.0:
             raise ValueError(f"meta_weight={self.meta_weight} is out of range: it lies in [0, 1]")
         if self.regressor not in REGRESSORS:
-            known = ", ".join(map(repr, REGRESSORS))
-            raise ValueError(f"regressor: {self.regressor!r} given; it is one of {known}")
+            known = several(REGRESSORS)
+            raise ValueError(f"regressor: {shown(self.regressor)} given; it is one of {known}")
         if self.scaling not in SCALINGS:
-            known = ", ".join(map(repr, SCALINGS))
-            raise ValueError(f"scaling: {self.scaling!r} given; it is one of {known}")
+            known = several(SCALINGS)
+            raise ValueError(f"scaling: {shown(self.scaling)} given; it is one of {known}")
         if not 0.0 <= self.regularisation < np.inf:
             raise ValueError(
                 f"regularisation={self.regularisation} is out of range: it is finite and at least 0"
@@ -567,7 +568,7 @@ class Fennec(Estimator):
 
     def _model_index(self, model: str) -> int:
         if model not in self.models_:
-            raise ValueError(f"model {model!r} is unknown; it was not in the history of fit")
+            raise ValueError(f"model {shown(model)} is unknown; it was not in the history of fit")
         return self.models_.index(model)
 
 
@@ -581,8 +582,8 @@ def _require_some_known(history: TransferHistory) -> None:
     ):
         if not known.all():
             raise ValueError(
-                f"performance: none is known of {kind} {names[int(np.argmin(known))]!r}; leave it "
-                "out, or let a metric fill the matrix"
+                f"performance: none is known of {kind} {shown(names[int(np.argmin(known))])}; "
+                "leave it out, or let a metric fill the matrix"
             )
 
 
@@ -590,9 +591,9 @@ def _require_nonnegative(scaled: Matrix, history: TransferHistory) -> None:
     if np.nanmin(scaled) < 0:
         m, t = np.argwhere(scaled < 0)[0]
         raise ValueError(
-            f"performance: that of model {history.models[m]!r} on task {history.tasks[t]!r} is "
-            f"{scaled[m, t]}, but a non-negative factorisation takes no negative values; use "
-            "scaling='unit' or 'rank'"
+            f"performance: that of model {shown(history.models[m])} on task "
+            f"{shown(history.tasks[t])} is {scaled[m, t]}, but a non-negative factorisation takes "
+            "no negative values; use scaling='unit' or 'rank'"
         )
 
 
@@ -602,7 +603,7 @@ def _vector(values: Mapping[str, float], name: str) -> Matrix:
     vector = np.array(list(values.values()), dtype=np.float64)
     if not np.isfinite(vector).all():
         worst = list(values)[int(np.argmin(np.isfinite(vector)))]
-        raise ValueError(f"{name}: that of {worst!r} is not finite; leave it out")
+        raise ValueError(f"{name}: that of {shown(worst)} is not finite; leave it out")
     return vector
 
 

@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arrays
-from ..feature_files import FeatureFile, Pathlike, existing_file, find_features, read_features
+from ..array_files import Pathlike, existing_file
+from ..feature_files import FeatureFile, read_features
+from ..quoting import plain, several, shown
 from ..score_files import write_atomically
-from ..target_files import find_companion, read_labels
+from ..target_files import MODEL_TITLES, TASK_TITLES, find_companion, read_labels
+from ..text_files import Table, read_table
+from ..zoo_folders import ZooFolder, scan_folder
 
 #: Columns of a table of models that are no tasks.
 MODEL_FACTS = ("parameters", "layers")
@@ -53,8 +57,8 @@ class Task:
         """
         if self.feature_source is None:
             raise ValueError(
-                f"task {self.name!r} has no features of any model; give the history a source of "
-                "them with features=, or use the performances that it holds"
+                f"task {shown(self.name)} has no features of any model; give the history a source "
+                "of them with features=, or use the performances that it holds"
             )
         return _as_feature_file(self.feature_source(model))
 
@@ -63,8 +67,8 @@ class Task:
         found = self.features(model)
         if found.labels is None:
             raise ValueError(
-                f"the features of model {model!r} of task {self.name!r} come without labels; give "
-                "pairs of features and labels"
+                f"the features of model {shown(model)} of task {shown(self.name)} come without "
+                "labels; give pairs of features and labels"
             )
         return found
 
@@ -81,8 +85,8 @@ class Task:
         found = None if self.proxy_source is None else self.proxy_source()
         if found is None:
             raise ValueError(
-                f"task {self.name!r} has no proxy features; give the history those of one large "
-                "model for every task with proxies="
+                f"task {shown(self.name)} has no proxy features; give the history those of one "
+                "large model for every task with proxies="
             )
         return _as_feature_file(found)
 
@@ -173,7 +177,9 @@ class TransferHistory:
         found: dict[tuple[str, str], float] = {}
         for model, task, value in records:
             if (model, task) in found:
-                raise ValueError(f"records: model {model!r} on task {task!r} occurs twice")
+                raise ValueError(
+                    f"records: model {shown(model)} on task {shown(task)} occurs twice"
+                )
             found[model, task] = value
         models = list(dict.fromkeys(model for model, _ in found))
         tasks = list(dict.fromkeys(task for _, task in found))
@@ -188,22 +194,34 @@ class TransferHistory:
         tasks: Sequence[str] | None = None,
         facts: Sequence[str] = MODEL_FACTS,
         task_table: Pathlike | None = None,
+        performance: str | None = None,
         **sources: Any,
     ) -> TransferHistory:
         """Read a transfer table.
 
+        Titles may be in any case, columns parted by commas, semicolons or tabs; numbers may end in
+        a percent sign, which is taken away. A first column without a title is an index, or the
+        models where no column is called so.
+
         Parameters
         ----------
         path : str or Path
-            Wide: a column ``model``, and one for each task; empty cells and ``nan`` are gaps. Or
-            long: the columns ``model``, ``task`` and ``performance``, one transfer a line.
+            Wide: a column ``model``, and one for each task; empty cells, ``nan`` and ``-`` are
+            gaps. Or long, one transfer a line: the columns ``model``, ``task`` or ``dataset`` or
+            ``target dataset``, and ``performance`` or ``accuracy`` or ``oracle``. Where
+            ``architecture`` and ``source dataset`` stand for the model, as in PARC's tables, its
+            name is both with a slash between.
         tasks : sequence of str, optional
             The tasks to read, in this order; by default all, which in a wide table are the columns
             that are no ``facts``.
         facts : sequence of str, default ("parameters", "layers")
             Columns of a wide table that are facts of the models.
         task_table : str or Path, optional
-            Table with a column ``task``, whose other columns become facts of the tasks.
+            Table with a column ``task`` or ``dataset``, whose other columns become facts of the
+            tasks.
+        performance : str, optional
+            The column of a long table that holds the performances, where it has several, such as
+            the scores of several metrics.
         **sources
             ``features`` and ``proxies`` of the constructor.
 
@@ -214,31 +232,21 @@ class TransferHistory:
         FileNotFoundError
             If there is no such file.
         """
-        path = existing_file(path)
-        header, rows = _read_table(path, "model")
-        if "task" in header and "performance" in header:
-            history = cls.from_records(
-                [
-                    (row["model"], row["task"], _number(path, row["performance"], row["model"]))
-                    for row in rows
-                ],
-            )
-            if tasks is not None:
-                history = history.subset(tasks=tasks)
-            model_facts: dict[str, dict[str, float]] = {}
-        else:
-            columns = [name for name in header if name != "model" and name not in facts]
-            chosen = columns if tasks is None else list(tasks)
-            if missing := [task for task in chosen if task not in columns]:
-                raise ValueError(f"{path}: has no column {', '.join(map(repr, missing))}")
-            performance = [[_number(path, row[t], row["model"]) for t in chosen] for row in rows]
-            history = cls([row["model"] for row in rows], chosen, performance)
-            model_facts = _row_facts(path, rows, "model", [f for f in facts if f in header])
+        table = read_table(existing_file(path), MODEL_TITLES)
+        models = _model_names(table)
+        history, model_facts = (
+            (_long_history(cls, table, models, performance, tasks), {})
+            if _is_long(table, performance)
+            else _wide_history(cls, table, models, facts, tasks)
+        )
         task_facts: dict[str, dict[str, float]] = {}
         if task_table is not None:
-            titles, lines = _read_table(existing_file(task_table), "task")
-            others = [title for title in titles if title != "task"]
-            task_facts = _row_facts(Path(task_table), lines, "task", others)
+            told = read_table(existing_file(task_table), TASK_TITLES)
+            key = told.find(*TASK_TITLES)
+            if key is None:
+                raise told.no_column(TASK_TITLES[0])
+            others = {title: i for i, title in enumerate(told.titles) if i != key}
+            task_facts = _row_facts(told, told.texts(key), "task", others)
             task_facts = {task: task_facts.get(task, {}) for task in history.tasks}
         return cls(
             history.models,
@@ -390,8 +398,9 @@ class TransferHistory:
 
     def _index(self, name: str, names: tuple[str, ...], kind: str) -> int:
         if name not in names:
-            shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
-            raise ValueError(f"{kind} {name!r} is not in this history; it has {shown}")
+            raise ValueError(
+                f"{kind} {shown(name)} is not in this history; it has {several(names, 12)}"
+            )
         return names.index(name)
 
     @staticmethod
@@ -405,16 +414,16 @@ class TransferHistory:
 
 def _names(names: Any, argument: str) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"{argument}: a sequence of names is needed, not {names!r}")
+        raise TypeError(f"{argument}: a sequence of names is needed, not {shown(names)}")
     listed = tuple(names)
     if not listed:
         raise ValueError(f"{argument}: none given")
     for name in listed:
         if not isinstance(name, str):
-            raise TypeError(f"{argument}: names are texts; {name!r} is not")
+            raise TypeError(f"{argument}: names are texts; {shown(name)} is not")
     if len(set(listed)) < len(listed):
         repeated = next(name for name in listed if listed.count(name) > 1)
-        raise ValueError(f"{argument}: {repeated!r} occurs twice")
+        raise ValueError(f"{argument}: {shown(repeated)} occurs twice")
     return listed
 
 
@@ -446,13 +455,13 @@ def _performance(performance: Any, n_models: int, n_tasks: int) -> NDArray[np.fl
 def _facts(facts: Facts | None, names: Sequence[str], argument: str) -> Facts:
     given = {} if facts is None else facts
     if unknown := [name for name in given if name not in names]:
-        raise ValueError(f"{argument}: {unknown[0]!r} is not in this history")
+        raise ValueError(f"{argument}: {shown(unknown[0])} is not in this history")
     kept = {}
     for name in names:
         row = {fact: float(value) for fact, value in given.get(name, {}).items()}
         for fact, value in row.items():
             if not math.isfinite(value):
-                raise ValueError(f"{argument}: {fact} of {name!r} is {value}; leave it out")
+                raise ValueError(f"{argument}: {fact} of {shown(name)} is {value}; leave it out")
         kept[name] = MappingProxyType(row)
     return MappingProxyType(kept)
 
@@ -463,14 +472,27 @@ def _feature_source(source: FeatureSource | Pathlike | None) -> FeatureSource | 
     root = Path(source)
 
     def features(model: str, task: str) -> FeatureFile:
-        zoo = find_features(root / task)
-        if model not in zoo:
-            raise ValueError(f"{root / task}: holds no features of model {model!r}")
-        found = read_features(zoo[model])
-        path = find_companion(root / task, "labels")
-        return FeatureFile(found.features, read_labels(path)) if path else found
+        folder = root / task
+        if folder.is_dir():
+            path = _file_of(scan_folder(folder), model, f"features of model {shown(model)}")
+            labels = find_companion(folder, "labels")
+        else:  # all models and data sets in one folder
+            zoo = scan_folder(root, dataset=task)
+            if not zoo.by_dataset:
+                raise ValueError(f"{plain(folder)}: is not a folder; name one for each task")
+            path = _file_of(zoo, model, f"features of model {shown(model)} of task {shown(task)}")
+            labels = None
+        found = read_features(path)
+        return FeatureFile(found.features, read_labels(labels)) if labels else found
 
     return features
+
+
+def _file_of(zoo: ZooFolder, name: str, what: str) -> Path:
+    if name not in zoo.models:
+        note = zoo.note().partition(": ")[2]
+        raise ValueError(f"{plain(zoo.folder)}: holds no {what}" + (f"; {note}" if note else ""))
+    return zoo.models[name]
 
 
 def _proxy_source(source: ProxySource | Pathlike | None) -> ProxySource | None:
@@ -479,10 +501,8 @@ def _proxy_source(source: ProxySource | Pathlike | None) -> ProxySource | None:
     root = Path(source)
 
     def proxy(task: str) -> FeatureFile:
-        found = find_features(root)
-        if task not in found:
-            raise ValueError(f"{root}: holds no proxy features of task {task!r}")
-        return read_features(found[task])
+        path = _file_of(scan_folder(root), task, f"proxy features of task {shown(task)}")
+        return read_features(path)
 
     return proxy
 
@@ -498,53 +518,93 @@ def _as_feature_file(found: Any) -> FeatureFile:
 # ---------------------------------------------------------------------------- tables
 
 
-def _read_table(path: Path, key: str) -> tuple[list[str], list[dict[str, str]]]:
-    """Titles and rows of a CSV table that has this column."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not UTF-8 text") from None
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    header = [title.strip() for title in reader.fieldnames or ()]
-    if key not in header:
-        raise ValueError(f"{path}: has no column {key!r}; its first line must name it")
-    if len(set(header)) < len(header):
-        raise ValueError(f"{path}: a column occurs twice in its first line")
-    reader.fieldnames = header
-    rows = list(reader)
-    if not rows:
-        raise ValueError(f"{path}: has no lines")
-    for line, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise ValueError(f"{path}: line {line} has not {len(header)} cells as the first has")
-    return header, rows
+#: Titles of the column of a long table that holds the performance.
+_PERFORMANCE_TITLES = ("performance", "accuracy", "oracle")
 
 
-def _number(path: Path, cell: str, name: str) -> float:
-    if cell.strip() == "":
-        return math.nan
-    try:
-        return float(cell)
-    except ValueError:
-        raise ValueError(f"{path}: {cell!r} in the row of {name!r} is no number") from None
+def _model_names(table: Table) -> list[str]:
+    """The model of every row: one column, or architecture and source data set as in PARC."""
+    key = table.find(*MODEL_TITLES)
+    if key is None:
+        both = [table.find("architecture"), table.find("source dataset", "source")]
+        parts = [table.texts(column) for column in both if column is not None]
+        if len(parts) < 2:
+            raise table.no_column(MODEL_TITLES[0])
+        names = ["/".join(pair) for pair in zip(*parts, strict=True)]
+    else:
+        names = table.texts(key)
+    if not names:
+        raise ValueError(f"{plain(table.path)}: has no lines")
+    return names
+
+
+def _is_long(table: Table, performance: str | None) -> bool:
+    """Whether a line is one transfer: there is a column of names of tasks."""
+    column = table.find(*TASK_TITLES)
+    if performance is not None or column is None:
+        return performance is not None
+    # A wide table may have a task of that name, with numbers.
+    titled = table.find(*_PERFORMANCE_TITLES) is not None
+    return titled or all(isinstance(cell, str) for cell in table.cells(column))
+
+
+def _long_history(
+    cls: type[TransferHistory],
+    table: Table,
+    models: Sequence[str],
+    performance: str | None,
+    tasks: Sequence[str] | None,
+) -> TransferHistory:
+    task = table.find(*TASK_TITLES)
+    value = table.find(*_PERFORMANCE_TITLES if performance is None else (performance,))
+    if task is None:
+        raise table.no_column(TASK_TITLES[0])
+    if value is None and performance is not None:
+        raise table.no_column(performance)
+    if value is None:
+        raise ValueError(
+            f"{plain(table.path)}: has no column 'performance', but "
+            f"{several(table.titles, 12)}; choose one with performance= or --performance"
+        )
+    numbers = table.numbers(value, models)
+    records = zip(models, table.texts(task), numbers, strict=True)
+    history = cls.from_records(records)
+    return history if tasks is None else history.subset(tasks=tasks)
+
+
+def _wide_history(
+    cls: type[TransferHistory],
+    table: Table,
+    models: Sequence[str],
+    facts: Sequence[str],
+    tasks: Sequence[str] | None,
+) -> tuple[TransferHistory, dict[str, dict[str, float]]]:
+    told = {fact: at for fact in facts if (at := table.find(fact)) is not None}
+    others = {table.find(*MODEL_TITLES), *told.values()}
+    columns = {title: i for i, title in enumerate(table.titles) if i not in others}
+    chosen = list(columns) if tasks is None else list(tasks)
+    if missing := [task for task in chosen if task not in columns]:
+        raise ValueError(f"{plain(table.path)}: has no column {several(missing)}")
+    by_task = [table.numbers(columns[task], models) for task in chosen]
+    rows = np.array(by_task).reshape(len(chosen), len(models)).T
+    return cls(models, chosen, rows), _row_facts(table, models, "model", told)
 
 
 def _row_facts(
-    path: Path, rows: Sequence[Mapping[str, str]], key: str, columns: Sequence[str]
+    table: Table, names: Sequence[str], key: str, columns: Mapping[str, int]
 ) -> dict[str, dict[str, float]]:
     """Numbers of some columns by the name in the key column; other texts are passed over."""
     facts: dict[str, dict[str, float]] = {}
-    for row in rows:
-        if row[key] in facts:
-            raise ValueError(f"{path}: {key} {row[key]!r} occurs twice")
-        numbers = facts[row[key]] = {}
-        for column in columns:
-            try:
-                value = float(row[column])
-            except ValueError:
-                continue
-            if math.isfinite(value):
-                numbers[column] = value
+    cells = {title: table.cells(column) for title, column in columns.items()}
+    for row, name in enumerate(names):
+        if name in facts:
+            raise ValueError(f"{plain(table.path)}: {key} {shown(name)} occurs twice")
+        values = ((title, found[row]) for title, found in cells.items())
+        facts[name] = {
+            title: value
+            for title, value in values
+            if not isinstance(value, str) and math.isfinite(value)
+        }
     return facts
 
 

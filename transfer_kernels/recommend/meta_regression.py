@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..quoting import shown
 from .history import MODEL_FACTS, TransferHistory
 from .saved_state import SavedState
 
@@ -87,14 +88,14 @@ class MetaRegression:
         """
         if missing := [fact for fact in self.model_facts if fact not in facts]:
             raise ValueError(
-                f"facts: {missing[0]} of model {name!r} is missing; the meta phase needs it"
+                f"facts: {missing[0]} of model {shown(name)} is missing; the meta phase needs it"
             )
         n_columns = len(self.model_weights) - len(self.model_facts)
         if n_columns == 0:
             columns: Any = []
         elif architecture is None:
             raise ValueError(
-                f"architecture: that of model {name!r} is missing; the meta phase needs it"
+                f"architecture: that of model {shown(name)} is missing; the meta phase needs it"
             )
         elif self.architecture_names is not None:
             columns = [float(known == architecture) for known in self.architecture_names]
@@ -207,7 +208,7 @@ def _architecture_columns(
         return np.zeros((len(models), 0)), None
     if isinstance(architectures, Mapping):
         if missing := [model for model in models if model not in architectures]:
-            raise ValueError(f"architectures: hold none of model {missing[0]!r}")
+            raise ValueError(f"architectures: hold none of model {shown(missing[0])}")
         given = np.asarray([architectures[model] for model in models])
     else:
         given = np.asarray(architectures)

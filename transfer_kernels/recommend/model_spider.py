@@ -25,7 +25,7 @@ from tqdm import tqdm
 from .. import arrays
 from ..estimators import Estimator, NotFittedError
 from ..feature_files import Pathlike
-from ..quoting import plain
+from ..quoting import plain, shown
 from ..score_files import array_digest
 from .best_scores import best_first
 from .history import Task, TransferHistory
@@ -148,7 +148,8 @@ class ModelSpider(Estimator):
         for name in models:
             if not any(_performs(sample, name) for sample in samples):
                 raise ValueError(
-                    f"tasks: model {name!r} is compared with another in none of them; leave it out"
+                    f"tasks: model {shown(name)} is compared with another in none of them; leave "
+                    "it out"
                 )
         general, own = _widths(samples, models)
         self.models_ = models
@@ -188,15 +189,15 @@ class ModelSpider(Estimator):
         self._require_fitted()
         self._check_options()
         if name in self.models_:
-            raise ValueError(f"model {name!r} is there already")
+            raise ValueError(f"model {shown(name)} is there already")
         samples = self._samples(tasks, progress)
         models = (*self.models_, name)
         if unknown := [one for one in _model_names(tasks, samples) if one not in models]:
-            raise ValueError(f"tasks: model {unknown[0]!r} is unknown; add one at a time")
+            raise ValueError(f"tasks: model {shown(unknown[0])} is unknown; add one at a time")
         samples = [sample for sample in samples if _performs(sample, name)]
         if not samples:
             raise ValueError(
-                f"tasks: model {name!r} is compared with a known model in none of them"
+                f"tasks: model {shown(name)} is compared with a known model in none of them"
             )
         general, (own,) = _widths(samples, (name,))
         self._require_width(general)
@@ -334,7 +335,7 @@ class ModelSpider(Estimator):
         """
         self._require_fitted()
         if isinstance(budget, bool) or not isinstance(budget, int | np.integer):
-            raise TypeError(f"budget must be an integer, not {budget!r}")
+            raise TypeError(f"budget must be an integer, not {shown(budget)}")
         if not 0 <= budget <= len(self.models_):
             raise ValueError(
                 f"budget={budget} is out of range: there are {len(self.models_)} models"
@@ -455,13 +456,15 @@ class ModelSpider(Estimator):
         """Return an unfitted ModelSpider of options that a file holds."""
         for name in ("learning_rate", "dropout"):
             if not is_number(options[name]):
-                raise TypeError(f"{name}: {options[name]!r} given; it is a number")
+                raise TypeError(f"{name}: {shown(options[name])} given; it is a number")
         if not is_count(options["seed"]):
-            raise ValueError(f"seed: {options['seed']!r} given; it is an integer of at least 0")
+            raise ValueError(
+                f"seed: {shown(options['seed'])} given; it is an integer of at least 0"
+            )
         try:
             torch.device(options["device"])
         except (RuntimeError, TypeError):
-            raise ValueError(f"device: {options['device']!r} is none") from None
+            raise ValueError(f"device: {shown(options['device'])} is none") from None
         spider = cls(**options)
         spider._check_options()
         return spider
@@ -559,15 +562,16 @@ class ModelSpider(Estimator):
     def _own_tokens(self, place: int, model: int, sample: TaskSample) -> OwnTokens:
         name, width = self.models_[model], self.own_widths_[model]
         if width is None:
-            raise ValueError(f"model {name!r} had no features in `fit`; use a budget of 0")
+            raise ValueError(f"model {shown(name)} had no features in `fit`; use a budget of 0")
         if sample.own is None:
             raise ValueError(
-                f"budget: the task has no features of model {name!r}; use a budget of 0"
+                f"budget: the task has no features of model {shown(name)}; use a budget of 0"
             )
-        tokens = self._bounded(_as_tokens(sample.own(name), f"own tokens of model {name!r}"))
+        tokens = self._bounded(_as_tokens(sample.own(name), f"own tokens of model {shown(name)}"))
         if tokens.shape[1] != width:
             raise ValueError(
-                f"own tokens of model {name!r} have {tokens.shape[1]} columns, but {width} in `fit`"
+                f"own tokens of model {shown(name)} have {tokens.shape[1]} columns, but {width} in "
+                "`fit`"
             )
         return OwnTokens(place, model, torch.from_numpy(tokens).to(self.device))
 
@@ -645,7 +649,7 @@ def _widths(
 def _own_width(samples: Sequence[TaskSample], model: str) -> int | None:
     for sample in samples:
         if sample.own is not None and _has_own(sample, model):
-            return _as_tokens(sample.own(model), f"own tokens of model {model!r}").shape[1]
+            return _as_tokens(sample.own(model), f"own tokens of model {shown(model)}").shape[1]
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..array_files import existing_file
 from ..optional_packages import require
 from ..quoting import plain, several, shown
 from ..score_files import json_text, write_atomically
@@ -64,8 +65,7 @@ class SavedState:
         self._text = Path(folder) / f"{name}.json"
         self._packed = Path(folder) / f"{name}.safetensors"
         for path in (self._text, self._packed):
-            if not path.is_file():
-                raise FileNotFoundError(f"{plain(path)}: no such file")
+            existing_file(path)
         try:
             content = json.loads(self._text.read_text(encoding="utf-8"))
             version = content.pop("format")

@@ -14,6 +14,7 @@ from .. import arrays
 from ..feature_files import FeatureFile
 from ..kernels.array_namespace import on_host
 from ..metrics import DEFAULT_METRICS, canonical_spec, score
+from ..quoting import shown
 from ..score_files import array_digest
 from .history import Task, TransferHistory
 from .rank_fusion import reciprocal_rank_fusion
@@ -131,7 +132,7 @@ def sample_tasks(
         where they are needed, or no task on which two models differ.
     """
     if performance not in ("fused", "history"):
-        raise ValueError(f"performance: {performance!r} given; it is 'fused' or 'history'")
+        raise ValueError(f"performance: {shown(performance)} given; it is 'fused' or 'history'")
     for name, value in {"n_pools": n_pools, "draws": draws, "shots": shots}.items():
         arrays.require_positive_integer(value, name)
     for name, (least, most), floor in (("sources", sources, 1), ("classes", classes, 2)):
@@ -241,8 +242,8 @@ class _Images:
 
     def _read(self, model: str | None, task: str) -> _Seen:
         found = self.history.proxy(task) if model is None else self.history.features(model, task)
-        whose = "proxy features" if model is None else f"features of model {model!r}"
-        X, labels = labelled(found, f"{whose} of task {task!r}")
+        whose = "proxy features" if model is None else f"features of model {shown(model)}"
+        X, labels = labelled(found, f"{whose} of task {shown(task)}")
         names, codes = arrays.encode_classes(labels)
         rows = {name: np.flatnonzero(codes == c) for c, name in enumerate(names.tolist())}
         return _Seen(X, rows, array_digest(labels))
@@ -294,8 +295,8 @@ class _Draw:
         for label in self._labels[task]:
             if label not in seen.rows:
                 raise ValueError(
-                    f"task {task!r}: model {model!r} has no features of class {label!r}, which the "
-                    "proxy features have"
+                    f"task {shown(task)}: model {shown(model)} has no features of class "
+                    f"{shown(label)}, which the proxy features have"
                 )
             drawn.append(generator.permutation(seen.rows[label])[: self._images.shots])
         return np.concatenate(drawn), np.array([len(rows) for rows in drawn])
@@ -322,8 +323,8 @@ def new_task(task: Task) -> TaskSample:
     """The tokens of a new task, of all its images."""
 
     def own(model: str) -> Tokens:
-        name = f"features of model {model!r} of task {task.name!r}"
+        name = f"features of model {shown(model)} of task {shown(task.name)}"
         return class_means(*labelled(task.features(model), name), name)
 
-    name = f"proxy features of task {task.name!r}"
+    name = f"proxy features of task {shown(task.name)}"
     return TaskSample(class_means(*labelled(task.proxy(), name), name), {}, own, (task.name,))
