@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -222,16 +219,13 @@ def _score_table(scores: Mapping[str, float]) -> str:
 
 
 def _write_scores(path: Path, scores: Mapping[str, float]) -> None:
-    from .score_files import write_atomically
+    from .csv_cells import csv_text
+    from .score_files import json_text, write_atomically
 
     if path.suffix == ".json":
-        write_atomically(path, json.dumps(dict(scores), indent=1, ensure_ascii=False) + "\n")
-        return
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["model", "score"])
-    table.writerows([model, repr(score)] for model, score in scores.items())
-    write_atomically(path, buffer.getvalue())
+        write_atomically(path, json_text(dict(scores), indent=1))
+    else:
+        write_atomically(path, csv_text([["model", "score"], *scores.items()]))
 
 
 # ---------------------------------------------------------------------------- evaluate

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import os
 import sys
@@ -20,6 +17,7 @@ import numpy as np
 
 from .arrays import device_kind
 from .backends import choose_backend, forced_backend
+from .csv_cells import csv_text
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, UninformativeScoreWarning, canonical_spec
@@ -30,6 +28,7 @@ from .score_files import (
     JournalEntry,
     array_digest,
     file_stamp,
+    json_text,
     write_atomically,
 )
 from .scoring import Outcome, Source, Target, Task
@@ -225,16 +224,17 @@ class Ranking(Sequence[ModelScores]):
 
     def to_json(self, path: str | Path) -> None:
         """Write `to_dict` as a JSON file, all at once; scores that are missing become null."""
-        write_atomically(path, json.dumps(_without_nan(self.to_dict()), indent=2) + "\n")
+        write_atomically(path, json_text(_without_nan(self.to_dict()), indent=2))
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a CSV file, all at once: model, scores, ranks, seconds and error, best first."""
+        """Write a CSV file, all at once: model, scores, ranks, seconds and error, best first.
+
+        Names that a spreadsheet would run or a reader would change are marked, see
+        `transfer_kernels.csv_cells`; the readers of this package restore them.
+        """
         records = self._records()
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_without_nan(records))
-        write_atomically(path, text.getvalue())
+        rows = [list(records[0]), *(list(record.values()) for record in records)]
+        write_atomically(path, csv_text(rows))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a `pandas.DataFrame` with the models as its index, best first."""

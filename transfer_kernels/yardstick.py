@@ -7,9 +7,6 @@ and returns a score for every model, higher is better.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import controls as _controls
+from .csv_cells import csv_text
 from .evaluation import Evaluation, evaluate
 from .quoting import several, shown
 from .recommend.history import Task, TransferHistory
-from .score_files import write_atomically
+from .score_files import json_text, write_atomically
 from .text_table import MISSING, html_table, text_table
 
 if TYPE_CHECKING:
@@ -210,14 +208,10 @@ class Comparison:
 
     def to_csv(self, path: str | Path) -> None:
         """Write one line for each recommender and task, with all figures."""
-        buffer = io.StringIO()
-        table = csv.writer(buffer, lineterminator="\n")
-        table.writerow(["recommender", "task", *self.figures])
+        rows: list[list[Any]] = [["recommender", "task", *self.figures]]
         for name in self.recommenders:
-            for task in self.tasks:
-                values = self._figures[name][task].values()
-                table.writerow([name, task, *("" if math.isnan(v) else repr(v) for v in values)])
-        write_atomically(path, buffer.getvalue())
+            rows += [[name, task, *self._figures[name][task].values()] for task in self.tasks]
+        write_atomically(path, csv_text(rows))
 
     def to_json(self, path: str | Path) -> None:
         """Write the means with their intervals, and all figures by task; NaN becomes null."""
@@ -235,7 +229,7 @@ class Comparison:
             }
             for name in self.recommenders
         }
-        write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(path, json_text(content, indent=1))
 
     def __str__(self) -> str:
         return text_table(*self._table())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..array_files import Pathlike, existing_file
+from ..csv_cells import csv_text, restored
 from ..feature_files import FeatureFile, read_features
 from ..quoting import plain, several, shown
 from ..score_files import write_atomically
@@ -246,7 +245,7 @@ class TransferHistory:
             if key is None:
                 raise told.no_column(TASK_TITLES[0])
             others = {title: i for i, title in enumerate(told.titles) if i != key}
-            task_facts = _row_facts(told, told.texts(key), "task", others)
+            task_facts = _row_facts(told, told.names(key), "task", others)
             task_facts = {task: task_facts.get(task, {}) for task in history.tasks}
         return cls(
             history.models,
@@ -527,12 +526,12 @@ def _model_names(table: Table) -> list[str]:
     key = table.find(*MODEL_TITLES)
     if key is None:
         both = [table.find("architecture"), table.find("source dataset", "source")]
-        parts = [table.texts(column) for column in both if column is not None]
+        parts = [table.names(column) for column in both if column is not None]
         if len(parts) < 2:
             raise table.no_column(MODEL_TITLES[0])
         names = ["/".join(pair) for pair in zip(*parts, strict=True)]
     else:
-        names = table.texts(key)
+        names = table.names(key)
     if not names:
         raise ValueError(f"{plain(table.path)}: has no lines")
     return names
@@ -567,7 +566,7 @@ def _long_history(
             f"{several(table.titles, 12)}; choose one with performance= or --performance"
         )
     numbers = table.numbers(value, models)
-    records = zip(models, table.texts(task), numbers, strict=True)
+    records = zip(models, table.names(task), numbers, strict=True)
     history = cls.from_records(records)
     return history if tasks is None else history.subset(tasks=tasks)
 
@@ -581,7 +580,7 @@ def _wide_history(
 ) -> tuple[TransferHistory, dict[str, dict[str, float]]]:
     told = {fact: at for fact in facts if (at := table.find(fact)) is not None}
     others = {table.find(*MODEL_TITLES), *told.values()}
-    columns = {title: i for i, title in enumerate(table.titles) if i not in others}
+    columns = {restored(title): i for i, title in enumerate(table.titles) if i not in others}
     chosen = list(columns) if tasks is None else list(tasks)
     if missing := [task for task in chosen if task not in columns]:
         raise ValueError(f"{plain(table.path)}: has no column {several(missing)}")
@@ -613,8 +612,4 @@ def _cell(value: float) -> str:
 
 
 def _write_table(path: Pathlike, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, csv_text([header, *rows]))
