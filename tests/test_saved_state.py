@@ -341,6 +341,9 @@ def test_every_tensor_of_a_checkpoint(spider_files, tmp_path):
     content = (folder / "fit" / "checkpoint.json").read_text()
     tensors = safetensors.load((folder / "fit" / "checkpoint.safetensors").read_bytes())
     (tmp_path / "checkpoint.json").write_text(content)
+    (tmp_path / "checkpoint.safetensors").write_bytes(safetensors.save(tensors))
+    resumed = ModelSpider(**options).fit(samples, checkpoint=tmp_path, progress=False)
+    assert len(resumed.losses_) == options["epochs"]
     for name, array in tensors.items():
         for what, changed in changed_array(array):
             if isinstance(what, tuple) and (what[0] > 0 or not math.isnan(what[1])):

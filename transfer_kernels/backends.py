@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .optional_packages import Unloadable, obstacle, unloadable
+from .terminal import encodable
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
 
@@ -276,7 +277,7 @@ def describe_backends() -> str:
 
 def show_backends() -> None:
     """Print `describe_backends`: what is available here, or why not."""
-    print(describe_backends())
+    print(encodable(describe_backends()))
 
 
 def _machine_facts() -> dict[str, str]:

@@ -60,7 +60,7 @@ def random_order(draws: int = 50, seed: int = 0) -> Callable[..., list[dict[str,
     """Return a recommender that scores at random, several times."""
 
     def recommend(past: TransferHistory, task: Task) -> list[dict[str, float]]:
-        generator = np.random.default_rng([seed, *task.name.encode()])
+        generator = np.random.default_rng([seed, *task.name.encode("utf-8", "surrogatepass")])
         return [
             dict(zip(past.models, generator.random(len(past.models)).tolist(), strict=True))
             for _ in range(draws)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .evaluation import evaluate
 from .optional_packages import require
+from .quoting import plain
 from .score_files import write_atomically
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
 FORMATS = (".png", ".pdf", ".svg")
+_LONGEST_LABEL = 80
 _INK, _ACCENT, _FAINT, _CONTROL = "#333333", "#0b6e99", "#cccccc", "#888888"
 
 
@@ -48,9 +50,9 @@ def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
     figure = _figure(6.4, 0.9 + 0.24 * len(names))
     axes = figure.subplots()
     axes.plot([finite[name] for name in names], range(len(names)), "o", color=_ACCENT)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(title)
+    axes.set_xlabel(_label(title))
     _strip(axes)
     return figure
 
@@ -91,8 +93,8 @@ def plot_against_truth(
         tau = evaluate(shared, truth).weighted_kendall
         axes.plot(list(shared.values()), list(truth.values()), "o", color=_ACCENT, markersize=5)
         axes.margins(0.12)
-        axes.set_title(f"{title}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
-        axes.set_xlabel(title)
+        axes.set_title(f"{_label(title)}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
+        axes.set_xlabel(_label(title))
         axes.set_ylabel("true accuracy")
         _strip(axes)
         _name_points(figure, axes, shared, truth)
@@ -140,7 +142,7 @@ def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") ->
             fontsize=8,
             color=_INK,
         )
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
     _strip(axes)
@@ -166,6 +168,11 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 def require_matplotlib() -> None:
     """Raise an ImportError that names the remedy if matplotlib is missing or does not load."""
     require("matplotlib.figure", "Figure", use="plotting", extra="plot")
+
+
+def _label(text: str) -> str:
+    """Return a name as it can be drawn: printable, not too long, its dollar signs no formula."""
+    return plain(text, _LONGEST_LABEL).replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -194,7 +201,7 @@ def _name_points(
     taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in points.values()]
     for name, (px, py) in points.items():
         text = axes.annotate(
-            name,
+            _label(name),
             (x[name], y[name]),
             (0, 0),
             textcoords="offset points",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -33,6 +32,7 @@ from .score_files import (
 )
 from .scoring import Outcome, Source, Target, Task
 from .target_files import read_labels
+from .terminal import described, progress_bar
 from .text_table import (
     MISSING,
     format_scores,
@@ -360,7 +360,8 @@ def rank(
         File to which each finished score is appended at once. A later call with the same journal
         takes from it every score whose features, labels, metric, backend and version of the
         package are unchanged. Files count as unchanged when size and time of modification are;
-        arrays are compared by a digest.
+        arrays are compared by a digest. Where it cannot be written, as on a full disk, a warning
+        says so and the scores are computed all the same.
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label.
@@ -403,7 +404,7 @@ def rank(
     ]
     n_scores = len(zoo) * len(specs)
     with (
-        _progress_bar(n_scores, len(outcomes), progress) as bar,
+        progress_bar(n_scores, progress, unit="score", initial=len(outcomes)) as bar,
         closing(score_all(tasks, target, n_jobs)) as fresh,
     ):
         for outcome in fresh:
@@ -411,11 +412,24 @@ def rank(
             outcomes[pair] = outcome
             if store is not None and outcome.error is None and pair in keys:
                 entry = JournalEntry(outcome.score, outcome.seconds, outcome.warning)
-                store.add(keys[pair], entry)
+                try:
+                    store.add(keys[pair], entry)
+                except OSError as error:  # no reason to lose the scores themselves
+                    store = None
+                    _warn_of_journal(error)
             bar.update()
     rows = [_row(model, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
     return Ranking(rows, specs, order, layers)
+
+
+def _warn_of_journal(error: OSError) -> None:
+    warnings.warn(
+        f"journal: {plain(described(error))}; the scores are computed, but from here on an "
+        "interrupted run cannot be taken up",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
@@ -556,15 +570,6 @@ def _journal_keys(
                 **shared,
             }
     return keys
-
-
-def _progress_bar(total: int, finished: int, progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(
-        total=total, initial=finished, unit="score", disable=not shown, leave=False, file=sys.stderr
-    )
 
 
 def _ranks(scores: Mapping[str, float]) -> dict[str, int]:

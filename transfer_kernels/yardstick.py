@@ -8,7 +8,6 @@ and returns a score for every model, higher is better.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from .evaluation import Evaluation, evaluate
 from .quoting import several, shown
 from .recommend.history import Task, TransferHistory
 from .score_files import json_text, write_atomically
+from .terminal import progress_bar
 from .text_table import MISSING, html_table, text_table
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def leave_one_task_out(
     measured = [task for task in held_out if task not in skipped]
     if not measured:
         raise ValueError("history: no task has two models of different known performance")
-    with _progress_bar(len(measured) * len(candidates), progress) as bar:
+    n_rankings = len(measured) * len(candidates)
+    with progress_bar(n_rankings, progress, unit="ranking") as bar:
         for task in measured:
             past, new, truth = history.without_task(task), history.task(task), history.column(task)
             for name, recommender in candidates.items():
@@ -334,10 +335,3 @@ def _low_if_nan(value: float) -> float:
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _progress_bar(total: int, progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(total=total, unit="ranking", disable=not shown, leave=False, file=sys.stderr)

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import arrays
 from ..estimators import Estimator, NotFittedError
 from ..feature_files import Pathlike
 from ..quoting import plain, shown
 from ..score_files import array_digest
+from ..terminal import progress_bar
 from .best_scores import best_first
 from .history import Task, TransferHistory
 from .ranking_loss import plackett_luce_loss
@@ -257,9 +257,10 @@ class ModelSpider(Estimator):
         digest = "" if checkpoint is None else self._digest(samples)
         if checkpoint is not None:
             self._resume(checkpoint, digest, optimiser)
-        disable = None if progress is None else not progress
         first = len(self.losses_)
-        with tqdm(total=self.epochs, initial=first, desc=what, disable=disable) as bar:
+        with progress_bar(
+            self.epochs, progress, unit="epoch", initial=first, title=what, leave=True
+        ) as bar:
             for epoch in range(first, self.epochs):
                 self.losses_.append(self._epoch(epoch, samples, optimiser))
                 if checkpoint is not None:
@@ -515,7 +516,7 @@ class ModelSpider(Estimator):
             if not saved.tensor_names(f"adam.{i}."):
                 continue  # it had no gradient
             state[i] = {
-                "step": _saved_tensor(saved, f"adam.{i}.step", (), low=1.0),
+                "step": _saved_tensor(saved, f"adam.{i}.step", (1,), low=1.0).reshape(()),
                 "exp_avg": _saved_tensor(saved, f"adam.{i}.exp_avg", parameter.shape),
                 "exp_avg_sq": _saved_tensor(
                     saved, f"adam.{i}.exp_avg_sq", parameter.shape, low=0.0, high=_FLOAT32_MAX
