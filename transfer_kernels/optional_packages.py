@@ -6,7 +6,13 @@ fails only when it is imported, by whatever exception it likes.
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from .quoting import plain
@@ -43,20 +49,45 @@ def obstacle(module: str, *names: str) -> str | None:
         for name in names:
             getattr(found, name)
         return None
-    except ModuleNotFoundError as error:
-        if error.name in (None, package):
-            return f"the package {package} is not installed"
-        failure: Exception = error
     except Exception as error:
-        failure = error
-    _unloadable[module] = unloadable(f"the package {package}", failure)
-    return _unloadable[module]
+        reason = _reason(package, error)
+    if isinstance(reason, Unloadable):
+        _unloadable[module] = reason
+    return reason
+
+
+def _reason(package: str, error: Exception) -> str:
+    """Why a package cannot be used whose import raised this."""
+    blocked = package in sys.modules and sys.modules[package] is None
+    missing = isinstance(error, ModuleNotFoundError) and error.name in (None, package)
+    if blocked or missing:
+        return f"the package {package} is not installed"
+    return unloadable(f"the package {package}", error)
 
 
 def unloadable(what: str, error: Exception) -> Unloadable:
     """Return the report of something that is there and raised when it was imported."""
     reason = plain(" ".join(f"{type(error).__name__}: {error}".split()))
     return Unloadable(f"{what} is installed but does not load ({reason})")
+
+
+@contextmanager
+def some_home() -> Iterator[None]:
+    """Let packages be imported that ask for the home directory, where there is none.
+
+    A container may run as a user that is in no list, without HOME; libraries under gensim then fail
+    while they are imported, though they need nothing of that folder.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
+        try:
+            yield
+        finally:
+            os.environ.pop("HOME", None)
+    else:
+        yield
 
 
 def require(module: str, *names: str, use: str, extra: str, title: str | None = None) -> Any:
@@ -78,6 +109,15 @@ def require(module: str, *names: str, use: str, extra: str, title: str | None = 
     if reason is None:
         return import_module(module)
     title = title or module.partition(".")[0]
+    raise ImportError(_remedy(use, title, reason, extra)) from None
+
+
+def why_not(use: str, package: str, title: str, extra: str, error: Exception) -> str:
+    """Return what `require` says, of an import that has failed already."""
+    return _remedy(use, title, _reason(package, error), extra)
+
+
+def _remedy(use: str, title: str, reason: str, extra: str) -> str:
     if isinstance(reason, Unloadable):
-        raise ImportError(f"{use} needs {title}: {reason}; install it anew") from None
-    raise ImportError(f'{use} needs {title}: pip install "transfer_kernels[{extra}]"') from None
+        return f"{use} needs {title}: {reason}; install it anew"
+    return f'{use} needs {title}: pip install "transfer_kernels[{extra}]"'

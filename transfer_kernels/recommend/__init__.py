@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..optional_packages import require
+from ..optional_packages import why_not
 
 #: Public name to the module that defines it.
 _HOMES = {
@@ -27,12 +27,8 @@ _HOMES = {
     "sample_tasks": "task_samples",
 }
 
-#: Modules of the extra, and what they must hold, to their names for people.
-_EXTRAS = {
-    ("gensim", "models"): "gensim",
-    ("sklearn.base", "BaseEstimator"): "scikit-learn",
-    ("torch", "Tensor"): "PyTorch",
-}
+#: Packages of the extra to their names for people.
+_EXTRAS = {"gensim": "gensim", "sklearn": "scikit-learn", "torch": "PyTorch"}
 
 __all__ = list(_HOMES)
 
@@ -43,15 +39,15 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except Exception as error:  # what a broken package raises may be anything
-        for (module, attribute), title in _EXTRAS.items():
-            if _concerns(error, module):
-                require(module, attribute, use=name, extra="recommend", title=title)
-        raise
+        failure = error
+    for module, title in _EXTRAS.items():
+        if _concerns(failure, module):
+            raise ImportError(why_not(name, module, title, "recommend", failure)) from None
+    raise failure
 
 
-def _concerns(error: Exception, module: str) -> bool:
+def _concerns(error: Exception, package: str) -> bool:
     """Whether a failed import may be that of an extra: it names it, or passed through it."""
-    package = module.partition(".")[0]
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == package:
         return True
     frame = error.__traceback__

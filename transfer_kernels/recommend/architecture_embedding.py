@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dbow
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch import nn
 
+from ..optional_packages import some_home
 from ..quoting import shown
 from .autograd_graph import ArchitectureGraph, architecture_graph
+
+with some_home():
+    from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dbow
 
 _LEARNING_RATE, _LAST_LEARNING_RATE = 0.025, 1e-4
 _SUBSAMPLING = 1e-4
