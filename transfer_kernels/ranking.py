@@ -77,6 +77,15 @@ class ModelScores:
     error: str | None = None
     warnings: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("scores", "seconds", "warnings"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments: Python's read-only mappings do neither."""
+        scores, seconds, warnings = map(dict, (self.scores, self.seconds, self.warnings))
+        return type(self), (self.name, scores, seconds, self.error, warnings)
+
 
 class Ranking(Sequence[ModelScores]):
     """The models of a zoo with their scores, best first; made by `rank`.
@@ -440,10 +449,10 @@ def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
         error = "; ".join(f"{metric}: {message}" for metric, message in messages.items()) or None
     return ModelScores(
         model,
-        MappingProxyType({outcome.metric: outcome.score for outcome in outcomes}),
-        MappingProxyType({outcome.metric: outcome.seconds for outcome in outcomes}),
+        {outcome.metric: outcome.score for outcome in outcomes},
+        {outcome.metric: outcome.seconds for outcome in outcomes},
         error,
-        MappingProxyType({o.metric: o.warning for o in outcomes if o.warning}),
+        {o.metric: o.warning for o in outcomes if o.warning},
     )
 
 

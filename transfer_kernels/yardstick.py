@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,29 +110,34 @@ def by_metric(spec: str, *, backend: str | None = None) -> Recommender:
 
     It learns nothing from the past, and needs every model run on the new task.
     """
-    from .metrics import canonical_spec, score
+    from .metrics import canonical_spec
 
-    canonical = canonical_spec(spec)
+    return partial(_by_metric, canonical_spec(spec), backend)
 
-    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        scores = {}
-        for model in past.models:
-            features, labels = task.labelled_features(model)
-            scores[model] = score(features, labels, canonical, backend=backend)[canonical]
-        return scores
 
-    return recommend
+def _by_metric(
+    spec: str, backend: str | None, past: TransferHistory, task: Task
+) -> dict[str, float]:
+    from .metrics import score
+
+    scores = {}
+    for model in past.models:
+        features, labels = task.labelled_features(model)
+        scores[model] = score(features, labels, spec, backend=backend)[spec]
+    return scores
 
 
 def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
     """Return a recommender of scores that are at hand: task to model to score."""
+    return partial(_by_table, scores)
 
-    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        if task.name not in scores:
-            raise ValueError(f"scores: hold none of task {shown(task.name)}")
-        return {model: scores[task.name].get(model, math.nan) for model in past.models}
 
-    return recommend
+def _by_table(
+    scores: Mapping[str, Mapping[str, float]], past: TransferHistory, task: Task
+) -> dict[str, float]:
+    if task.name not in scores:
+        raise ValueError(f"scores: hold none of task {shown(task.name)}")
+    return {model: scores[task.name].get(model, math.nan) for model in past.models}
 
 
 class Comparison:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -45,6 +46,14 @@ class Task:
     facts: Mapping[str, float] = field(default_factory=dict)
     feature_source: Callable[[str], Any] | None = field(default=None, repr=False)
     proxy_source: Callable[[], Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments: Python's read-only mappings do neither."""
+        sources = (self.feature_source, self.proxy_source)
+        return type(self), (self.name, dict(self.facts), *sources)
 
     def features(self, model: str) -> FeatureFile:
         """Return a model's features (n, d) of the task and their labels (n,).
@@ -290,8 +299,8 @@ class TransferHistory:
         return Task(
             name,
             self.task_facts.get(name, {}),
-            None if features is None else lambda model: features(model, name),
-            None if proxies is None else lambda: _one_proxy(proxies, name),
+            None if features is None else partial(_features_of, features, name),
+            None if proxies is None else partial(_one_proxy, proxies, name),
         )
 
     def features(self, model: str, task: str) -> FeatureFile:
@@ -389,6 +398,22 @@ class TransferHistory:
         tasks = [self.task(name) for name in self.tasks]
         return self.with_performance([[scored(m, task) for task in tasks] for m in self.models])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments: Python's read-only mappings do neither."""
+        facts = (
+            {name: dict(row) for name, row in given.items()}
+            for given in (self.model_facts, self.task_facts)
+        )
+        sources = (self._features, self._proxies)
+        return _made_again, (
+            type(self),
+            self.models,
+            self.tasks,
+            self.performance,
+            *sources,
+            *facts,
+        )
+
     def __repr__(self) -> str:
         return (
             f"TransferHistory({len(self.models)} models, {len(self.tasks)} tasks, "
@@ -409,6 +434,27 @@ class TransferHistory:
 
 
 # ---------------------------------------------------------------------------- the door
+
+
+def _made_again(
+    kind: type[TransferHistory],
+    models: tuple[str, ...],
+    tasks: tuple[str, ...],
+    performance: NDArray[np.float64],
+    features: FeatureSource | None,
+    proxies: ProxySource | None,
+    model_facts: Facts,
+    task_facts: Facts,
+) -> TransferHistory:
+    return kind(
+        models,
+        tasks,
+        performance,
+        features=features,
+        proxies=proxies,
+        model_facts=model_facts,
+        task_facts=task_facts,
+    )
 
 
 def _names(names: Any, argument: str) -> tuple[str, ...]:
@@ -466,25 +512,28 @@ def _facts(facts: Facts | None, names: Sequence[str], argument: str) -> Facts:
 
 
 def _feature_source(source: FeatureSource | Pathlike | None) -> FeatureSource | None:
-    if not isinstance(source, str | Path):
-        return source
-    root = Path(source)
+    return _FeatureFolder(Path(source)) if isinstance(source, str | Path) else source
 
-    def features(model: str, task: str) -> FeatureFile:
-        folder = root / task
+
+@dataclass(frozen=True)
+class _FeatureFolder:
+    """The models' features of every task, below a folder."""
+
+    root: Path
+
+    def __call__(self, model: str, task: str) -> FeatureFile:
+        folder = self.root / task
         if folder.is_dir():
             path = _file_of(scan_folder(folder), model, f"features of model {shown(model)}")
             labels = find_companion(folder, "labels")
         else:  # all models and data sets in one folder
-            zoo = scan_folder(root, dataset=task)
+            zoo = scan_folder(self.root, dataset=task)
             if not zoo.by_dataset:
                 raise ValueError(f"{plain(folder)}: is not a folder; name one for each task")
             path = _file_of(zoo, model, f"features of model {shown(model)} of task {shown(task)}")
             labels = None
         found = read_features(path)
         return FeatureFile(found.features, read_labels(labels)) if labels else found
-
-    return features
 
 
 def _file_of(zoo: ZooFolder, name: str, what: str) -> Path:
@@ -495,15 +544,22 @@ def _file_of(zoo: ZooFolder, name: str, what: str) -> Path:
 
 
 def _proxy_source(source: ProxySource | Pathlike | None) -> ProxySource | None:
-    if not isinstance(source, str | Path):
-        return source
-    root = Path(source)
+    return _ProxyFolder(Path(source)) if isinstance(source, str | Path) else source
 
-    def proxy(task: str) -> FeatureFile:
-        path = _file_of(scan_folder(root), task, f"proxy features of task {shown(task)}")
+
+@dataclass(frozen=True)
+class _ProxyFolder:
+    """The proxy's features of every task, in a folder."""
+
+    root: Path
+
+    def __call__(self, task: str) -> FeatureFile:
+        path = _file_of(scan_folder(self.root), task, f"proxy features of task {shown(task)}")
         return read_features(path)
 
-    return proxy
+
+def _features_of(features: FeatureSource, task: str, model: str) -> Any:
+    return features(model, task)
 
 
 def _one_proxy(proxies: ProxySource, task: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -321,10 +322,11 @@ def labelled(found: FeatureFile, name: str) -> tuple[NDArray, NDArray]:
 
 def new_task(task: Task) -> TaskSample:
     """The tokens of a new task, of all its images."""
-
-    def own(model: str) -> Tokens:
-        name = f"features of model {shown(model)} of task {shown(task.name)}"
-        return class_means(*labelled(task.features(model), name), name)
-
     name = f"proxy features of task {shown(task.name)}"
-    return TaskSample(class_means(*labelled(task.proxy(), name), name), {}, own, (task.name,))
+    general = class_means(*labelled(task.proxy(), name), name)
+    return TaskSample(general, {}, partial(_own_tokens, task), (task.name,))
+
+
+def _own_tokens(task: Task, model: str) -> Tokens:
+    name = f"features of model {shown(model)} of task {shown(task.name)}"
+    return class_means(*labelled(task.features(model), name), name)
