@@ -232,7 +232,7 @@ def test_the_table_is_printed_though_the_disk_is_full(folder, tmp_path, capsys, 
     printed, err = capsys.readouterr()
     assert "plain" in printed
     (line,) = [line for line in err.splitlines() if ": error: " in line]
-    assert line == "transfer-kernels: error: /dev/full: No space left on device"
+    assert line == f"transfer-kernels: error: {out}: No space left on device"
     assert os.path.exists("/dev/full") and not os.path.isfile("/dev/full")
 
 
@@ -285,6 +285,56 @@ def test_a_full_disk_midway_through_a_line(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="line 1 of .*journal cannot be read"):
         again = Journal(tmp_path / "journal")
     assert again.get({"model": "b"}) == JournalEntry(2.0, 0.1)
+
+
+def test_what_is_no_file_is_written_as_it_is():
+    code = (
+        "from transfer_kernels.score_files import write_atomically as w; w('/dev/stdout', 'text')"
+    )
+    assert in_subprocess(code).stdout == "text"
+
+
+def test_a_scatter_is_saved_whole_or_not_at_all(tmp_path):
+    scatter = tk.ops.fisher_scatter(np.eye(40), np.arange(40) % 2, 2, backend="reference")
+    scatter.save(tmp_path / "old.npz")
+    before = (tmp_path / "old.npz").read_bytes()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, resource, transfer_kernels as tk\n"
+            "scatter = tk.ops.FisherScatter.load(sys.argv[1])\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+            "scatter.save(sys.argv[1])",
+            str(tmp_path / "old.npz"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "File too large" in last and "old.npz" in last
+    assert os.listdir(tmp_path) == ["old.npz"]
+    assert (tmp_path / "old.npz").read_bytes() == before
+    scatter.save(tmp_path / "unnamed")  # as NumPy does, it adds the suffix
+    assert type(scatter).load(tmp_path / "unnamed.npz").counts.tolist() == [20.0, 20.0]
+
+
+def test_a_full_disk_under_the_cache_of_numba_costs_no_score(tmp_path):
+    code = (
+        "import errno, sys, numba.core.caching as caching\n"
+        "def full(self, *_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "caching.IndexDataCacheFile.save = full\n"
+        "import numpy as np\n"
+        "from transfer_kernels.kernels.numba_runtime import kernel\n"
+        "@kernel\n"
+        "def double(x): return 2 * x\n"
+        "print(double(21))"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "42\n", done.stderr
 
 
 def test_a_link_stays_a_link(tmp_path):

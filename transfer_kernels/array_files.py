@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .machine_memory import available_memory, format_bytes
+from .optional_packages import require
 from .quoting import plain, several, shown
 
 Pathlike = str | Path
@@ -325,12 +326,8 @@ def _widened(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def _open_pt(path: Path) -> ArrayFile:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            f'{plain(path)}: reading .pt files needs PyTorch: pip install "transfer_kernels[torch]"'
-        ) from None
+    use = f"{plain(path)}: reading .pt files"
+    torch = require("torch", "Tensor", use=use, extra="torch", title="PyTorch")
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"{plain(path)}: is not in the format that torch.save writes since PyTorch 1.6, or is "

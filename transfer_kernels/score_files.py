@@ -201,13 +201,13 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         If the folder does not exist or cannot be written, or the disk is full; the old file is then
         untouched. It names the file.
     """
-    path = Path(os.path.realpath(path))
+    given, path = Path(path), Path(os.path.realpath(path))
     raw = content.encode("utf-8") if isinstance(content, str) else content
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if given.exists() and not given.is_file() and not given.is_dir():
         try:
-            path.write_bytes(raw)
+            given.write_bytes(raw)
         except OSError as error:
-            raise _named(error, path) from None
+            raise _named(error, given) from None
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
@@ -217,7 +217,7 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
             os.fsync(file.fileno())  # what a full disk or a quota refuses is told by now
         os.replace(temporary, path)
     except OSError as error:
-        raise _named(error, path) from None
+        raise _named(error, given) from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -161,10 +161,10 @@ class FisherScatter:
         )
 
     def save(self, path) -> None:
-        """Write to an ``.npz`` file; `load` reads it."""
+        """Write to an ``.npz`` file, all of it or nothing; `load` reads it."""
         arrays = {field.name: on_host(getattr(self, field.name)) for field in fields(self)}
         arrays["shifted_gram"] = np.triu(arrays["shifted_gram"])
-        np.savez(path, **arrays)
+        saved.write(path, arrays)
 
     @classmethod
     def load(cls, path) -> FisherScatter:

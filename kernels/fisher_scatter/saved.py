@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 
@@ -63,6 +64,28 @@ def read(path, names) -> dict[str, np.ndarray]:
     for name, why in contradictions(arrays):
         refuse(name, why)
     return arrays
+
+
+def write(path, arrays) -> None:
+    """Write arrays by name as an ``.npz`` file, whose suffix is added, all of it or nothing.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names the file.
+    """
+    path = os.path.realpath(path)
+    path = path if path.endswith(".npz") else f"{path}.npz"
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), path) from None
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
 def contradictions(arrays):
