@@ -93,6 +93,13 @@ def test_unknown_instruction_set(monkeypatch):
         tk.sfda(X, y, backend="native")
 
 
+def test_the_report_stands_an_instruction_set_that_is_not_there(monkeypatch):
+    pytest.importorskip("transfer_kernels._native")
+    monkeypatch.setenv("TRANSFER_KERNELS_ISA", "sse9")
+    report = describe_backends()
+    assert "none: TRANSFER_KERNELS_ISA='sse9' is not available here" in report
+
+
 def test_report(capsys):
     tk.show_backends()
     text = capsys.readouterr().out

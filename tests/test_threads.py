@@ -1,14 +1,17 @@
 """The number of threads and worker processes: from the environment, never above the processors."""
 
+import functools
 import os
 import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 from conftest import in_subprocess
 from transfer_kernels.kernels import processors, threads
 
+from transfer_kernels.ranking import rank
 from transfer_kernels.worker_pool import _worker_count
 
 TK, OMP = threads.VARIABLES
@@ -191,6 +194,27 @@ def test_two_workers_are_never_too_many(monkeypatch):
     assert _worker_count(2, 10) == 2
     with pytest.warns(RuntimeWarning, match="the 1 processor that .*; 2 are used"):
         assert _worker_count(5, 10) == 2
+
+
+def blas_threads(folder, name):
+    """Features, and a note of how many threads the linear algebra of this process has."""
+    from threadpoolctl import threadpool_info
+
+    counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    (folder / f"{name}.txt").write_text(f"{max(counts)} {os.environ['OPENBLAS_NUM_THREADS']}")
+    return np.eye(30)[:, :4] + np.arange(30)[:, None] % 3
+
+
+def test_the_linear_algebra_of_workers_gets_their_share_of_the_threads(tmp_path, monkeypatch):
+    pytest.importorskip("threadpoolctl")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    zoo = {name: functools.partial(blas_threads, tmp_path, name) for name in "ab"}
+    assert not rank(zoo, np.arange(30) % 3, "logme", n_jobs=2, backend="reference").errors
+    for name in "ab":
+        counted, told = map(int, (tmp_path / f"{name}.txt").read_text().split())
+        assert told == 2  # half of the four processors
+        assert counted <= told
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 WORKERS = """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -81,6 +80,8 @@ def some_home() -> Iterator[None]:
     try:
         Path.home()
     except RuntimeError:
+        import tempfile
+
         os.environ["HOME"] = tempfile.gettempdir()
         try:
             yield

@@ -355,10 +355,10 @@ def rank(
         Copy every model's features to this device, such as ``"cuda"``, and score them there; by
         default they are scored where they are.
     n_jobs : int, default 1
-        Worker processes; -1 stands for as many as there are processors, and more than those (or
-        than two, where there is one) are not started. Each gets its share of the threads: with
-        ``TRANSFER_KERNELS_NUM_THREADS=8`` and 4 workers each has 2, its linear algebra libraries
-        included. They are started anew (spawn), so a script needs its
+        Worker processes; -1 stands for as many as threads would be used, and more than there are
+        processors (or than two, where there is one) are not started. Each gets its share of the
+        threads: with ``TRANSFER_KERNELS_NUM_THREADS=8`` and 4 workers each has 2, its linear
+        algebra libraries included. They are started anew (spawn), so a script needs its
         ``if __name__ == "__main__":``; in a daemonic process, such as a worker of
         `multiprocessing.Pool`, none can be started, and all is done there. Give paths rather than
         arrays, since arrays are copied to the workers. A score may differ in its last bits from
