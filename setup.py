@@ -76,8 +76,10 @@ OPS = [
     "self_challenging",
 ]
 KERNEL_SOURCES = [f"csrc/{op}.cpp" for op in OPS]
-COMMON_SOURCES = [f"csrc/bind_{op}.cpp" for op in OPS]
-COMMON_SOURCES += [f"csrc/{name}.cpp" for name in ("bindings", "buffer", "isa", "parallel")]
+COMMON_SOURCES = [f"csrc/bind_{name}.cpp" for name in (*OPS, "mapped_pages")]
+COMMON_SOURCES += [
+    f"csrc/{name}.cpp" for name in ("bindings", "buffer", "isa", "mapped_pages", "parallel")
+]
 
 IS_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]

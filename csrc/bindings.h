@@ -35,6 +35,7 @@ void bind_first_nonfinite(py::module_& module);
 void bind_fisher_scatter(py::module_& module);
 void bind_fma_peak(py::module_& module);
 void bind_logme_evidence(py::module_& module);
+void bind_mapped_pages(py::module_& module);
 void bind_parc_correlation(py::module_& module);
 void bind_self_challenging(py::module_& module);
 

@@ -97,6 +97,31 @@ def test_absent_classes_of_thuml():
     assert set(model.predict(X)) <= set(labels)
 
 
+def test_absent_classes_are_counted_and_not_looped_over(monkeypatch):
+    X, labels = make_problem(80, 5, 3, seed=6)
+    y = np.array([2, 5, 11])[labels]
+    for variant in ("thuml", "thuml-icml"):
+        one_by_one = tk.logme(X, y, variant=variant)
+        with monkeypatch.context() as m:
+            m.setattr("transfer_kernels.metrics.logme.MOST_ABSENT", 8)
+            assert tk.logme(X, y, variant=variant) == pytest.approx(one_by_one, rel=1e-13)
+            with pytest.raises(
+                ValueError, match=r"counts 9 classes .* number the classes from 0 on"
+            ):
+                tk.LogME(variant=variant).fit(X, y)
+        zeros = tk.LogME(variant=variant).fit(X, y).evidences_[0]
+        present = tk.LogME(variant=variant).fit(X, labels).evidences_
+        for largest in (3 * 10**8, 2**62):
+            ids = np.array([7, largest - 1, largest])[labels]
+            share = (present.sum() + (largest - 2) * zeros) / (largest + 1)
+            assert tk.logme(X, ids, variant=variant) == pytest.approx(share, rel=1e-12)
+        unsigned = np.array([0, 2**63, 2**64 - 1], dtype=np.uint64)[labels]
+        assert tk.logme(X, unsigned, variant=variant) == pytest.approx(zeros, rel=1e-12)
+        negative = np.array([-5, -4, 3])[labels]
+        expected = (present.sum() + 3 * zeros) / 6
+        assert tk.logme(X, negative, variant=variant) == pytest.approx(expected, rel=1e-12)
+
+
 def test_string_classes():
     names = np.array(list("abcde"))[y]
     assert set(tk.SFDA().fit(X, names).predict(X)) <= set("abcde")

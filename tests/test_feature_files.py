@@ -251,6 +251,218 @@ def test_damaged_safetensors_headers(tmp_path, header, message):
         read_features(path)
 
 
+def npy(header, data=b"", version=(1, 0)):
+    """The bytes of an .npy file with this header, whatever it says."""
+    text = header if isinstance(header, bytes) else (str(header) + "\n").encode("latin1")
+    width = 2 if version == (1, 0) else 4
+    length = len(text).to_bytes(width, "little")
+    return b"\x93NUMPY" + bytes(version) + length + text + data
+
+
+def described(shape, descr="<f4", order=False):
+    return {"descr": descr, "fortran_order": order, "shape": shape}
+
+
+ABSURD_NPY = {
+    "negative": npy(described((-1, 5)), bytes(400)),
+    "negative twice": npy(described((-10, -10)), bytes(400)),
+    "larger than the file": npy(described((10**9, 10**3)), bytes(400)),
+    "overflowing": npy(described((2**62, 4)), bytes(400)),
+    "beyond 64 bits": npy(described((2**70, 1)), bytes(400)),
+    "many axes": npy(described((1,) * 100), bytes(4)),
+    "no shape": npy(described("ab"), bytes(400)),
+    "bytes of no size": npy(described((10**12,), "|S0")),
+    "objects": npy(described((2,), "|O"), b"cposix\nsystem\n"),
+    "objects in fields": npy(described((2,), [("a", "|O")]), bytes(400)),
+    "deep header": npy(b"(" * 9000, bytes(400)),
+    "deep operators": npy(b"{'descr': " + b"-" * 9000 + b"1}", bytes(400)),
+    "long header": npy(described((1,)), version=(2, 0))[:8] + (2**32 - 1).to_bytes(4, "little"),
+    "unicode header": npy(described((1,)), bytes(4), version=(3, 0)),
+    "unknown version": npy(described((1,)), bytes(4), version=(9, 9)),
+    "no header": b"\x93NUMPY",
+    "text": b"hello" * 100,
+}
+
+
+@pytest.mark.parametrize("kind", ABSURD_NPY)
+@pytest.mark.parametrize("packed", [False, True])
+def test_absurd_npy_headers_are_refused_at_once(tmp_path, kind, packed):
+    path = tmp_path / ("model.npz" if packed else "model.npy")
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("features.npy", ABSURD_NPY[kind])
+    else:
+        path.write_bytes(ABSURD_NPY[kind])
+    for read in (read_features, read_labels):
+        with pytest.raises(ValueError, match=path.name) as caught:
+            read(path)
+        assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+        if "objects" in kind:
+            assert "pickled Python objects" in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_more_than_the_memory(tmp_path, monkeypatch):
+    path = tmp_path / "model.npz"
+    np.savez_compressed(path, features=np.zeros((3000, 300), np.float32))
+    assert path.stat().st_size < 30_000
+    assert read_features(path).features.shape == (3000, 300)
+    monkeypatch.setattr("transfer_kernels.array_files.available_memory", lambda: 3e6)
+    with pytest.raises(
+        ValueError, match=r"takes 3.6 MB unpacked, but 3 MB of memory are available"
+    ):
+        read_features(path)
+
+
+def test_an_archive_that_lies_about_its_size(tmp_path):
+    path = tmp_path / "model.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("features.npy", npy(described((10**6, 10**6)), bytes(10_000)))
+    with pytest.raises(ValueError, match=r"model\.npz: is cut short"):
+        read_features(path)
+
+
+def test_damage_inside_an_archive(tmp_path):
+    path = tmp_path / "model.npz"
+    for save in (save_npz, save_compressed_npz):
+        save(path)
+        whole = path.read_bytes()
+        for at in range(60, len(whole) - 200, 37):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+            try:
+                found = read_features(path)
+            except ValueError as error:
+                assert "model.npz" in str(error)
+            else:  # a byte that no reader looks at, as the time of a member
+                np.testing.assert_array_equal(found.features, FEATURES)
+
+
+def test_archives_of_other_kinds(tmp_path):
+    path = tmp_path / "model.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("features", b"no array")
+    with pytest.raises(ValueError, match="'features' is no array"):
+        read_features(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("features.npy", npy(described((12, 5)), FEATURES.tobytes()))
+    np.testing.assert_array_equal(read_features(path).features, FEATURES)
+    raw = bytearray(path.read_bytes())
+    for at in (raw.find(b"PK\x03\x04") + 6, raw.find(b"PK\x01\x02") + 8):
+        raw[at] |= 1  # says that it is encrypted
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"model\.npz: is damaged or of another format"):
+        read_features(path)
+
+
+def test_npz_keeps_dtype_order_and_shape(tmp_path):
+    path = tmp_path / "model.npz"
+    for array in (
+        np.asfortranarray(FEATURES),
+        FEATURES.astype(">f8"),
+        FEATURES[:0],
+        np.float64(3.0),
+        np.array(["cat", "dog"]),
+        FEATURES > 0,
+    ):
+        np.savez(path, features=array)
+        found = read_features(path).features
+        assert found.dtype == array.dtype and found.shape == array.shape
+        np.testing.assert_array_equal(found, array)
+
+
+def test_expanded_tensors_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    for shape in ((10**9, 64), (12, 5)):
+        torch.save({"features": torch.zeros(1).expand(shape)}, tmp_path / "model.pt")
+        with pytest.raises(ValueError, match=r"whose elements share their memory.*clone"):
+            read_features(tmp_path / "model.pt")
+    torch.save(
+        {"x": torch.zeros(3, 2), "labels": torch.zeros(1).expand(10**9)}, tmp_path / "model.pt"
+    )
+    with pytest.raises(ValueError, match=r"shape \(1000000000,\) whose elements share"):
+        read_features(tmp_path / "model.pt")
+    wide = torch.arange(120.0).reshape(12, 10)
+    for tensor in (wide[:, ::2], wide.T, wide[3:, 2:]):  # views into more memory are none
+        torch.save(tensor, tmp_path / "model.pt")
+        assert torch.equal(read_features(tmp_path / "model.pt").features, tensor)
+
+
+def test_a_tensor_for_each_image_is_not_listed(tmp_path):
+    torch = pytest.importorskip("torch")
+    images = {f"image_{i:05d}\x1b[2J.png": torch.zeros(4) for i in range(3000)}
+    torch.save(images, tmp_path / "model.pt")
+    with pytest.raises(
+        ValueError, match=r"'image_00000\\x1b\[2J.png', .* and 2994 more; name"
+    ) as caught:
+        read_features(tmp_path / "model.pt")
+    assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+
+
+def test_compressed_pt_files_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(torch.zeros(10**6), tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as source,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    with pytest.raises(ValueError, match="compressed, which torch.save never does"):
+        read_features(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ({"x": {"dtype": "F32", "shape": [0, 10**30], "data_offsets": [0, 0]}}, 0),
+        ({"x": {"dtype": "F32", "shape": [1] * 100, "data_offsets": [0, 4]}}, 4),
+        ({"x": {"dtype": "F32", "shape": "1", "data_offsets": [0, 4]}}, 4),
+        ({"x": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, 4),
+        ({"x": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}}, 4),
+        ({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 8]}}, 4),
+        ({"x": {"dtype": "Z" * 10_000, "shape": [1], "data_offsets": [0, 4]}}, 4),
+        ({"y" * 10_000: {"dtype": "F32", "shape": [7], "data_offsets": [0, 4]}}, 4),
+        ({f"y{i}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for i in range(999)}, 4),
+        ({"x": {"dtype": "F32", "shape": [2**61], "data_offsets": [0, 2**63]}}, 4),
+        ({"x": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, 4),
+    ],
+)
+def test_absurd_safetensors_headers(tmp_path, header, data):
+    text = json.dumps(header).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(data))
+    with pytest.raises(ValueError, match=r"model\.safetensors: ") as caught:
+        read_features(path)
+    assert len(str(caught.value)) < 700
+
+
+def test_deep_safetensors_headers(tmp_path):
+    path = tmp_path / "model.safetensors"
+    for text in (b"[" * 100_000, b'{"x": ' * 100_000, b"9" * 5000, b"\xff" * 10):
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+        with pytest.raises(ValueError, match="header of this .safetensors file is damaged"):
+            read_features(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt", ".json", ".txt", ".csv"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    os.mkfifo(path)
+    for read in (read_features, read_labels, read_truth, read_layers):
+        with pytest.raises(ValueError, match="is no regular file but a pipe"):
+            read(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+def test_a_closed_file_says_so(tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    save_npz(path)
+    path.chmod(0)
+    with pytest.raises(PermissionError, match=path.name):
+        read_features(path)
+
+
 def test_unknown_formats_and_missing_files(tmp_path):
     (tmp_path / "model.pkl").write_bytes(b"")
     with pytest.raises(ValueError, match=r"\.npy, \.npz, \.safetensors, \.pt and \.pth files"):

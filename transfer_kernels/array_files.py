@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .machine_memory import available_memory, format_bytes
+from .mapped_reads import intact
 from .optional_packages import require
 from .quoting import plain, several, shown
 
@@ -366,7 +367,12 @@ def _pt_entry(path: Path, entry: Any, mapped: bool) -> Any:
                 "their memory, as after expand(); save tensor.clone()"
             )
         entry = entry.detach()
-        return entry if mapped else entry.clone()
+        if mapped:
+            return entry
+        with intact(entry, path) as check:
+            copy = entry.clone()
+            check()
+        return copy
     return entry
 
 

@@ -156,7 +156,7 @@ def _recommend_for(task: Path, fennec: Any, options: argparse.Namespace) -> None
 
     given = {"images": options.images, "classes": options.classes}
     facts = {name: value for name, value in given.items() if value is not None}
-    placement = fennec.place(read_features(task).features, facts=facts)
+    placement = fennec.place(read_features(task, mapped=False).features, facts=facts)
     scores = fennec.recommend(placement, options.k)
     steps: list[Callable[[], None]] = [lambda: say(_score_table(scores))]
     if options.out:

@@ -30,7 +30,7 @@ class FeatureFile(NamedTuple):
     labels: Any | None = None
 
 
-def read_features(path: Pathlike) -> FeatureFile:
+def read_features(path: Pathlike, *, mapped: bool = True) -> FeatureFile:
     """Read the features of one model, memory-mapped where the format allows it.
 
     Parameters
@@ -42,6 +42,9 @@ def read_features(path: Pathlike) -> FeatureFile:
         bfloat16 is widened to float32, without loss, where it comes from ``.safetensors``.
         The labels of ``MODEL_DATASET_feature.npy`` are those of ``MODEL_DATASET_label.npy``
         beside it, as the scripts of SFDA, ETran, PED and EMMS write them.
+    mapped : bool, default True
+        Whether features stay on disk where they can. Whoever shortens a mapped file ends the
+        process that reads it, except for `transfer_kernels.rank`, which reports it.
 
     Returns
     -------
@@ -62,7 +65,8 @@ def read_features(path: Pathlike) -> FeatureFile:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{plain(path)}: features are read from {listed(SUFFIXES)} files")
     arrays = open_arrays(path)
-    features = arrays.mapped(only_or_named(arrays, "features", beside=("labels",)))
+    chosen = only_or_named(arrays, "features", beside=("labels",))
+    features = arrays.mapped(chosen) if mapped else arrays.loaded(chosen)
     if "labels" in arrays.names:
         return FeatureFile(features, arrays.loaded("labels"))
     beside = label_file_of(path)

@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import numpy as np
 
 from .arrays import as_array, as_labels, moved_to
 from .feature_files import FeatureFile, read_features
+from .machine_memory import available_memory
+from .mapped_reads import can_watch, intact
 from .metrics import Problem, UninformativeScoreWarning, compute
 from .quoting import plain, shown
 from .zoo_folders import label_file_of
@@ -67,16 +70,22 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
     The metrics share their work through one `Problem`, so the first one that needs the scatter of
     the features bears its time. Loading and checking the features count nowhere.
     """
-    try:
-        problem = _load(task.source, target)
-    except Exception as error:
-        yield from (failure(task.model, metric, error) for metric in task.metrics)
-        return
-    for metric in task.metrics:
+    with ExitStack() as reading:
         try:
-            yield _score(task.model, metric, problem)
+            held = _read(task.source)
+            check = reading.enter_context(intact(held.features, task.source))
+            problem = _problem(held, task.source, target)
+            check()
         except Exception as error:
-            yield failure(task.model, metric, error)
+            yield from (failure(task.model, metric, error) for metric in task.metrics)
+            return
+        for metric in task.metrics:
+            try:
+                outcome = _score(task.model, metric, problem)
+                check()
+            except Exception as error:
+                outcome = failure(task.model, metric, error)
+            yield outcome
 
 
 def _score(model: str, metric: str, problem: Problem) -> Outcome:
@@ -94,11 +103,15 @@ def _score(model: str, metric: str, problem: Problem) -> Outcome:
     return Outcome(model, metric, score, seconds, warning=says_little)
 
 
-def _load(source: Source, target: Target) -> Problem:
-    if isinstance(source, str | os.PathLike):
-        held = read_features(os.fspath(source))
-    else:
-        held = FeatureFile(source() if callable(source) else source)
+def _read(source: Source) -> FeatureFile:
+    if not isinstance(source, str | os.PathLike):
+        return FeatureFile(source() if callable(source) else source)
+    # A mapped file that shrinks ends the process unless it is watched.
+    mapped = can_watch() or os.stat(source).st_size > available_memory() / 2
+    return read_features(os.fspath(source), mapped=mapped)
+
+
+def _problem(held: FeatureFile, source: Source, target: Target) -> Problem:
     labels = target.labels if held.labels is None else held.labels
     if labels is None:
         raise ValueError("labels: none were given, and none are stored beside the features")

@@ -52,6 +52,9 @@ GRAM_ERROR = 1e-8
 #: y.y over the residual, at most: the residual then has ten digits left.
 LEAST_RESIDUAL = 1e5
 
+#: Absent classes for each of which a value is kept; of more, only their number counts.
+MOST_ABSENT = 1_000_000
+
 #: "evidence" is the definition; the others reproduce published code, its deviations included.
 VARIANTS = {
     "evidence": Variant(LargestEvidence()),
@@ -95,7 +98,8 @@ def logme(
 
         - "thuml-full": LogME's own fixed point, with the whole sum of logarithms.
         - "thuml": LogME's own fixed-point code. For n < d it leaves out the term
-          -(d - n)/(2n) ln alpha, and integer classes below the largest that do not occur count.
+          -(d - n)/(2n) ln alpha, and integer classes below the largest that do not occur count,
+          however many they are.
         - "thuml-icml": its first version, tolerance 1e-2.
         - "tllib": Transfer-Learning-Library, tolerance 1e-2, no guard against division by zero.
         - "transformer-ranker": like "thuml", but each class starts from its predecessor's alpha and
@@ -128,11 +132,35 @@ def logme(
 
 def compute(problem: Problem, regression: bool = False, variant: str = "evidence") -> float:
     """The score of a problem; see `logme`."""
-    return float(fit(problem, regression, variant).evidences.mean())
+    found = _fit_once(problem, regression, variant)
+    n_absent = _count_absent(problem, regression, variant)
+    if n_absent <= MOST_ABSENT:
+        return float(_with_absent(problem, found, n_absent).evidences.mean())
+    present, absent = float(found.evidences[:-1].sum()), float(found.evidences[-1])
+    return (present + n_absent * absent) / (len(problem.classes) + n_absent)
 
 
 def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -> Evidence:
-    """Evidence, precisions and their ratio of every target; see `logme`."""
+    """Evidence, precisions and their ratio of every target; see `logme`.
+
+    Raises
+    ------
+    ValueError
+        As `logme` does, and if a variant counts more than a million absent classes.
+    """
+    found = _fit_once(problem, regression, variant)
+    n_absent = _count_absent(problem, regression, variant)
+    if n_absent > MOST_ABSENT:
+        raise ValueError(
+            f"labels: variant={variant!r} counts {n_absent} classes below the largest label that "
+            "do not occur, too many to keep a value for each; number the classes from 0 on, or "
+            'use variant="thuml-full"'
+        )
+    return _with_absent(problem, found, n_absent)
+
+
+def _fit_once(problem, regression, variant):
+    """As `fit`, with one entry at the end for all classes that are absent, if there are some."""
     if variant not in VARIANTS:
         raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
     chosen = VARIANTS[variant]
@@ -230,7 +258,7 @@ def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
 
 def present_targets(problem: Problem, variant: str) -> np.ndarray:
     """(K,) mask of those targets of a classification that are classes that occur."""
-    absent = _absent_classes(problem.classes) if VARIANTS[variant].absent_classes else []
+    absent = _places_of_absent(problem.classes) if VARIANTS[variant].absent_classes else []
     return np.insert(np.ones(len(problem.classes), dtype=bool), absent, False)
 
 
@@ -255,12 +283,39 @@ def _with_empty_columns(columns, positions):
 
 
 def _absent_classes(classes):
+    """Where one empty column stands for all integers from 0 on that do not occur: at the end.
+
+    Their targets are the same zeros, so that one of them is computed.
+    """
+    return [len(classes)] if _n_absent(classes) else []
+
+
+def _n_absent(classes):
+    """The number of integers from 0 to the largest class that do not occur."""
+    present = classes[classes >= 0] if classes.dtype.kind in "iu" else classes[:0]
+    return int(present.max()) + 1 - len(present) if len(present) else 0
+
+
+def _count_absent(problem, regression, variant):
+    counted = VARIANTS[variant].absent_classes and not regression
+    return _n_absent(problem.classes) if counted else 0
+
+
+def _places_of_absent(classes):
     """Where, among the classes, those integers from 0 on would stand that do not occur."""
-    if classes.dtype.kind not in "iu":
+    if not _n_absent(classes):
         return []
-    present = classes[classes >= 0]
-    absent = np.setdiff1d(np.arange(present.max(initial=-1) + 1), present)
+    absent = np.setdiff1d(np.arange(int(classes.max()) + 1), classes)
     return np.searchsorted(classes, absent)
+
+
+def _with_absent(problem, found, n_absent):
+    """The evidence with an entry for each absent class, where its number has it."""
+    if not n_absent:
+        return found
+    n_classes = len(problem.classes)
+    order = np.insert(np.arange(n_classes), _places_of_absent(problem.classes), n_classes)
+    return Evidence(*(f[beside(f, order)] for f in astuple(found)))
 
 
 def _regression_moments(problem, dual):

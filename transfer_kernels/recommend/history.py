@@ -532,7 +532,7 @@ class _FeatureFolder:
                 raise ValueError(f"{plain(folder)}: is not a folder; name one for each task")
             path = _file_of(zoo, model, f"features of model {shown(model)} of task {shown(task)}")
             labels = None
-        found = read_features(path)
+        found = read_features(path, mapped=False)
         return FeatureFile(found.features, read_labels(labels)) if labels else found
 
 
@@ -555,7 +555,7 @@ class _ProxyFolder:
 
     def __call__(self, task: str) -> FeatureFile:
         path = _file_of(scan_folder(self.root), task, f"proxy features of task {shown(task)}")
-        return read_features(path)
+        return read_features(path, mapped=False)
 
 
 def _features_of(features: FeatureSource, task: str, model: str) -> Any:
