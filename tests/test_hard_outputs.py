@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import resource
 import subprocess
 import sys
 
@@ -19,6 +18,7 @@ from transfer_kernels.evaluation import evaluate, evaluation_table
 from transfer_kernels.ranking import ModelScores, Ranking
 from transfer_kernels.score_files import Journal, write_atomically
 
+resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX streams and file names")
 
 ODD_NAMES = ["plain", "modèle", "na\udcefve", "\x1b[31mred\x07", "two\nlines", "\u202egnp"]
@@ -426,6 +426,18 @@ def test_a_journal_that_is_no_file(tmp_path, folder, capsys, kind):
     X, y = make_problem(40, 4, 3)
     with pytest.raises(ValueError, match="journal is no file"):
         tk.rank({"a": X}, y, "logme", journal=path)
+
+
+def test_a_journal_in_the_cache_that_is_no_file_is_no_obstacle(folder, tmp_path, capsys):
+    assert main(["rank", str(folder), *LOGME]) == 0
+    (journal,) = (tmp_path / "cache" / "transfer_kernels").iterdir()
+    journal.unlink()
+    journal.mkdir()
+    capsys.readouterr()
+    assert main(["rank", str(folder), *LOGME]) == 0
+    out, err = capsys.readouterr()
+    assert "plain" in out
+    assert err.count("\n") == 1 and "an interrupted run cannot be taken up" in err
 
 
 def test_a_journal_in_an_absent_place(tmp_path):

@@ -72,6 +72,9 @@ def within(seconds):
     def hung(*_):
         raise AssertionError(f"takes more than {seconds} s")
 
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
     before = signal.signal(signal.SIGALRM, hung)
     signal.alarm(seconds)
     try:

@@ -164,7 +164,13 @@ def _rank(options: argparse.Namespace) -> int:
     layers = read_layers(options.layers) if options.layers else None
 
     path = _journal_path(options)
-    journal = Journal(path) if path else None
+    try:
+        journal = Journal(path) if path else None
+    except (ValueError, OSError) as error:
+        if options.out:
+            raise
+        note(f"warning: {described(error)}; an interrupted run cannot be taken up")
+        path = journal = None
     if journal and options.fresh:
         journal.clear()
     if passed_over := found.note():
