@@ -11,8 +11,9 @@ import numpy as np
 
 def is_tensor(values) -> bool:
     """Whether the values are a PyTorch tensor."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(values, torch.Tensor)
+    # A folder named torch, or an import that failed half-way, leaves a module without tensors.
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    return tensor is not None and isinstance(values, tensor)
 
 
 def array_namespace(array):

@@ -1,5 +1,7 @@
 """What the Numba kernels share: compiler options, a cache that may be missing, and row blocks."""
 
+from contextlib import suppress
+
 import numpy as np
 from numba import njit
 
@@ -15,12 +17,28 @@ def kernel(function):
 
     Threads are Python's (`threads.run_in_threads`): Numba's own thread layers survive neither a
     fork nor calls from several threads. Where neither the package's folder nor the user's cache
-    folder (or ``NUMBA_CACHE_DIR``) can be written, each process compiles anew.
+    folder (or ``NUMBA_CACHE_DIR``) can be written, or the disk is full, each process compiles anew.
     """
     try:
-        return njit(cache=True, **OPTIONS)(function)
+        compiled = njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
         return njit(**OPTIONS)(function)
+    _tolerate_full_disk(compiled)
+    return compiled
+
+
+def _tolerate_full_disk(compiled) -> None:
+    """Let what was compiled be used though it cannot be kept."""
+    cache = getattr(compiled, "_cache", None)
+    save = getattr(cache, "save_overload", None)
+    if save is None:  # another Numba than those known; its errors then stand
+        return
+
+    def save_if_possible(*arguments):
+        with suppress(OSError):
+            save(*arguments)
+
+    cache.save_overload = save_if_possible
 
 
 def inlined_kernel(function):

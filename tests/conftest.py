@@ -112,6 +112,14 @@ def poisoned_scratch(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def threads_on_any_machine(monkeypatch):
+    """Let tests ask for several threads and workers where there are few processors."""
+    from transfer_kernels.kernels import threads
+
+    monkeypatch.setattr(threads, "most_threads", lambda: max(64, threads.processor_count()))
+
+
+@pytest.fixture(autouse=True)
 def no_forced_backend(monkeypatch):
     """Tests choose their backend themselves, whatever the caller's environment says."""
     monkeypatch.delenv("TRANSFER_KERNELS_BACKEND", raising=False)

@@ -93,11 +93,11 @@ def test_unknown_instruction_set(monkeypatch):
         tk.sfda(X, y, backend="native")
 
 
-def test_thread_count_must_be_positive(monkeypatch):
-    monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", "none")
-    X, y = make_problem(40, 4, 2)
-    with pytest.raises(ValueError, match="TRANSFER_KERNELS_NUM_THREADS='none'"):
-        tk.sfda(X, y, backend=choose_backend().name)
+def test_the_report_stands_an_instruction_set_that_is_not_there(monkeypatch):
+    pytest.importorskip("transfer_kernels._native")
+    monkeypatch.setenv("TRANSFER_KERNELS_ISA", "sse9")
+    report = describe_backends()
+    assert "none: TRANSFER_KERNELS_ISA='sse9' is not available here" in report
 
 
 def test_report(capsys):

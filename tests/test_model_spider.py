@@ -458,7 +458,7 @@ def test_damaged_files_are_refused(trained, tmp_path):
     path = tmp_path / "model_spider.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"models": ["a", "b"]}))
-    with pytest.raises(ValueError, match="no complete Model Spider"):
+    with pytest.raises(ValueError, match="not a list of 2 widths or null; copy"):
         ModelSpider.load(tmp_path)
     path.write_text("{")
     with pytest.raises(ValueError, match="damaged"):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .bfloat16 import BFloat16Matrix, widened
 from .machine_memory import available_memory, format_bytes
 from .mapped_reads import intact
+from .optional_packages import require
 from .quoting import plain, several, shown
 
 Pathlike = str | Path
@@ -335,12 +336,8 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int, mapped: bool) ->
 
 
 def _open_pt(path: Path) -> ArrayFile:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            f'{plain(path)}: reading .pt files needs PyTorch: pip install "transfer_kernels[torch]"'
-        ) from None
+    use = f"{plain(path)}: reading .pt files"
+    torch = require("torch", "Tensor", use=use, extra="torch", title="PyTorch")
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"{plain(path)}: is not in the format that torch.save writes since PyTorch 1.6, or is "

@@ -14,6 +14,7 @@ import numpy as np
 
 from .bfloat16 import BFloat16Matrix
 from .kernels.array_namespace import array_namespace, as_float64, is_tensor, on_host
+from .optional_packages import obstacle
 from .quoting import plain, shown
 
 #: Integers up to this many bytes are exact in float32.
@@ -89,14 +90,13 @@ def _gpu_tensor(values):
 
 
 def _torch_for(values):
-    try:
-        import torch
-    except ImportError:
+    reason = obstacle("torch", "Tensor")
+    if reason is not None:
         raise TypeError(
-            f"features of type {type(values).__name__} on a GPU need PyTorch, which is not "
-            "installed; install transfer-kernels[torch], or compute on the host"
-        ) from None
-    return torch
+            f"features of type {type(values).__name__} on a GPU need PyTorch, but {reason}; "
+            "install transfer-kernels[torch], or compute on the host"
+        )
+    return sys.modules["torch"]
 
 
 def device_kind(array: Any) -> str:

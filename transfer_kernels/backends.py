@@ -7,11 +7,15 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+
+from .optional_packages import Unloadable, obstacle, unloadable
+from .terminal import encodable
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
 
@@ -54,11 +58,14 @@ class Backend:
 
 def _module_obstacle(module: str) -> str | None:
     """Why a compiled module cannot be imported, or None; with what its build said, if it failed."""
+    name = f"transfer_kernels.{module}"
     try:
-        importlib.import_module(f"transfer_kernels.{module}")
-    except ImportError as error:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
         why = _reasons_of_the_build().get(module, error)
-        return f"the compiled module {module} is not installed or does not load ({why})"
+        return f"the compiled module {module} is not installed ({why})"
+    except Exception as error:
+        return unloadable(f"the compiled module {module}", error)
     return None
 
 
@@ -66,7 +73,7 @@ def _reasons_of_the_build() -> dict[str, str]:
     """Why the build of this package left modules out; setup.py keeps it beside them."""
     try:
         return dict(json.loads(Path(__file__).with_name("_build_info.json").read_text()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 
@@ -75,33 +82,39 @@ def _native_obstacle() -> str | None:
 
 
 def _numba_obstacle() -> str | None:
-    if importlib.util.find_spec("numba") is None:
-        return "the package numba is not installed"
-    return None
+    return obstacle("numba", "njit")
+
+
+def _torch_obstacle() -> str | None:
+    return obstacle("torch", "Tensor", "cuda")
 
 
 def _missing_gpu() -> str | None:
-    if importlib.util.find_spec("torch") is None:
-        return "the package torch is not installed"
+    if (reason := _torch_obstacle()) is not None:
+        return reason
     import torch
 
-    return None if torch.cuda.is_available() else "PyTorch sees no CUDA device"
+    try:
+        return None if torch.cuda.is_available() else "PyTorch sees no CUDA device"
+    except Exception as error:  # a driver that does not answer
+        return f"PyTorch cannot tell whether there is a CUDA device ({error})"
 
 
 def _triton_obstacle() -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "the package triton is not installed"
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        return None if importlib.util.find_spec("torch") else "the package torch is not installed"
-    return _missing_gpu()
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    reason = _torch_obstacle() if interpreted else _missing_gpu()
+    return reason if reason is not None else obstacle("triton", "jit")
 
 
 def _cuda_obstacle() -> str | None:
     on_host = os.environ.get("TRANSFER_KERNELS_CUDA_ON_HOST") == "1"
-    if on_host and importlib.util.find_spec("torch") is None:
-        return "the package torch is not installed"
-    obstacle = _module_obstacle("_cuda_on_host" if on_host else "_cuda")
-    return obstacle if obstacle or on_host else _missing_gpu()
+    # PyTorch is a matter of seconds, so it comes last.
+    reason = _module_obstacle("_cuda_on_host" if on_host else "_cuda")
+    if reason is not None:
+        return reason
+    return _torch_obstacle() if on_host else _missing_gpu()
 
 
 #: In the order in which they are chosen.
@@ -176,19 +189,39 @@ def _unusable(wanted: str, name: str | None, reason: str) -> str:
 
 
 def _first_available(device: str) -> Backend:
-    obstacles = []
+    obstacles: dict[str, str] = {}
     for backend in BACKENDS:
         if backend.device != device:
             continue
-        obstacle = backend.obstacle()
-        if obstacle is None and backend.served_device == device:
+        reason = backend.obstacle()
+        if reason is None and backend.served_device == device:
+            _warn_of_broken(obstacles, backend.name)
             return backend
-        obstacles.append(f"{backend.name}: {obstacle or 'it runs on the CPU'}")
-    why = "; ".join(obstacles) or "none is made for it"
+        obstacles[backend.name] = reason or "it runs on the CPU"
+    why = "; ".join(f"{name}: {reason}" for name, reason in obstacles.items())
+    why = why or "none is made for it"
     raise ValueError(
         f"no backend serves arrays on {device!r} here ({why}); copy them to the host, "
         "as with features.cpu(), to compute on the CPU"
     )
+
+
+_warned: set[str] = set()
+
+
+def _warn_of_broken(obstacles: Mapping[str, str], serving: str) -> None:
+    """Tell once of each backend that is there, should have served, and does not load.
+
+    One that was never installed is no fault; one that broke would only be noticed by its absence.
+    """
+    for name, reason in obstacles.items():
+        if isinstance(reason, Unloadable) and name not in _warned:
+            _warned.add(name)
+            warnings.warn(
+                f"the backend {name!r} is passed over: {reason}; {serving!r} serves instead",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def implementation(op: str, backend: str | None = None, device: str = "cpu") -> ModuleType:
@@ -230,7 +263,10 @@ def describe_backends() -> str:
         lines.append(f"  {backend.name:<10} {device:<5} {state}")
     for device in ("cpu", "cuda"):
         try:
-            lines.append(f"  chosen     {device:<5} {choose_backend(device=device).name}")
+            with warnings.catch_warnings():  # what is passed over stands above
+                warnings.simplefilter("ignore", RuntimeWarning)
+                chosen = choose_backend(device=device).name
+            lines.append(f"  chosen     {device:<5} {chosen}")
         except ValueError as error:
             lines.append(f"  chosen     {device:<5} none: {error}")
     lines += ["", "machine"]
@@ -242,7 +278,7 @@ def describe_backends() -> str:
 
 def show_backends() -> None:
     """Print `describe_backends`: what is available here, or why not."""
-    print(describe_backends())
+    print(encodable(describe_backends()))
 
 
 def _machine_facts() -> dict[str, str]:
@@ -250,21 +286,33 @@ def _machine_facts() -> dict[str, str]:
 
     facts = {"platform": f"{platform.system()} {platform.machine()}"}
     if _native_obstacle() is None:
-        from transfer_kernels.kernels.native_runtime import instruction_set, native_module
+        from transfer_kernels.kernels.native_runtime import native_module
 
         native = native_module()
-        facts["instruction set"] = f"{instruction_set()} (of {', '.join(native.available_isas())})"
+        facts["instruction set"] = f"{_instruction_set()} (of {', '.join(native.available_isas())})"
         facts["compiler"] = native.__compiler__
     facts["threads"] = str(thread_count())
     facts["BLAS"] = _blas()
     return facts
 
 
+def _instruction_set() -> str:
+    from transfer_kernels.kernels.native_runtime import instruction_set
+
+    try:
+        return instruction_set()
+    except ValueError as error:  # the environment forces one that is not there
+        return f"none: {error}"
+
+
 def _blas() -> str:
     import scipy
 
-    blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas.get('name', 'unknown')} {blas.get('version', '')} (SciPy's)"
+    try:
+        blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{blas.get('name', 'unknown')} {blas.get('version', '')} (SciPy's)"
+    except (KeyError, TypeError, AttributeError):
+        return "unknown (SciPy does not tell)"
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The command ``transfer-kernels``: rank, recommend, evaluate, report the backends.
 
-Exit codes: 0 all went well, 1 some model failed, 2 wrong usage or input, 130 interrupted.
+Exit codes: 0 all went well, 1 some model failed, 2 wrong usage or input, or a result could not be
+written, 130 interrupted. A reader that leaves before the end of the output, as ``head`` does,
+changes none of them.
 """
 
 from __future__ import annotations
@@ -10,42 +12,43 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .cli_transfers import add_evaluate, add_recommend
 from .output_paths import check_picture, check_table
-from .quoting import several
+from .quoting import plain, several
+from .terminal import PROGRAM, deliver, described, note, say, tolerant_streams, usage
 
-PROGRAM = "transfer-kernels"
 OK, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _note(f"warning: {message}")
+    with tolerant_streams(), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: note(f"warning: {message}")
         try:
+            options = _parser().parse_args(arguments)
             return options.run(options)
         except KeyboardInterrupt:
             return INTERRUPTED
-        except BrokenPipeError:
-            # The reader of our output has left; keep the interpreter from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OK
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            _note(f"error: {error}")
+        except (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError) as error:
+            note(f"error: {described(error)}")
             return WRONG_INPUT
-        except MemoryError as error:
-            _note(f"error: out of memory{f' ({error})' if str(error) else ''}")
-            return WRONG_INPUT
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, but that what it says passes through `terminal`."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            usage(message, sys.stderr if file is None else file)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM, description="Transferability metrics: which model will fine-tune best?"
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -91,7 +94,7 @@ def _add_info(commands: Any) -> None:
 def _info(options: argparse.Namespace) -> int:
     from .backends import describe_backends
 
-    print(describe_backends())
+    say(describe_backends())
     return OK
 
 
@@ -184,11 +187,17 @@ def _rank(options: argparse.Namespace) -> int:
     layers = read_layers(options.layers) if options.layers else None
 
     path = _journal_path(options)
-    journal = Journal(path) if path else None
+    try:
+        journal = Journal(path) if path else None
+    except (ValueError, OSError) as error:
+        if options.out:
+            raise
+        note(f"warning: {described(error)}; an interrupted run cannot be taken up")
+        path = journal = None
     if journal and options.fresh:
         journal.clear()
-    if note := found.note():
-        _note(note)
+    if passed_over := found.note():
+        note(passed_over)
     try:
         ranking = rank(
             found.models,
@@ -204,25 +213,23 @@ def _rank(options: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         kept = f"finished scores are kept in {path}; the same command goes on from there"
-        _note(f"interrupted; {kept}" if path else "interrupted")
+        note(f"interrupted; {kept}" if path else "interrupted")
         return INTERRUPTED
     if journal and journal.reused:
         n_scores = len(ranking) * len(ranking.metrics)
-        _note(f"{journal.reused} of {n_scores} scores are from {path} (--fresh scores them anew)")
+        note(f"{journal.reused} of {n_scores} scores are from {path} (--fresh scores them anew)")
     _raise_if_all_failed_alike(ranking)
 
-    if options.out:
-        (ranking.to_csv if options.out.suffix == ".csv" else ranking.to_json)(options.out)
-    try:
-        print(ranking)
-        if truth and truth_path:
-            print(f"\n{_comparison(ranking, truth, truth_path.name)}")
-        sys.stdout.flush()
-    finally:  # the picture is written even if nobody reads the table to its end
-        if options.plot:
-            from .plots import save_figure
-
-            save_figure(ranking.plot(truth.accuracy if truth else None), options.plot)
+    out, plot = options.out, options.plot
+    steps: list[Callable[[], None]] = [lambda: say(str(ranking))]
+    if truth and truth_path:
+        name = plain(truth_path.name)
+        steps.append(lambda: say(f"\n{_comparison(ranking, truth, name)}"))
+    if out:
+        steps.append(lambda: (ranking.to_csv if out.suffix == ".csv" else ranking.to_json)(out))
+    if plot:
+        steps.append(lambda: _draw(ranking, truth, plot))
+    deliver(*steps)
     return SOME_FAILED if ranking.errors else OK
 
 
@@ -250,13 +257,33 @@ def _journal_path(options: argparse.Namespace) -> Path | None:
     """Beside the output, else in the user's cache; None if that cannot be written."""
     if options.out:
         return options.out.with_name(f"{options.out.name}.journal")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfer_kernels"
+    cache = _cache_folder()
+    if cache is None:
+        return None
+    name = hashlib.blake2b(os.fsencode(options.folder.resolve()), digest_size=8).hexdigest()
+    return cache / f"{name}.journal"
+
+
+def _cache_folder() -> Path | None:
+    """Folder of the user's cache, made if need be; None where there is no home or no room."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and the user is in no list, as in containers
+        return None
+    if not base.is_absolute():  # the standard says to pass such a value over
+        return None
+    cache = base / "transfer_kernels"
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    name = hashlib.blake2b(str(options.folder.resolve()).encode(), digest_size=8).hexdigest()
-    return cache / f"{name}.journal" if os.access(cache, os.W_OK) else None
+    return cache if os.access(cache, os.W_OK) else None
+
+
+def _draw(ranking: Any, truth: Any, path: Path) -> None:
+    from .plots import save_figure
+
+    save_figure(ranking.plot(truth.accuracy if truth else None), path)
 
 
 def _raise_if_all_failed_alike(ranking: Any) -> None:
@@ -274,7 +301,7 @@ def _comparison(ranking: Any, truth: Any, file: str) -> str:
     unknown = [row.name for row in ranking if row.name not in known]
     if unknown:
         names = several(unknown, 20, quoted=False)
-        _note(f"{file} lacks {names}; left out of the comparison")
+        note(f"{file} lacks {names}; left out of the comparison")
     candidates = {column: ranking.column(column) for column in ranking.columns}
     if truth.parameters:
         candidates["parameter count (control)"] = truth.parameters
@@ -286,7 +313,3 @@ def _comparison(ranking: Any, truth: Any, file: str) -> str:
     if not compared:
         return f"{file}: fewer than two models with a score have a true accuracy"
     return f"Prediction of {file}, {len(known)} models\n{evaluation_table(compared)}"
-
-
-def _note(text: str) -> None:
-    print(f"{PROGRAM}: {text}", file=sys.stderr)

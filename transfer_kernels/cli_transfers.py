@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .output_paths import check_picture, check_table
+from .quoting import plain, several
+from .terminal import deliver, say
 
 OK = 0
 
@@ -144,21 +142,26 @@ def _recommend(options: argparse.Namespace) -> int:
         raise ValueError("give the new task's proxy features with --task, or --save")
     check_table(options.out)
     fennec = _loaded_or_fitted(options)
+    steps: list[Callable[[], None]] = []
     if options.save:
-        fennec.save(options.save)
-    if options.task is None:
-        return OK
+        steps.append(lambda: fennec.save(options.save))
+    if options.task:
+        steps.append(lambda: _recommend_for(options.task, fennec, options))
+    deliver(*steps)
+    return OK
+
+
+def _recommend_for(task: Path, fennec: Any, options: argparse.Namespace) -> None:
     from .feature_files import read_features
 
     given = {"images": options.images, "classes": options.classes}
     facts = {name: value for name, value in given.items() if value is not None}
-    placement = fennec.place(read_features(options.task, mapped=False).features, facts=facts)
+    placement = fennec.place(read_features(task, mapped=False).features, facts=facts)
     scores = fennec.recommend(placement, options.k)
+    steps: list[Callable[[], None]] = [lambda: say(_score_table(scores))]
     if options.out:
-        _write_scores(options.out, scores)
-    print(_score_table(scores))
-    sys.stdout.flush()
-    return OK
+        steps.append(lambda: _write_scores(options.out, scores))
+    deliver(*steps)
 
 
 def _loaded_or_fitted(options: argparse.Namespace) -> Any:
@@ -222,16 +225,13 @@ def _score_table(scores: Mapping[str, float]) -> str:
 
 
 def _write_scores(path: Path, scores: Mapping[str, float]) -> None:
-    from .score_files import write_atomically
+    from .csv_cells import csv_text
+    from .score_files import json_text, write_atomically
 
     if path.suffix == ".json":
-        write_atomically(path, json.dumps(dict(scores), indent=1, ensure_ascii=False) + "\n")
-        return
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["model", "score"])
-    table.writerows([model, repr(score)] for model, score in scores.items())
-    write_atomically(path, buffer.getvalue())
+        write_atomically(path, json_text(dict(scores), indent=1))
+    else:
+        write_atomically(path, csv_text([["model", "score"], *scores.items()]))
 
 
 # ---------------------------------------------------------------------------- evaluate
@@ -246,28 +246,38 @@ def _evaluate(options: argparse.Namespace) -> int:
     comparison = leave_one_task_out(
         history, _recommenders(history, options), ks=options.k or (1, 3), seed=options.seed
     )
+    text = f"{_heading(options.table, history)}\n{comparison}"
+    if comparison.skipped:
+        text += f"\nleft out, since they tell no two models apart: {_listed(comparison.skipped)}"
+    steps: list[Callable[[], None]] = [lambda: say(text)]
     if options.out:
-        write = comparison.to_csv if options.out.suffix == ".csv" else comparison.to_json
-        write(options.out)
-    try:
-        print(_heading(options.table, history), comparison, sep="\n")
-        if comparison.skipped:
-            print(f"left out, since they tell no two models apart: {', '.join(comparison.skipped)}")
-        sys.stdout.flush()
-    finally:  # the picture is written even if nobody reads the table to its end
-        if options.plot:
-            from .plots import save_figure
-
-            save_figure(comparison.plot(), options.plot)
+        steps.append(lambda: _write_comparison(options.out, comparison))
+    if options.plot:
+        steps.append(lambda: _draw(options.plot, comparison))
+    deliver(*steps)
     return OK
+
+
+def _listed(names: Sequence[str]) -> str:
+    return several(names, len(names), quoted=False)
+
+
+def _write_comparison(path: Path, comparison: Any) -> None:
+    (comparison.to_csv if path.suffix == ".csv" else comparison.to_json)(path)
+
+
+def _draw(path: Path, comparison: Any) -> None:
+    from .plots import save_figure
+
+    save_figure(comparison.plot(), path)
 
 
 def _heading(path: Path, history: Any) -> str:
     known, all_pairs = int(history.known.sum()), history.known.size
     gaps = "" if known == all_pairs else f", {known} of {all_pairs} transfers known"
     return (
-        f"{path.name}: {len(history.models)} models, {len(history.tasks)} tasks{gaps}; each task "
-        "held out in turn"
+        f"{plain(path.name)}: {len(history.models)} models, {len(history.tasks)} tasks{gaps}; each "
+        "task held out in turn"
     )
 
 

@@ -7,6 +7,7 @@ transfers and the new task, giving scores by model.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -58,12 +59,14 @@ def parameter_count(past: TransferHistory, task: Task) -> dict[str, float]:
 
 def random_order(draws: int = 50, seed: int = 0) -> Callable[..., list[dict[str, float]]]:
     """Return a recommender that scores at random, several times."""
+    return partial(_random_order, draws, seed)
 
-    def recommend(past: TransferHistory, task: Task) -> list[dict[str, float]]:
-        generator = np.random.default_rng([seed, *task.name.encode()])
-        return [
-            dict(zip(past.models, generator.random(len(past.models)).tolist(), strict=True))
-            for _ in range(draws)
-        ]
 
-    return recommend
+def _random_order(
+    draws: int, seed: int, past: TransferHistory, task: Task
+) -> list[dict[str, float]]:
+    generator = np.random.default_rng([seed, *task.name.encode("utf-8", "surrogatepass")])
+    return [
+        dict(zip(past.models, generator.random(len(past.models)).tolist(), strict=True))
+        for _ in range(draws)
+    ]

@@ -17,6 +17,7 @@ from .metrics import logme as _logme
 from .metrics import parc as _parc
 from .metrics import sfda as _sfda
 from .metrics.problem import Problem
+from .optional_packages import require
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -84,7 +85,7 @@ class Estimator:
         changed = [
             f"{name}={value!r}"
             for name, value in self.get_params().items()
-            if value is not defaults[name].default
+            if repr(value) != repr(defaults[name].default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -243,8 +244,8 @@ class SFDA(Estimator):
         coordinates = (X - beside(X, self.center_)) @ beside(X, self.scalings_)
         if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
             return coordinates
-        import pandas
-
+        use = 'set_output(transform="pandas")'
+        pandas = require("pandas", "DataFrame", use=use, extra="pandas")
         return pandas.DataFrame(on_host(coordinates), index, self.get_feature_names_out())
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .quoting import several, shown
+from .quoting import plain, several, shown
+from .terminal import encodable
 from .text_table import MISSING, text_table
 
 Values = Mapping[str, float] | Sequence[float] | NDArray[Any]
@@ -86,7 +87,8 @@ class Evaluation(Mapping[str, float]):
         lines = [f"{name:<28}  {value: .4f}" for name, value in self.to_dict().items()]
         lines.append(f"{'models':<28}  {self.n_models:>2}")
         if self.excluded:
-            lines.append(f"{'excluded (no finite score)':<28}   {', '.join(self.excluded)}")
+            excluded = encodable(", ".join(plain(name, None) for name in self.excluded))
+            lines.append(f"{'excluded (no finite score)':<28}   {excluded}")
         return "\n".join(lines)
 
 

@@ -73,6 +73,6 @@ def _module() -> Any:
 
     try:
         module = native_module()
-    except ImportError:
+    except Exception:  # missing, or there and broken, which `backends` tells
         return None
     return module if hasattr(module, "watch_pages") else None

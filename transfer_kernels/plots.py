@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .evaluation import evaluate
+from .optional_packages import require
+from .quoting import plain
 from .score_files import write_atomically
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
 FORMATS = (".png", ".pdf", ".svg")
+_LONGEST_LABEL = 80
 _INK, _ACCENT, _FAINT, _CONTROL = "#333333", "#0b6e99", "#cccccc", "#888888"
 #: Families' colours, told apart by the colour-blind too (Okabe and Ito).
 _FAMILIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a800")
@@ -58,9 +61,9 @@ def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
     figure = _figure(6.4, 0.9 + 0.24 * len(names))
     axes = figure.subplots()
     axes.plot([finite[name] for name in names], range(len(names)), "o", color=_ACCENT)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(title)
+    axes.set_xlabel(_label(title))
     _strip(axes)
     return figure
 
@@ -116,8 +119,8 @@ def plot_against_truth(
             zorder=2,
         )
         axes.margins(0.12)
-        axes.set_title(f"{title}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
-        axes.set_xlabel(title)
+        axes.set_title(f"{_label(title)}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
+        axes.set_xlabel(_label(title))
         axes.set_ylabel("true accuracy")
         _strip(axes)
     for axes in panels[len(columns) :]:
@@ -171,7 +174,7 @@ def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") ->
             fontsize=8,
             color=_INK,
         )
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
     _strip(axes)
@@ -195,13 +198,13 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
 
 def require_matplotlib() -> None:
-    """Raise an ImportError that names the remedy if matplotlib is not installed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            'plotting needs matplotlib: pip install "transfer_kernels[plot]"'
-        ) from None
+    """Raise an ImportError that names the remedy if matplotlib is missing or does not load."""
+    require("matplotlib.figure", "Figure", use="plotting", extra="plot")
+
+
+def _label(text: str) -> str:
+    """Return a name as it can be drawn: printable, not too long, its dollar signs no formula."""
+    return plain(text, _LONGEST_LABEL).replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -239,7 +242,9 @@ def _explain_colors(figure: Figure, colors: Mapping[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     marks = [
-        Line2D([], [], color=color, label=family, marker="o", linestyle="none", markersize=6)
+        Line2D(
+            [], [], color=color, label=_label(family), marker="o", linestyle="none", markersize=6
+        )
         for family, color in colors.items()
     ]
     figure.legend(
@@ -261,7 +266,7 @@ def _name_points(
     taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in points.values()]
     for name in _named(x, y):
         px, py = points[name]
-        text = axes.text(0.0, 0.0, name, fontsize=8, color=_INK)
+        text = axes.text(0.0, 0.0, _label(name), fontsize=8, color=_INK)
         extent = text.get_window_extent()
         width, height = extent.width, extent.height
         text.remove()
@@ -270,7 +275,7 @@ def _name_points(
         box = min(boxes, key=lambda box: _clutter(box, frame.extents, taken))
         far = boxes.index(box) >= _BESIDE
         axes.annotate(
-            name,
+            _label(name),
             (x[name], y[name]),
             (72.0 / figure.dpi * (box[0] - px), 72.0 / figure.dpi * (box[1] - py)),
             textcoords="offset points",

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import os
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -20,19 +16,23 @@ import numpy as np
 
 from .arrays import device_kind
 from .backends import choose_backend, forced_backend
+from .csv_cells import csv_text
 from .evaluation import Evaluation, evaluate, mean_ranks
 from .kernels.threads import thread_count
 from .metrics import DEFAULT_METRICS, Spec, UninformativeScoreWarning, metric_calls
+from .optional_packages import require
 from .quoting import plain, several, shown
 from .score_files import (
     Journal,
     JournalEntry,
     array_digest,
     file_stamp,
+    json_text,
     write_atomically,
 )
 from .scoring import Outcome, Source, Target, Task
 from .target_files import read_labels
+from .terminal import described, progress_bar
 from .text_table import (
     MISSING,
     format_scores,
@@ -76,6 +76,15 @@ class ModelScores:
     seconds: Mapping[str, float]
     error: str | None = None
     warnings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "seconds", "warnings"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments: Python's read-only mappings do neither."""
+        scores, seconds, warnings = map(dict, (self.scores, self.seconds, self.warnings))
+        return type(self), (self.name, scores, seconds, self.error, warnings)
 
 
 class Ranking(Sequence[ModelScores]):
@@ -224,25 +233,21 @@ class Ranking(Sequence[ModelScores]):
 
     def to_json(self, path: str | Path) -> None:
         """Write `to_dict` as a JSON file, all at once; scores that are missing become null."""
-        write_atomically(path, json.dumps(_without_nan(self.to_dict()), indent=2) + "\n")
+        write_atomically(path, json_text(_without_nan(self.to_dict()), indent=2))
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a CSV file, all at once: model, scores, ranks, seconds and error, best first."""
+        """Write a CSV file, all at once: model, scores, ranks, seconds and error, best first.
+
+        Names that a spreadsheet would run or a reader would change are marked, see
+        `transfer_kernels.csv_cells`; the readers of this package restore them.
+        """
         records = self._records()
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_without_nan(records))
-        write_atomically(path, text.getvalue())
+        rows = [list(records[0]), *(list(record.values()) for record in records)]
+        write_atomically(path, csv_text(rows))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a `pandas.DataFrame` with the models as its index, best first."""
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError(
-                'to_pandas needs pandas: pip install "transfer_kernels[pandas]"'
-            ) from None
+        pandas = require("pandas", "DataFrame", use="to_pandas", extra="pandas")
         return pandas.DataFrame(self._records()).set_index("model")
 
     def __getitem__(self, index: Any) -> Any:
@@ -352,18 +357,22 @@ def rank(
         Copy every model's features to this device, such as ``"cuda"``, and score them there; by
         default they are scored where they are.
     n_jobs : int, default 1
-        Worker processes that share the processor's threads among them; -1 stands for as many as
-        there are processors. They are started anew (spawn), so a script needs its
-        ``if __name__ == "__main__":``. Give paths rather than arrays then, since arrays are copied
-        to the workers. A score may differ in its last bits from that of another number of workers,
-        since each has fewer threads.
+        Worker processes; -1 stands for as many as threads would be used, and more than there are
+        processors (or than two, where there is one) are not started. Each gets its share of the
+        threads: with ``TRANSFER_KERNELS_NUM_THREADS=8`` and 4 workers each has 2, its linear
+        algebra libraries included. They are started anew (spawn), so a script needs its
+        ``if __name__ == "__main__":``; in a daemonic process, such as a worker of
+        `multiprocessing.Pool`, none can be started, and all is done there. Give paths rather than
+        arrays, since arrays are copied to the workers. A score may differ in its last bits from
+        that of another number of workers, since each has fewer threads.
     progress : bool, optional
         Show a progress bar on stderr; the default is to show it on a terminal only.
     journal : str, Path or Journal, optional
         File to which each finished score is appended at once. A later call with the same journal
         takes from it every score whose features, labels, metric, backend and version of the
         package are unchanged. Files count as unchanged when size and time of modification are;
-        arrays are compared by a digest.
+        arrays are compared by a digest. Where it cannot be written, as on a full disk, a warning
+        says so and the scores are computed all the same.
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label.
@@ -410,7 +419,7 @@ def rank(
     ]
     n_scores = len(zoo) * len(specs)
     with (
-        _progress_bar(n_scores, len(outcomes), progress) as bar,
+        progress_bar(n_scores, progress, unit="score", initial=len(outcomes)) as bar,
         closing(score_all(tasks, target, n_jobs)) as fresh,
     ):
         for outcome in fresh:
@@ -418,11 +427,24 @@ def rank(
             outcomes[pair] = outcome
             if store is not None and outcome.error is None and pair in keys:
                 entry = JournalEntry(outcome.score, outcome.seconds, outcome.warning)
-                store.add(keys[pair], entry)
+                try:
+                    store.add(keys[pair], entry)
+                except OSError as error:  # no reason to lose the scores themselves
+                    store = None
+                    _warn_of_journal(error)
             bar.update()
     rows = [_row(model, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
     return Ranking(rows, specs, order, layers)
+
+
+def _warn_of_journal(error: OSError) -> None:
+    warnings.warn(
+        f"journal: {plain(described(error))}; the scores are computed, but from here on an "
+        "interrupted run cannot be taken up",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
@@ -433,10 +455,10 @@ def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
         error = "; ".join(f"{metric}: {message}" for metric, message in messages.items()) or None
     return ModelScores(
         model,
-        MappingProxyType({outcome.metric: outcome.score for outcome in outcomes}),
-        MappingProxyType({outcome.metric: outcome.seconds for outcome in outcomes}),
+        {outcome.metric: outcome.score for outcome in outcomes},
+        {outcome.metric: outcome.seconds for outcome in outcomes},
         error,
-        MappingProxyType({o.metric: o.warning for o in outcomes if o.warning}),
+        {o.metric: o.warning for o in outcomes if o.warning},
     )
 
 
@@ -556,15 +578,6 @@ def _journal_keys(
                 **shared,
             }
     return keys
-
-
-def _progress_bar(total: int, finished: int, progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(
-        total=total, initial=finished, unit="score", disable=not shown, leave=False, file=sys.stderr
-    )
 
 
 def _ranks(scores: Mapping[str, float]) -> dict[str, int]:

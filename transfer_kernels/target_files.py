@@ -343,7 +343,7 @@ def _model_table(
         raise table.no_column(MODEL_TITLES[0])
     if column is None:
         raise table.no_column(wanted)
-    names = table.texts(key)
+    names = table.names(key)
     places = {wanted: column, **{name: table.find(name) for name in others}}
     cells = {name: _cells(table, at) for name, at in places.items() if at is not None}
     models: dict[str, dict[str, Any]] = {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .csv_cells import restored
 from .quoting import plain, several, shown
 
 _SEPARATORS = (",", ";", "\t")
@@ -142,6 +143,10 @@ class Table:
     def texts(self, column: int) -> list[str]:
         """Return the cells of a column without the spaces around them."""
         return [row[column].strip() for row in self.rows]
+
+    def names(self, column: int) -> list[str]:
+        """Return the cells of a column of names, as they were before this package wrote them."""
+        return [restored(text) for text in self.texts(column)]
 
     def cells(self, column: int) -> list[float | str]:
         """Return the cells of a column: numbers, NaN for gaps, and what is neither as a text.

@@ -6,11 +6,17 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from .quoting import plain
+from .terminal import encodable
+
 MISSING = "–"
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
     """Return an aligned table with a rule under its header.
+
+    What is not printable becomes backslash codes, and so does what stdout cannot encode, so that
+    printing the table neither steers a terminal nor fails.
 
     Parameters
     ----------
@@ -21,6 +27,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
     align : str
         One letter per column: ``"l"`` or ``"r"``.
     """
+    header, *rows = [[encodable(plain(cell, None)) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -30,7 +37,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
         )
         return "  ".join(padded).rstrip()
 
-    rule = "  ".join("─" * width for width in widths)
+    rule = "  ".join(encodable("─") * width for width in widths)
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
@@ -40,7 +47,7 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
 
     def line(tag: str, cells: Sequence[str]) -> str:
         inner = (
-            f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
+            f'<{tag} style="text-align: {side}">{escape(plain(cell, None))}</{tag}>'
             for cell, side in zip(cells, sides, strict=True)
         )
         return f"<tr>{''.join(inner)}</tr>"

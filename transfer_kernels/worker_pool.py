@@ -1,55 +1,105 @@
 """All models of a zoo through their metrics, here or in several worker processes.
 
 A worker that dies (out of memory, a crash in compiled code) costs the model it was at and no other.
+There are at most as many workers as processors, and each gets its share of the threads.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
+import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
-from .kernels.threads import thread_count
+from .kernels.threads import at_most_processors, thread_count
+from .quoting import plain
 from .scoring import Outcome, Target, Task, failure, score_model
 
+#: What the kernels and the linear algebra libraries under NumPy and SciPy go by.
 _THREAD_VARIABLES = (
     "TRANSFER_KERNELS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
 )
+
+#: Seconds that a process whose pipe is closed has to end by itself.
+_LAST_BREATH = 5.0
+
+#: Processes start one at a time: what they inherit is set for the moment of the start.
+_starting = threading.Lock()
 
 
 def score_all(
     tasks: Sequence[Task], target: Target, n_jobs: int = 1
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of every metric of every task, in the order in which they finish."""
-    if n_jobs == 1 or len(tasks) < 2:
+    n_workers = _worker_count(n_jobs, len(tasks))
+    if n_workers < 2:
         for task in tasks:
             yield from score_model(task, target)
     else:
-        with WorkerPool(min(n_jobs, len(tasks)), target) as pool:
+        with WorkerPool(n_workers, target) as pool:
             yield from pool.run(tasks)
 
 
+def _worker_count(n_jobs: int, n_tasks: int) -> int:
+    """Worker processes for so many tasks; 1 stands for none, everything in this process."""
+    if min(n_jobs, n_tasks) < 2:
+        return 1
+    this = multiprocessing.current_process()
+    if getattr(this, "_inheriting", False):
+        raise RuntimeError(f"n_jobs={n_jobs}: {_NO_MAIN_GUARD}")
+    if this.daemon:
+        warnings.warn(
+            f"n_jobs={n_jobs}: this is a daemonic process, such as a worker of "
+            "multiprocessing.Pool, which may start no processes; all models are scored in it, one "
+            "after the other",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return 1
+    # Two are never too many: that a crash costs one model is worth a second process.
+    return at_most_processors(min(n_jobs, n_tasks), "n_jobs", str(n_jobs), least=2)
+
+
+_NO_MAIN_GUARD = (
+    "workers are started while this process is itself still being started by another that reads "
+    'the same script; put what the script does under `if __name__ == "__main__":`'
+)
+
+
 class WorkerPool:
-    """As many workers as jobs, with the processor's threads shared out among them."""
+    """Several workers, with the processor's threads shared out among them."""
 
     def __init__(self, n_workers: int, target: Target) -> None:
         self._target = target
         self._n_threads = max(1, thread_count() // n_workers)
-        self._workers = [_Worker(target, self._n_threads) for _ in range(n_workers)]
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(n_workers):
+                self._workers.append(_Worker(target, self._n_threads))
+        except BaseException:
+            self._stop()
+            raise
 
     def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         for worker in self._workers:
             worker.stop()
 
@@ -80,24 +130,31 @@ class WorkerPool:
             task = waiting.popleft()
             try:
                 worker.give(task)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                unsent = _unsendable(error)
-                yield from (failure(task.model, call.spec, unsent) for call in task.metrics)
             except OSError:  # it died meanwhile; its closed pipe will tell so
                 waiting.appendleft(task)
                 worker.is_idle = False
+            except Exception as error:  # pickling runs code of the object, which may raise anything
+                unsent = _unsendable(error)
+                yield from (failure(task.model, call.spec, unsent) for call in task.metrics)
 
     def _bury(self, dead: _Worker, replace: bool) -> Iterator[Outcome]:
         """Report what a dead worker was at and start another in its place."""
+        dead.process.join(_LAST_BREATH)  # or its end would be taken for ours
         dead.stop()
         self._workers.remove(dead)
-        if not dead.has_started:
-            raise RuntimeError(
-                "n_jobs: a worker process could not start; a script that uses n_jobs > 1 must run "
-                'its code under `if __name__ == "__main__":`'
-            )
         code = dead.process.exitcode or 0
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        if not dead.has_started and code < 0:
+            raise RuntimeError(
+                f"n_jobs: a worker process died {how} before it could start its work; it may have "
+                "run out of memory. Use fewer, or n_jobs=1"
+            )
+        if not dead.has_started:
+            raise RuntimeError(
+                f"n_jobs: a worker process ended {how} before it could start its work; what it "
+                "wrote to stderr tells why. A worker reads the main script anew: what the script "
+                'does must stand under `if __name__ == "__main__":`. Or use n_jobs=1'
+            )
         yield from dead.failures(
             RuntimeError(f"the worker process died {how}; it may have run out of memory")
         )
@@ -118,6 +175,40 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables set for the processes that are started meanwhile.
+
+    A library such as OpenBLAS reads its number of threads while it is loaded, which is before any
+    code of ours runs in a new process.
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _main_script_readable() -> Iterator[None]:
+    """Let no new process look for a main script that is no file, such as standard input."""
+    main: Any = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    if path is None or getattr(main, "__spec__", None) is not None or os.path.isfile(path):
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = path
+
+
 class _Worker:
     """A process, the pipe to it, and the task it is at."""
 
@@ -125,8 +216,9 @@ class _Worker:
         # Never forked: a copy of a process with running threads may hang.
         context = multiprocessing.get_context("spawn")
         self.pipe, remote = context.Pipe()
-        self.process = context.Process(target=_serve, args=(remote, target, n_threads), daemon=True)
-        with _interrupts_held():
+        self.process = context.Process(target=_serve, args=(remote, target), daemon=True)
+        threads = dict.fromkeys(_THREAD_VARIABLES, str(n_threads))
+        with _starting, _interrupts_held(), _environment(**threads), _main_script_readable():
             self.process.start()
         remote.close()
         self.task: Task | None = None
@@ -151,23 +243,25 @@ class _Worker:
 
 
 def _unsendable(error: BaseException) -> TypeError:
+    why = plain(str(error))
     return TypeError(
-        f"cannot be sent to a worker process ({error}); give a path, or a function at the top "
-        "level of a module, or use n_jobs=1"
+        f"cannot be sent to a worker process ({why}); give a path, or a function at the top level "
+        "of a module, or use n_jobs=1"
     )
 
 
-def _serve(pipe: Connection, target: Target, n_threads: int) -> None:
+def _serve(pipe: Connection, target: Target) -> None:
     """Score the tasks that come through the pipe until it closes; None says: ready for one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(n_threads)))
     warnings.showwarning = lambda message, *_: pipe.send(message)
     try:
         while True:
             pipe.send(None)
             try:
                 task = pipe.recv()
-            except (AttributeError, ImportError, pickle.UnpicklingError) as error:
+            except (EOFError, OSError):
+                raise
+            except Exception as error:
                 pipe.send(_unsendable(error))
                 continue
             for outcome in score_model(task, target):

@@ -8,12 +8,9 @@ and returns a score for every model, higher is better.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import controls as _controls
+from .csv_cells import csv_text
 from .evaluation import Evaluation, evaluate
 from .quoting import several, shown
 from .recommend.history import Task, TransferHistory
-from .score_files import write_atomically
+from .score_files import json_text, write_atomically
+from .terminal import progress_bar
 from .text_table import MISSING, html_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .metrics import Spec
+    from .metrics import MetricCall, Spec
 
 Scores = Mapping[str, float]
 Recommender = Callable[[TransferHistory, Task], Scores | Sequence[Scores]]
@@ -99,7 +98,8 @@ def leave_one_task_out(
     measured = [task for task in held_out if task not in skipped]
     if not measured:
         raise ValueError("history: no task has two models of different known performance")
-    with _progress_bar(len(measured) * len(candidates), progress) as bar:
+    n_rankings = len(measured) * len(candidates)
+    with progress_bar(n_rankings, progress, unit="ranking") as bar:
         for task in measured:
             past, new, truth = history.without_task(task), history.task(task), history.column(task)
             for name, recommender in candidates.items():
@@ -115,28 +115,31 @@ def by_metric(spec: Spec, *, backend: str | None = None) -> Recommender:
 
     Parameters
     ----------
-    spec : str
+    spec : str, Metric or callable
         Of the metric, such as ``"parc(n_components=32)"``.
     backend : str, optional
         Force a backend.
 
     Raises
     ------
-    ValueError
-        If the metric or one of its options is unknown.
+    TypeError, ValueError
+        If the metric or one of its options is unknown, or an option of the wrong type.
     """
-    from .metrics import metric_call, score
+    from .metrics import metric_call
 
-    call = metric_call(spec)
+    return partial(_by_metric, metric_call(spec), backend)
 
-    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        scores = {}
-        for model in past.models:
-            features, labels = task.labelled_features(model)
-            scores[model] = score(features, labels, call, backend=backend)[call.spec]
-        return scores
 
-    return recommend
+def _by_metric(
+    call: MetricCall, backend: str | None, past: TransferHistory, task: Task
+) -> dict[str, float]:
+    from .metrics import score
+
+    scores = {}
+    for model in past.models:
+        features, labels = task.labelled_features(model)
+        scores[model] = score(features, labels, call, backend=backend)[call.spec]
+    return scores
 
 
 def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
@@ -148,13 +151,15 @@ def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
         Task to model to score; a model without one has none (NaN), a task without scores is a
         ValueError when it is held out.
     """
+    return partial(_by_table, scores)
 
-    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        if task.name not in scores:
-            raise ValueError(f"scores: hold none of task {shown(task.name)}")
-        return {model: scores[task.name].get(model, math.nan) for model in past.models}
 
-    return recommend
+def _by_table(
+    scores: Mapping[str, Mapping[str, float]], past: TransferHistory, task: Task
+) -> dict[str, float]:
+    if task.name not in scores:
+        raise ValueError(f"scores: hold none of task {shown(task.name)}")
+    return {model: scores[task.name].get(model, math.nan) for model in past.models}
 
 
 class Comparison:
@@ -272,14 +277,10 @@ class Comparison:
 
     def to_csv(self, path: str | Path) -> None:
         """Write one line for each recommender and task, with all figures."""
-        buffer = io.StringIO()
-        table = csv.writer(buffer, lineterminator="\n")
-        table.writerow(["recommender", "task", *self.figures])
+        rows: list[list[Any]] = [["recommender", "task", *self.figures]]
         for name in self.recommenders:
-            for task in self.tasks:
-                values = self._figures[name][task].values()
-                table.writerow([name, task, *("" if math.isnan(v) else repr(v) for v in values)])
-        write_atomically(path, buffer.getvalue())
+            rows += [[name, task, *self._figures[name][task].values()] for task in self.tasks]
+        write_atomically(path, csv_text(rows))
 
     def to_json(self, path: str | Path) -> None:
         """Write the means with their intervals, and all figures by task; NaN becomes null."""
@@ -297,7 +298,7 @@ class Comparison:
             }
             for name in self.recommenders
         }
-        write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(path, json_text(content, indent=1))
 
     def __str__(self) -> str:
         return text_table(*self._table())
@@ -402,10 +403,3 @@ def _low_if_nan(value: float) -> float:
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _progress_bar(total: int, progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(total=total, unit="ranking", disable=not shown, leave=False, file=sys.stderr)

@@ -7,6 +7,7 @@ folder, as the scripts of SFDA, ETran, PED and EMMS write them.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -234,7 +235,15 @@ def _name_by_file(found: ZooFolder, files: dict[str, Path]) -> None:
         _add(found, name.removesuffix(path.suffix), path)
 
 
+def _as_utf8(name: str) -> str:
+    """Return a file's name as in a UTF-8 locale, so that it is that of the tables in any."""
+    if os.name != "posix":
+        return name
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
 def _add(found: ZooFolder, model: str, path: Path) -> None:
+    model = _as_utf8(model)
     if model in found.models:
         raise ValueError(
             f"{plain(found.folder)}: both {plain(found.models[model].name)} and "

@@ -29,6 +29,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..array_namespace import array_namespace, as_float64, is_tensor, on_host
+from . import saved
 
 #: Rows that are looked at for the shift.
 SHIFT_ROWS = 64
@@ -163,16 +164,21 @@ class FisherScatter:
         )
 
     def save(self, path) -> None:
-        """Write to an ``.npz`` file; `load` reads it."""
+        """Write to an ``.npz`` file, all of it or nothing; `load` reads it."""
         arrays = {field.name: on_host(getattr(self, field.name)) for field in fields(self)}
         arrays["shifted_gram"] = np.triu(arrays["shifted_gram"])
-        np.savez(path, **arrays)
+        saved.write(path, arrays)
 
     @classmethod
     def load(cls, path) -> FisherScatter:
-        """Read what `save` wrote. No pickles: the file cannot execute code."""
-        with np.load(path, allow_pickle=False) as file:
-            missing = [field.name for field in fields(cls) if field.name not in file]
-            if missing:
-                raise ValueError(f"{path} is no saved FisherScatter: it lacks {', '.join(missing)}")
-            return cls(**{field.name: file[field.name] for field in fields(cls)})
+        """Read what `save` wrote. No pickles: the file cannot execute code.
+
+        Raises
+        ------
+        ValueError
+            If the file is something else or damaged, or an array is missing, of another shape or
+            type, not finite, or contradicts the others.
+        FileNotFoundError
+            If there is no such file.
+        """
+        return cls(**saved.read(path, [field.name for field in fields(cls)]))

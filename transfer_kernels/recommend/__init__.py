@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ..optional_packages import why_not
+
 #: Public name to the module that defines it.
 _HOMES = {
     "ArchitectureEmbedding": "architecture_embedding",
@@ -25,7 +27,7 @@ _HOMES = {
     "sample_tasks": "task_samples",
 }
 
-#: Modules of the extra to their names for people.
+#: Packages of the extra to their names for people.
 _EXTRAS = {"gensim": "gensim", "sklearn": "scikit-learn", "torch": "PyTorch"}
 
 __all__ = list(_HOMES)
@@ -36,13 +38,24 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRAS:
-            raise
-        raise ImportError(
-            f'{name} needs {_EXTRAS[missing]}: pip install "transfer_kernels[recommend]"'
-        ) from None
+    except Exception as error:  # what a broken package raises may be anything
+        failure = error
+    for module, title in _EXTRAS.items():
+        if _concerns(failure, module):
+            raise ImportError(why_not(name, module, title, "recommend", failure)) from None
+    raise failure
+
+
+def _concerns(error: Exception, package: str) -> bool:
+    """Whether a failed import may be that of an extra: it names it, or passed through it."""
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == package:
+        return True
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] == package:
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def __dir__() -> list[str]:

@@ -12,14 +12,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dbow
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch import nn
 
+from .. import arrays
+from ..kernels.threads import at_most_processors
+from ..optional_packages import some_home
 from ..quoting import shown
 from .autograd_graph import ArchitectureGraph, architecture_graph
+
+with some_home():
+    from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dbow
 
 _LEARNING_RATE, _LAST_LEARNING_RATE = 0.025, 1e-4
 _SUBSAMPLING = 1e-4
@@ -60,8 +65,8 @@ def archi2vec(
         Neighbourhoods that occur less often in the whole zoo are passed over.
     seed : int, default 42
     workers : int, default 1
-        Threads. One makes the same vectors every time; more are faster on a large zoo, and their
-        vectors differ from run to run.
+        Threads, at most as many as processors. One makes the same vectors every time; more are
+        faster on a large zoo, and their vectors differ from run to run.
 
     Returns
     -------
@@ -87,6 +92,7 @@ def archi2vec(
     >>> zoo.clusters  # doctest: +SKIP
     {'resnet50': 0, 'resnet101': 0, 'vit': 1}
     """
+    arrays.require_positive_integer(workers, "workers")
     documents = {
         name: graph_words(graph, wl_iterations)
         for name, graph in _graphs(architectures, inputs).items()
@@ -112,7 +118,7 @@ def archi2vec(
         alpha=_LEARNING_RATE,
         min_alpha=_LAST_LEARNING_RATE,
         epochs=epochs,
-        workers=workers,
+        workers=at_most_processors(int(workers), "workers"),
         seed=seed,
     )
     return ArchitectureEmbedding(tuple(documents), language, wl_iterations, n_clusters)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,15 @@ from .. import arrays
 from ..estimators import Estimator, NotFittedError
 from ..feature_files import FeatureFile, Pathlike
 from ..kernels.array_namespace import beside, is_tensor, on_host
-from ..quoting import plain, several, shown
+from ..metrics import canonical_spec
+from ..optional_packages import require
+from ..quoting import several, shown
 from .best_scores import best_first
 from .factorisation import nonnegative_factors, place_by_some, place_in_factors
 from .history import Task, TransferHistory
 from .meta_regression import MetaRegression
 from .proxy_regression import REGRESSORS, Regressor, tensors_of
-from .saved_state import load_state, save_state, under
+from .saved_state import SavedState, is_count, is_number, save_state
 from .scaling import SCALINGS, scaled_matrix, scaled_row
 
 Matrix = NDArray[Any]
@@ -489,38 +492,58 @@ class Fennec(Estimator):
         Raises
         ------
         ValueError
-            If the files are damaged, do not fit together, or are of a later version.
+            If anything in the files is not as `save` writes it, or they are of a later version.
         FileNotFoundError
             If one is missing.
         """
-        content, tensors = load_state(folder, "fennec")
-        try:
-            return cls._restored(content, tensors)
-        except (KeyError, TypeError, AttributeError) as error:
-            why = plain(repr(error))
-            raise ValueError(f"{plain(folder)}: holds no complete Fennec ({why})") from None
+        saved = SavedState(folder, "fennec")
+        fennec = saved.options(list(cls().get_params()), cls._of_options)
+        fennec.models_, fennec.tasks_ = saved.names("models"), saved.names("tasks")
+        n_models, n_tasks = len(fennec.models_), len(fennec.tasks_)
+        fennec.reconstruction_error_ = saved.value(
+            "reconstruction_error",
+            lambda error: is_number(error) and error >= 0,
+            "a finite number of at least 0",
+        )
+        fennec.n_iter_ = saved.value("n_iter", is_count, "a count")
+        fennec.performance_ = saved.tensor("performance", (n_models, n_tasks), gaps=True)
+        fennec.model_vectors_ = saved.tensor("model_vectors", (n_models, None), low=0.0)
+        k = fennec.model_vectors_.shape[1]
+        fennec.task_vectors_ = saved.tensor("task_vectors", (n_tasks, k), low=0.0)
+        kind = saved.value(
+            "regressor",
+            lambda kind: kind is None or (isinstance(kind, str) and kind in REGRESSORS),
+            f"null or one of {', '.join(map(repr, REGRESSORS))}",
+        )
+        fennec.regressor_ = None if kind is None else REGRESSORS[kind].restored(saved, n_tasks, k)
+        fennec.meta_ = MetaRegression.restored(saved)
+        width = k if fennec.meta_ is None else k + 1
+        scoring = saved.tensor("scoring_vectors", (n_models, width))
+        fennec.scoring_vectors_ = np.asfortranarray(scoring)
+        saved.finish()
+        return fennec
 
     @classmethod
-    def _restored(cls, content: Mapping[str, Any], tensors: Mapping[str, Matrix]) -> Fennec:
-        fennec = cls(**content["options"])
-        fennec.models_, fennec.tasks_ = tuple(content["models"]), tuple(content["tasks"])
-        fennec.model_vectors_ = tensors["model_vectors"]
-        fennec.scoring_vectors_ = np.asfortranarray(tensors["scoring_vectors"])
-        fennec.task_vectors_ = tensors["task_vectors"]
-        fennec.performance_ = tensors["performance"]
-        fennec.reconstruction_error_ = content["reconstruction_error"]
-        fennec.n_iter_ = content["n_iter"]
-        sizes = (len(fennec.models_), len(fennec.tasks_))
-        if fennec.performance_.shape != sizes or len(fennec.model_vectors_) != sizes[0]:
+    def _of_options(cls, options: Mapping[str, Any]) -> Fennec:
+        """Return an unfitted Fennec of options that a file holds."""
+        for name, kinds, kind in (
+            ("metric", (str, NoneType), "a text or null"),
+            ("backend", (str, NoneType), "a text or null"),
+            ("regressor", (str,), "a text"),
+            ("scaling", (str,), "a text"),
+            ("meta_weight", (int, float), "a number"),
+            ("regularisation", (int, float), "a number"),
+        ):
+            if type(options[name]) not in kinds:
+                raise TypeError(f"{name}: {shown(options[name])} given; it is {kind}")
+        if not is_count(options["seed"]):
             raise ValueError(
-                f"the arrays are not those of {sizes[0]} models and {sizes[1]} tasks; the two "
-                "files do not belong together"
+                f"seed: {shown(options['seed'])} given; it is an integer of at least 0"
             )
-        fennec.regressor_, fennec.meta_ = None, None
-        if content["regressor"] is not None:
-            fennec.regressor_ = REGRESSORS[content["regressor"]](**under("regressor.", tensors))
-        if content["meta"] is not None:
-            fennec.meta_ = MetaRegression.restored(content["meta"], under("meta.", tensors))
+        if options["metric"] is not None:
+            canonical_spec(options["metric"])
+        fennec = cls(**options)
+        fennec._check_options()
         return fennec
 
     # ------------------------------------------------------------------ checks
@@ -534,8 +557,10 @@ class Fennec(Estimator):
         if self.scaling not in SCALINGS:
             known = several(SCALINGS)
             raise ValueError(f"scaling: {shown(self.scaling)} given; it is one of {known}")
-        if self.regularisation < 0.0:
-            raise ValueError(f"regularisation={self.regularisation} is out of range: it is >= 0")
+        if not 0.0 <= self.regularisation < np.inf:
+            raise ValueError(
+                f"regularisation={self.regularisation} is out of range: it is finite and at least 0"
+            )
         for name in ("n_trees", "max_iter"):
             arrays.require_positive_integer(getattr(self, name), name)
         for name in ("n_factors", "proxy_images"):
@@ -607,10 +632,6 @@ def _appended(array: Any, rows: Matrix) -> Any:
 
 
 def _tensor(array: Matrix, device: str) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            'tensors need PyTorch: pip install "transfer_kernels[recommend]"'
-        ) from None
+    use = f"scoring on {device!r}"
+    torch = require("torch", "Tensor", use=use, extra="recommend", title="PyTorch")
     return torch.tensor(array, device=device)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..array_files import Pathlike, existing_file
+from ..csv_cells import csv_text, restored
 from ..feature_files import FeatureFile, read_features
 from ..quoting import plain, several, shown
 from ..score_files import write_atomically
@@ -46,6 +46,14 @@ class Task:
     facts: Mapping[str, float] = field(default_factory=dict)
     feature_source: Callable[[str], Any] | None = field(default=None, repr=False)
     proxy_source: Callable[[], Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments: Python's read-only mappings do neither."""
+        sources = (self.feature_source, self.proxy_source)
+        return type(self), (self.name, dict(self.facts), *sources)
 
     def features(self, model: str) -> FeatureFile:
         """Return a model's features (n, d) of the task and their labels (n,).
@@ -246,7 +254,7 @@ class TransferHistory:
             if key is None:
                 raise told.no_column(TASK_TITLES[0])
             others = {title: i for i, title in enumerate(told.titles) if i != key}
-            task_facts = _row_facts(told, told.texts(key), "task", others)
+            task_facts = _row_facts(told, told.names(key), "task", others)
             task_facts = {task: task_facts.get(task, {}) for task in history.tasks}
         return cls(
             history.models,
@@ -291,8 +299,8 @@ class TransferHistory:
         return Task(
             name,
             self.task_facts.get(name, {}),
-            None if features is None else lambda model: features(model, name),
-            None if proxies is None else lambda: _one_proxy(proxies, name),
+            None if features is None else partial(_features_of, features, name),
+            None if proxies is None else partial(_one_proxy, proxies, name),
         )
 
     def features(self, model: str, task: str) -> FeatureFile:
@@ -390,6 +398,22 @@ class TransferHistory:
         tasks = [self.task(name) for name in self.tasks]
         return self.with_performance([[scored(m, task) for task in tasks] for m in self.models])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the arguments: Python's read-only mappings do neither."""
+        facts = (
+            {name: dict(row) for name, row in given.items()}
+            for given in (self.model_facts, self.task_facts)
+        )
+        sources = (self._features, self._proxies)
+        return _made_again, (
+            type(self),
+            self.models,
+            self.tasks,
+            self.performance,
+            *sources,
+            *facts,
+        )
+
     def __repr__(self) -> str:
         return (
             f"TransferHistory({len(self.models)} models, {len(self.tasks)} tasks, "
@@ -410,6 +434,27 @@ class TransferHistory:
 
 
 # ---------------------------------------------------------------------------- the door
+
+
+def _made_again(
+    kind: type[TransferHistory],
+    models: tuple[str, ...],
+    tasks: tuple[str, ...],
+    performance: NDArray[np.float64],
+    features: FeatureSource | None,
+    proxies: ProxySource | None,
+    model_facts: Facts,
+    task_facts: Facts,
+) -> TransferHistory:
+    return kind(
+        models,
+        tasks,
+        performance,
+        features=features,
+        proxies=proxies,
+        model_facts=model_facts,
+        task_facts=task_facts,
+    )
 
 
 def _names(names: Any, argument: str) -> tuple[str, ...]:
@@ -467,25 +512,28 @@ def _facts(facts: Facts | None, names: Sequence[str], argument: str) -> Facts:
 
 
 def _feature_source(source: FeatureSource | Pathlike | None) -> FeatureSource | None:
-    if not isinstance(source, str | Path):
-        return source
-    root = Path(source)
+    return _FeatureFolder(Path(source)) if isinstance(source, str | Path) else source
 
-    def features(model: str, task: str) -> FeatureFile:
-        folder = root / task
+
+@dataclass(frozen=True)
+class _FeatureFolder:
+    """The models' features of every task, below a folder."""
+
+    root: Path
+
+    def __call__(self, model: str, task: str) -> FeatureFile:
+        folder = self.root / task
         if folder.is_dir():
             path = _file_of(scan_folder(folder), model, f"features of model {shown(model)}")
             labels = find_companion(folder, "labels")
         else:  # all models and data sets in one folder
-            zoo = scan_folder(root, dataset=task)
+            zoo = scan_folder(self.root, dataset=task)
             if not zoo.by_dataset:
                 raise ValueError(f"{plain(folder)}: is not a folder; name one for each task")
             path = _file_of(zoo, model, f"features of model {shown(model)} of task {shown(task)}")
             labels = None
         found = read_features(path, mapped=False)
         return FeatureFile(found.features, read_labels(labels)) if labels else found
-
-    return features
 
 
 def _file_of(zoo: ZooFolder, name: str, what: str) -> Path:
@@ -496,15 +544,22 @@ def _file_of(zoo: ZooFolder, name: str, what: str) -> Path:
 
 
 def _proxy_source(source: ProxySource | Pathlike | None) -> ProxySource | None:
-    if not isinstance(source, str | Path):
-        return source
-    root = Path(source)
+    return _ProxyFolder(Path(source)) if isinstance(source, str | Path) else source
 
-    def proxy(task: str) -> FeatureFile:
-        path = _file_of(scan_folder(root), task, f"proxy features of task {shown(task)}")
+
+@dataclass(frozen=True)
+class _ProxyFolder:
+    """The proxy's features of every task, in a folder."""
+
+    root: Path
+
+    def __call__(self, task: str) -> FeatureFile:
+        path = _file_of(scan_folder(self.root), task, f"proxy features of task {shown(task)}")
         return read_features(path, mapped=False)
 
-    return proxy
+
+def _features_of(features: FeatureSource, task: str, model: str) -> Any:
+    return features(model, task)
 
 
 def _one_proxy(proxies: ProxySource, task: str) -> Any:
@@ -527,12 +582,12 @@ def _model_names(table: Table) -> list[str]:
     key = table.find(*MODEL_TITLES)
     if key is None:
         both = [table.find("architecture"), table.find("source dataset", "source")]
-        parts = [table.texts(column) for column in both if column is not None]
+        parts = [table.names(column) for column in both if column is not None]
         if len(parts) < 2:
             raise table.no_column(MODEL_TITLES[0])
         names = ["/".join(pair) for pair in zip(*parts, strict=True)]
     else:
-        names = table.texts(key)
+        names = table.names(key)
     if not names:
         raise ValueError(f"{plain(table.path)}: has no lines")
     return names
@@ -567,7 +622,7 @@ def _long_history(
             f"{several(table.titles, 12)}; choose one with performance= or --performance"
         )
     numbers = table.numbers(value, models)
-    records = zip(models, table.texts(task), numbers, strict=True)
+    records = zip(models, table.names(task), numbers, strict=True)
     history = cls.from_records(records)
     return history if tasks is None else history.subset(tasks=tasks)
 
@@ -581,7 +636,7 @@ def _wide_history(
 ) -> tuple[TransferHistory, dict[str, dict[str, float]]]:
     told = {fact: at for fact in facts if (at := table.find(fact)) is not None}
     others = {table.find(*MODEL_TITLES), *told.values()}
-    columns = {title: i for i, title in enumerate(table.titles) if i not in others}
+    columns = {restored(title): i for i, title in enumerate(table.titles) if i not in others}
     chosen = list(columns) if tasks is None else list(tasks)
     if missing := [task for task in chosen if task not in columns]:
         raise ValueError(f"{plain(table.path)}: has no column {several(missing)}")
@@ -613,8 +668,4 @@ def _cell(value: float) -> str:
 
 
 def _write_table(path: Pathlike, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, csv_text([header, *rows]))

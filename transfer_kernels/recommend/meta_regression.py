@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..quoting import shown
 from .history import MODEL_FACTS, TransferHistory
+from .saved_state import SavedState
 
 TASK_FACTS = ("images", "classes")
 
@@ -138,14 +139,54 @@ class MetaRegression:
         }
 
     @classmethod
-    def restored(cls, names: Mapping[str, Any], arrays: Mapping[str, Matrix]) -> MetaRegression:
-        """Make it again of `names` and `arrays`."""
+    def restored(cls, saved: SavedState) -> MetaRegression | None:
+        """Make it again of `names` and `arrays` in a file, which are checked; None if it has none.
+
+        Raises
+        ------
+        ValueError
+            If one is not as `fit` makes it.
+        """
+        keys = {"model_facts", "task_facts", "architecture_names"}
+        names = saved.value(
+            "meta",
+            lambda found: found is None or (isinstance(found, dict) and set(found) == keys),
+            f"null or an object of {', '.join(sorted(keys))}",
+        )
+        if names is None:
+            return None
+        for key, known in (("model_facts", MODEL_FACTS), ("task_facts", TASK_FACTS)):
+            found = names[key]
+            if not (
+                isinstance(found, list)
+                and all(isinstance(one, str) and one in known for one in found)
+                and len(set(found)) == len(found)
+            ):
+                raise saved.refused(f"meta.{key}", f"does not list some of {', '.join(known)}")
         kinds = names["architecture_names"]
+        if kinds is not None and not (
+            isinstance(kinds, list)
+            and all(type(one) in (str, int, float, bool) for one in kinds)
+            and 0 < len(set(kinds)) == len(kinds)
+        ):
+            raise saved.refused("meta.architecture_names", "does not list different names")
+        n_facts, n_kinds = len(names["model_facts"]), None if kinds is None else len(kinds)
+        weights = saved.tensor(
+            "meta.model_weights", (None if n_kinds is None else n_facts + n_kinds,)
+        )
+        if len(weights) < n_facts:
+            raise saved.refused(
+                "meta.model_weights",
+                f"has {len(weights)} numbers, fewer than the {n_facts} facts",
+                tensor=True,
+            )
         return cls(
             tuple(names["model_facts"]),
             tuple(names["task_facts"]),
             None if kinds is None else tuple(kinds),
-            **arrays,
+            model_weights=weights,
+            task_weights=saved.tensor("meta.task_weights", (len(names["task_facts"]),)),
+            intercept=saved.tensor("meta.intercept", (1,)),
         )
 
 

@@ -20,22 +20,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import arrays
 from ..estimators import Estimator, NotFittedError
 from ..feature_files import Pathlike
 from ..quoting import plain, shown
 from ..score_files import array_digest
+from ..terminal import progress_bar
 from .best_scores import best_first
 from .history import Task, TransferHistory
 from .ranking_loss import plackett_luce_loss
-from .saved_state import load_state, save_state
+from .saved_state import SavedState, is_count, is_number, save_state
 from .spider_network import OwnTokens, SpiderNetwork
 from .task_samples import TaskSample, Tokens, class_means, new_task, sample_tasks
 
 _LEAST_LEARNING_RATE = 5e-6
 _MOST_OWN = 10  # models of a task that bring their own tokens in training
+
+#: Beyond it the network's products, four weights deep, leave float32; no training comes near.
+_LARGEST_WEIGHT = 1e6
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 AnyTask = Task | TaskSample | tuple[Any, Any]
 
@@ -253,9 +257,10 @@ class ModelSpider(Estimator):
         digest = "" if checkpoint is None else self._digest(samples)
         if checkpoint is not None:
             self._resume(checkpoint, digest, optimiser)
-        disable = None if progress is None else not progress
         first = len(self.losses_)
-        with tqdm(total=self.epochs, initial=first, desc=what, disable=disable) as bar:
+        with progress_bar(
+            self.epochs, progress, unit="epoch", initial=first, title=what, leave=True
+        ) as bar:
             for epoch in range(first, self.epochs):
                 self.losses_.append(self._epoch(epoch, samples, optimiser))
                 if checkpoint is not None:
@@ -409,30 +414,71 @@ class ModelSpider(Estimator):
         Raises
         ------
         ValueError
-            If the files are damaged, do not fit together, or are of a later version.
+            If anything in the files is not as `save` writes it, they are of a later version, or the
+            device is not there.
         FileNotFoundError
             If one is missing.
         """
-        content, tensors = load_state(folder, "model_spider")
+        saved = SavedState(folder, "model_spider")
+        spider = saved.options(list(cls().get_params()), cls._of_options)
+        if device is not None:
+            spider.device = device
+        spider.models_ = saved.names("models")
+        n_models = len(spider.models_)
+        general = saved.value("general_width", lambda width: is_count(width, 1), "a width")
+        spider.own_widths_ = tuple(
+            saved.value(
+                "own_widths",
+                lambda widths: (
+                    isinstance(widths, list)
+                    and len(widths) == n_models
+                    and all(width is None or is_count(width, 1) for width in widths)
+                ),
+                f"a list of {n_models} widths or null",
+            )
+        )
+        spider.losses_ = saved.value(
+            "losses",
+            lambda losses: isinstance(losses, list) and all(map(is_number, losses)),
+            "a list of numbers",
+        )
+        sizes = (n_models, general, spider.own_widths_, spider.width, spider.dropout)
+        # The files must hold all its weights before any memory of that size is taken.
         try:
-            options = content["options"] | ({} if device is None else {"device": device})
-            spider = cls(**options)
-            spider.models_ = tuple(content["models"])
-            spider.own_widths_ = tuple(content["own_widths"])
-            spider.losses_ = list(content["losses"])
-            with _seeded("cpu", 0):
-                spider.network_ = SpiderNetwork(
-                    len(spider.models_),
-                    content["general_width"],
-                    spider.own_widths_,
-                    spider.width,
-                    spider.dropout,
-                )
-            spider.network_.load_state_dict(_as_tensors(tensors))
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            why = plain(str(error))
-            raise ValueError(f"{plain(folder)}: holds no complete Model Spider ({why})") from None
-        spider.network_.to(spider.device).eval()
+            with torch.device("meta"):
+                wanted = SpiderNetwork(*sizes).state_dict()
+        except (RuntimeError, TypeError, OverflowError):
+            raise saved.refused("options", "and the widths are beyond all memory") from None
+        weights = {name: _saved_tensor(saved, name, one.shape) for name, one in wanted.items()}
+        saved.finish()
+        with _seeded("cpu", 0):
+            spider.network_ = SpiderNetwork(*sizes)
+        spider.network_.load_state_dict(weights)
+        try:
+            spider.network_.to(spider.device).eval()
+        except Exception as error:  # PyTorch raises many kinds
+            raise ValueError(
+                f"device={spider.device!r} cannot be used here ({plain(str(error))}); load it onto "
+                'another one, as with device="cpu"'
+            ) from None
+        return spider
+
+    @classmethod
+    def _of_options(cls, options: Mapping[str, Any]) -> ModelSpider:
+        """Return an unfitted ModelSpider of options that a file holds."""
+        for name in ("learning_rate", "dropout"):
+            if not is_number(options[name]):
+                raise TypeError(f"{name}: {shown(options[name])} given; it is a number")
+        if not is_count(options["seed"]):
+            raise ValueError(
+                f"seed: {shown(options['seed'])} given; it is an integer of at least 0"
+            )
+        try:
+            torch.device(options["device"])
+        except (RuntimeError, TypeError):
+            raise ValueError(f"device: {shown(options['device'])} is none") from None
+        spider = cls(**options)
+        spider._check_options()
         return spider
 
     def _weights(self) -> dict[str, NDArray[Any]]:
@@ -456,23 +502,39 @@ class ModelSpider(Estimator):
 
     def _resume(self, folder: Pathlike, digest: str, optimiser: torch.optim.Optimizer) -> None:
         try:
-            content, tensors = load_state(folder, "checkpoint")
+            saved = SavedState(folder, "checkpoint")
         except FileNotFoundError:
             return
-        if content.get("digest") != digest:
+        found = saved.value("digest", lambda found: isinstance(found, str), "a digest")
+        if found != digest:
             raise ValueError(
                 f"checkpoint: {folder} is of a fit with other options or tasks; delete it, or name "
                 "another folder"
             )
-        found = _as_tensors(tensors)
-        self.losses_ = found.pop("losses").tolist()
-        weights = {k.removeprefix("network."): v for k, v in found.items() if k[:8] == "network."}
-        self.network_.load_state_dict(weights)
+        losses = saved.tensor("losses", (None,))
+        if len(losses) > self.epochs:
+            raise saved.refused(
+                "losses", f"are {len(losses)}, of {self.epochs} epochs", tensor=True
+            )
+        self.network_.load_state_dict(
+            {
+                name: _saved_tensor(saved, f"network.{name}", one.shape)
+                for name, one in self.network_.state_dict().items()
+            }
+        )
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in found.items():
-            if name.startswith("adam."):
-                _, i, moment = name.split(".")
-                state.setdefault(int(i), {})[moment] = value
+        for i, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            if not saved.tensor_names(f"adam.{i}."):
+                continue  # it had no gradient
+            state[i] = {
+                "step": _saved_tensor(saved, f"adam.{i}.step", (1,), low=1.0).reshape(()),
+                "exp_avg": _saved_tensor(saved, f"adam.{i}.exp_avg", parameter.shape),
+                "exp_avg_sq": _saved_tensor(
+                    saved, f"adam.{i}.exp_avg_sq", parameter.shape, low=0.0, high=_FLOAT32_MAX
+                ),
+            }
+        saved.finish()
+        self.losses_ = losses.tolist()
         optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 
     # ------------------------------------------------------------------ tasks as tensors
@@ -621,8 +683,15 @@ def _as_tokens(tokens: Any, name: str) -> Tokens:
     return array
 
 
-def _as_tensors(arrays_: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.array(array)) for name, array in arrays_.items()}
+def _saved_tensor(
+    saved: SavedState,
+    name: str,
+    shape: Sequence[int],
+    low: float = -_LARGEST_WEIGHT,
+    high: float = _LARGEST_WEIGHT,
+) -> Tensor:
+    array = saved.tensor(name, tuple(shape), np.float32, low=low, high=high)
+    return torch.from_numpy(np.array(array))
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .saved_state import LARGEST, SavedState
+
 Matrix = NDArray[Any]
 
 
@@ -59,6 +61,24 @@ class Neighbours:
         bandwidths = unit * cls.BANDWIDTHS
         chosen = min(bandwidths, key=left_out_error) if len(X) > 1 else unit
         return cls(X, center, scale, places, np.array([chosen]))
+
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Neighbours:
+        """Make it again of its arrays in a file, which are checked."""
+        center = saved.tensor("regressor.center", (None,))
+        if len(center) % 2:
+            raise saved.refused(
+                "regressor.center",
+                f"has {len(center)} numbers, not an even number: means, then deviations",
+                tensor=True,
+            )
+        return cls(
+            descriptions=saved.tensor("regressor.descriptions", (n_tasks, len(center))),
+            center=center,
+            scale=saved.tensor("regressor.scale", (len(center),), low=1.0 / LARGEST),
+            places=saved.tensor("regressor.places", (n_tasks, k), low=0.0),
+            bandwidth=saved.tensor("regressor.bandwidth", (1,), low=1.0 / LARGEST),
+        )
 
     @property
     def n_features(self) -> int:

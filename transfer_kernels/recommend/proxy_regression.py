@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..optional_packages import require
 from .neighbour_regression import Neighbours
+from .saved_state import LARGEST, SavedState
 
 Matrix = NDArray[Any]
 
@@ -30,6 +32,17 @@ class Regressor(Protocol):
     @property
     def n_features(self) -> int:
         """d."""
+        ...
+
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Regressor:
+        """Make it again of its arrays in a file, which are checked.
+
+        Raises
+        ------
+        ValueError
+            If one is not as `fit` makes it.
+        """
         ...
 
 
@@ -65,17 +78,17 @@ class Forest:
         cls, images: Sequence[Matrix], places: Matrix, *, n_trees: int, seed: int, **_: Any
     ) -> Forest:
         """Fit a random forest to all images of all tasks, each with the place of its task."""
-        try:
-            from sklearn.ensemble import RandomForestRegressor
-        except ImportError:
-            raise ImportError(
-                "fitting a forest needs scikit-learn: "
-                'pip install "transfer_kernels[recommend]", or use regressor="ridge"'
-            ) from None
+        ensemble = require(
+            "sklearn.ensemble",
+            "RandomForestRegressor",
+            use='fitting a forest (regressor="ridge" fits none)',
+            extra="recommend",
+            title="scikit-learn",
+        )
         X = np.concatenate([np.asarray(x, dtype=np.float32) for x in images])
         y = np.repeat(places, [len(x) for x in images], axis=0)
         target = y[:, 0] if y.shape[1] == 1 else y
-        fitted = RandomForestRegressor(n_trees, random_state=seed).fit(X, target)
+        fitted = ensemble.RandomForestRegressor(n_trees, random_state=seed).fit(X, target)
         trees = [one.tree_ for one in fitted.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
         own = [np.arange(tree.node_count) for tree in trees]
@@ -97,6 +110,37 @@ class Forest:
             threshold=joined(tree.threshold for tree in trees),
             values=joined(tree.value[:, :, 0] for tree in trees),
             width=np.array([X.shape[1]], dtype=np.int64),
+        )
+
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Forest:
+        """Make it again of its arrays in a file, which are checked: every walk ends in a leaf."""
+        width = saved.tensor("regressor.width", (1,), np.int64, low=1, high=2**31 - 1)
+        left = saved.tensor("regressor.left", (None,), np.int32)
+        n = len(left)
+        right = saved.tensor("regressor.right", (n,), np.int32, low=0, high=n - 1)
+        own = np.arange(n)
+        is_leaf = (left == own) & (right == own)
+        # Children that come later can lead back to no node.
+        is_fork = (left > own) & (right > own) & (left < n)
+        if not (is_leaf | is_fork).all():
+            node = int(np.argmin(is_leaf | is_fork))
+            raise saved.refused(
+                "regressor.left",
+                f"and regressor.right: node {node} has the children {left[node]} and "
+                f"{right[node]}; a leaf has itself as both, any other node later ones",
+                tensor=True,
+            )
+        return cls(
+            roots=saved.tensor("regressor.roots", (None,), np.int32, low=0, high=n - 1),
+            left=left,
+            right=right,
+            feature=saved.tensor(
+                "regressor.feature", (n,), np.int32, low=0, high=int(width[0]) - 1
+            ),
+            threshold=saved.tensor("regressor.threshold", (n,)),
+            values=saved.tensor("regressor.values", (n, k), low=0.0),
+            width=width,
         )
 
     @property
@@ -163,6 +207,17 @@ class Ridge:
         penalty = min(cls.PENALTIES, key=left_out_error)
         dual = vectors / (eigenvalues + penalty) @ (vectors.T @ target)
         return cls(X.T @ dual, center, np.array([scale]), base)
+
+    @classmethod
+    def restored(cls, saved: SavedState, n_tasks: int, k: int) -> Ridge:
+        """Make it again of its arrays in a file, which are checked."""
+        center = saved.tensor("regressor.center", (None,))
+        return cls(
+            weights=saved.tensor("regressor.weights", (len(center), k)),
+            center=center,
+            scale=saved.tensor("regressor.scale", (1,), low=1.0 / LARGEST),
+            base=saved.tensor("regressor.base", (k,)),
+        )
 
     @property
     def n_features(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .history import Task, TransferHistory
@@ -28,15 +29,24 @@ def by_fennec(
     **options
         Of `Fennec`.
     """
+    from . import fennec  # noqa: F401  what it lacks is told now
+
+    return partial(_by_fennec, scored, architectures, options)
+
+
+def _by_fennec(
+    scored: TransferHistory | None,
+    architectures: Any,
+    options: Mapping[str, Any],
+    past: TransferHistory,
+    task: Task,
+) -> dict[str, float]:
     from .fennec import Fennec
 
-    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        if scored is None:
-            return Fennec(**options).fit(past, architectures).recommend(task)
-        matrix = scored.subset(past.models, past.tasks)
-        return Fennec(**{**options, "metric": None}).fit(matrix, architectures).recommend(task)
-
-    return recommend
+    if scored is None:
+        return Fennec(**options).fit(past, architectures).recommend(task)
+    matrix = scored.subset(past.models, past.tasks)
+    return Fennec(**{**options, "metric": None}).fit(matrix, architectures).recommend(task)
 
 
 def by_model_spider(
@@ -54,15 +64,24 @@ def by_model_spider(
     **options
         Of `ModelSpider`.
     """
+    from . import model_spider  # noqa: F401  what it lacks is told now
+
+    return partial(_by_model_spider, samples, budget, options)
+
+
+def _by_model_spider(
+    samples: Sequence[TaskSample] | None,
+    budget: int,
+    options: Mapping[str, Any],
+    past: TransferHistory,
+    task: Task,
+) -> dict[str, float]:
     from .model_spider import ModelSpider
 
-    def recommend(past: TransferHistory, task: Task) -> dict[str, float]:
-        spider = ModelSpider(**options)
-        if samples is None:
-            spider.fit(past, progress=False)
-        else:
-            known = set(past.tasks)
-            spider.fit([one for one in samples if known.issuperset(one.tasks)], progress=False)
-        return dict(zip(spider.models_, spider.score(task, budget).tolist(), strict=True))
-
-    return recommend
+    spider = ModelSpider(**options)
+    if samples is None:
+        spider.fit(past, progress=False)
+    else:
+        known = set(past.tasks)
+        spider.fit([one for one in samples if known.issuperset(one.tasks)], progress=False)
+    return dict(zip(spider.models_, spider.score(task, budget).tolist(), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from ..kernels.array_namespace import on_host
 from ..metrics import DEFAULT_METRICS, canonical_spec, score
 from ..quoting import shown
 from ..score_files import array_digest
+from ..terminal import progress_bar
 from .history import Task, TransferHistory
 from .rank_fusion import reciprocal_rank_fusion
 
@@ -176,22 +178,21 @@ def _mixed_pools(
     backend: str | None,
     progress: bool | None,
 ) -> Iterator[TaskSample]:
-    from tqdm import tqdm
-
-    disable = None if progress is None else not progress
-    for pool in tqdm(range(n_pools), desc="pools", disable=disable):
-        generator = np.random.default_rng([seed, pool])
-        most = min(sources[1], len(history.tasks))
-        n_sources = generator.integers(min(sources[0], most), most + 1)
-        chosen = generator.choice(len(history.tasks), n_sources, replace=False)
-        candidates = [one for t in sorted(chosen) for one in images.classes(history.tasks[t])]
-        most = min(classes[1], len(candidates))
-        n_classes = generator.integers(min(classes[0], most), most + 1)
-        mixed = _some(candidates, int(n_classes), generator)
-        drawn = [_Draw(images, mixed, [seed, pool, draw]) for draw in range(draws)]
-        fused = _fused(history.models, drawn[0], specs, backend)
-        for draw in drawn:
-            yield draw.sample(fused)
+    with progress_bar(n_pools, progress, unit="pool") as bar:
+        for pool in range(n_pools):
+            generator = np.random.default_rng([seed, pool])
+            most = min(sources[1], len(history.tasks))
+            n_sources = generator.integers(min(sources[0], most), most + 1)
+            chosen = generator.choice(len(history.tasks), n_sources, replace=False)
+            candidates = [one for t in sorted(chosen) for one in images.classes(history.tasks[t])]
+            most = min(classes[1], len(candidates))
+            n_classes = generator.integers(min(classes[0], most), most + 1)
+            mixed = _some(candidates, int(n_classes), generator)
+            drawn = [_Draw(images, mixed, [seed, pool, draw]) for draw in range(draws)]
+            fused = _fused(history.models, drawn[0], specs, backend)
+            for draw in drawn:
+                yield draw.sample(fused)
+            bar.update()
 
 
 def _fused(
@@ -321,10 +322,11 @@ def labelled(found: FeatureFile, name: str) -> tuple[NDArray, NDArray]:
 
 def new_task(task: Task) -> TaskSample:
     """The tokens of a new task, of all its images."""
-
-    def own(model: str) -> Tokens:
-        name = f"features of model {shown(model)} of task {shown(task.name)}"
-        return class_means(*labelled(task.features(model), name), name)
-
     name = f"proxy features of task {shown(task.name)}"
-    return TaskSample(class_means(*labelled(task.proxy(), name), name), {}, own, (task.name,))
+    general = class_means(*labelled(task.proxy(), name), name)
+    return TaskSample(general, {}, partial(_own_tokens, task), (task.name,))
+
+
+def _own_tokens(task: Task, model: str) -> Tokens:
+    name = f"features of model {shown(model)} of task {shown(task.name)}"
+    return class_means(*labelled(task.features(model), name), name)
