@@ -1,5 +1,8 @@
 """Fixtures: every available backend and instruction set, poisoned scratch memory, goldens."""
 
+import builtins
+import errno
+import io
 import json
 import os
 import sys
@@ -148,6 +151,26 @@ def cuda_kernel_devices():
         if torch.cuda.is_available() and _cuda.device_problem() is None:
             found.append("cuda")
     return found
+
+
+def close_to_reading(monkeypatch, path):
+    """Let nobody open a file or folder: by its permissions, and for root, who needs none."""
+    path.chmod(0o300)  # so that it can be removed
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+
+    def refusing(original):
+        def guarded(target, *args, **kwargs):
+            if isinstance(target, (str, bytes, os.PathLike)) and Path(os.fsdecode(target)) == path:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(target, *args, **kwargs)
+
+        return guarded
+
+    for module, name in ((builtins, "open"), (io, "open"), (os, "open")):
+        monkeypatch.setattr(module, name, refusing(getattr(module, name)))
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
 
 
 def make_problem(n=300, d=24, n_classes=5, seed=0, spread=1.0, dtype=np.float32, offset=0.0):

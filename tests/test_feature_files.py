@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from conftest import close_to_reading
 
 from transfer_kernels.feature_files import find_features, read_features
 from transfer_kernels.target_files import find_companion, read_labels, read_layers, read_truth
@@ -468,12 +469,11 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, suffix):
             read(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
-def test_a_closed_file_says_so(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt"])
+def test_a_closed_file_says_so(tmp_path, monkeypatch, suffix):
     path = tmp_path / f"model{suffix}"
-    save_npz(path)
-    path.chmod(0)
+    path.write_bytes(b"something")
+    close_to_reading(monkeypatch, path)
     with pytest.raises(PermissionError, match=path.name):
         read_features(path)
 
