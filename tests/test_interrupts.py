@@ -80,7 +80,7 @@ LONG_CALLS = {
     "logme_evidence, reduction": lambda: evidence(4000, 10),
     "logme_evidence, targets": lambda: evidence(400, 50_000),
     "parc_correlation, binned": lambda: ranks(60_000, 600),
-    "parc_correlation, sorted": lambda: ranks(5790, 50_000),
+    "parc_correlation, sorted": lambda: ranks(5790, 20_000),
     "parc_correlation, looked up": lambda: ranks(30_000, 512, 30_000 // 100),
     "parc_correlation_vectors, sorted": lambda: ranks_of_vectors(11_000),
     "parc_correlation_vectors, binned": lambda: ranks_of_vectors(40_000),
