@@ -26,7 +26,7 @@ CPP_TESTS = [
         "logme_evidence",
         "parc_correlation",
     )
-]
+] + ["tests/test_same_bits.py"]
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "test"]

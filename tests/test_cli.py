@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import make_problem
+from conftest import in_subprocess, make_problem
 
 from transfer_kernels.cli import main
 from transfer_kernels.evaluation import weighted_kendall
@@ -280,6 +280,28 @@ def test_interrupt_and_resume(tmp_path, jobs):
     assert resumed.returncode == 0, resumed.stderr
     assert f"{finished} of 90 scores are from" in resumed.stderr
     assert len(list(csv.DictReader(out.open()))) == 30
+
+
+WORKERS = """
+import signal
+from transfer_kernels.scoring import Target
+from transfer_kernels.worker_pool import WorkerPool
+
+if __name__ == "__main__":
+    with WorkerPool(2, Target([0, 1], None)) as pool:
+        for worker in pool._workers:
+            with open(f"/proc/{worker.process.pid}/status") as status:
+                held = next(line.split()[1] for line in status if line.startswith("SigBlk"))
+            print(int(held, 16) >> signal.SIGINT - 1 & 1)
+    print(int(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_workers_never_see_an_interrupt():
+    """Not while they start either, where it would print a traceback."""
+    result = in_subprocess(WORKERS)
+    assert result.stdout.split() == ["1", "1", "0"], result.stderr
 
 
 # ---------------------------------------------------------------------------- info and start-up

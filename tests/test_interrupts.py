@@ -80,7 +80,7 @@ LONG_CALLS = {
     "logme_evidence, reduction": lambda: evidence(4000, 10),
     "logme_evidence, targets": lambda: evidence(400, 50_000),
     "parc_correlation, binned": lambda: ranks(60_000, 600),
-    "parc_correlation, sorted": lambda: ranks(5790, 50_000),
+    "parc_correlation, sorted": lambda: ranks(5790, 20_000),
     "parc_correlation, looked up": lambda: ranks(30_000, 512, 30_000 // 100),
     "parc_correlation_vectors, sorted": lambda: ranks_of_vectors(11_000),
     "parc_correlation_vectors, binned": lambda: ranks_of_vectors(40_000),
@@ -123,11 +123,16 @@ def test_a_signal_is_heard_during_a_call(name, n_threads, alarm, monkeypatch):
 
 def test_keyboard_interrupt_stops_a_call():
     call = scatter(100_000, 3000)
-    threading.Timer(SOON, signal.raise_signal, [signal.SIGINT]).start()
-    start = time.perf_counter()
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Timer(SOON, interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         call()
-    assert time.perf_counter() - start < SOON + PATIENCE
+    assert time.perf_counter() - sent[0] < PATIENCE
 
 
 def test_scores_after_an_interrupt_are_the_same(alarm):

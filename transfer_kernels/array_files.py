@@ -338,7 +338,9 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int, mapped: bool) ->
 def _open_pt(path: Path) -> ArrayFile:
     use = f"{plain(path)}: reading .pt files"
     torch = require("torch", "Tensor", use=use, extra="torch", title="PyTorch")
-    if not zipfile.is_zipfile(path):
+    with open(path, "rb") as file:  # is_zipfile says no to what it may not read
+        is_archive = zipfile.is_zipfile(file)
+    if not is_archive:
         raise ValueError(
             f"{plain(path)}: is not in the format that torch.save writes since PyTorch 1.6, or is "
             "damaged; load it where you trust it and save it again"
