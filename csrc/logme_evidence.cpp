@@ -18,11 +18,40 @@ namespace {
 
 constexpr int64_t kSmall = 192;  // size below which threads cost more than they bring
 
+// What the search for the largest evidence asks of the Gram matrix itself.
+struct GramSummary {
+    double trace;
+    double empty;     // rows of zeros
+    double rounding;  // estimate of the spectral norm of its rounding error
+};
+
+// An element's error is some eps of the roots of its two diagonal elements, with either sign: in
+// the spectral norm that is eps times the root of the trace and the largest; what the reduction to
+// the band adds is eps of the norm.
+GramSummary summary(const EvidenceArgs& args, const BandMatrix& band) {
+    GramSummary result{};
+    double squares = 0.0, peak = 0.0, scale = 0.0;
+    for (int64_t i = 0; i < args.size; ++i) {
+        const double x = args.gram[i * (args.size + 1)];
+        result.trace += x;
+        result.empty += x == 0.0;
+        if (x > peak) peak = x;
+    }
+    for (int64_t j = 0; peak > 0.0 && j < band.size; ++j)
+        for (int64_t k = 0; k < kBandColumn && j + k < band.size; ++k) {
+            const double x = band.values[j * kBandColumn + k] / peak;
+            squares += (k == 0 ? 1.0 : 2.0) * x * x;
+        }
+    scale = result.trace / peak > squares ? result.trace / peak : squares;
+    result.rounding = 2.220446049250313e-16 * peak * __builtin_sqrt(scale);
+    return result;
+}
+
 class Fit {
 public:
     Fit(const EvidenceArgs& args, const BandReduction& reduction, int n_threads)
         : args_(args), band_(reduction.band()), reduction_(reduction),
-          largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
+          gram_(summary(args, band_)), largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
           queue_(args.n_targets), scratch_size_(2 * factor_vectors(band_) + factor_columns(band_)),
           scratch_(n_threads * scratch_size_) {}
 
@@ -62,8 +91,9 @@ public:
             }
             scan(searches, scratch);
             refine(searches, scratch);
+            take_limit(searches, scratch);
             for (const Search& search : searches)
-                if (search.index >= 0) conclude(search);
+                if (search.index >= 0) conclude(search, scratch);
         }
     }
 
@@ -159,7 +189,8 @@ private:
     struct Search {
         int64_t index = -1;
         int n_brackets = 0;
-        bool ended = false;  // whether nothing is left below the grid
+        bool ended = false;      // whether nothing is left below the grid
+        bool noiseless = false;  // but the limit of t = 0, to which the evidence rises
         Bracket brackets[kBrackets];
         double best = 0.0, quadratic = 0.0, ratio = __builtin_inf();
         double place = 0.0, slope = 0.0;
@@ -205,16 +236,13 @@ private:
     // The search is over where no direction is left that has yet to come in, empty features apart,
     // and the derivative is negative by so much that it stays so: with s > t throughout, what t
     // costs, the sum of p s t / (s + t)^2, only falls with t, and q by no more than twice that.
-    // In the dual form the derivative is linear in t there, and keeps its sign.
+    // In the dual form the derivative is linear in t there, and keeps its sign; where that is
+    // positive and no sample is empty, the largest evidence may be that of the model without noise.
     void scan(Search* searches, VecD* scratch) {
-        double trace = 0.0;
-        for (int64_t j = 0; j < band_.size; ++j) trace += band_.values[j * kBandColumn];
-        if (!(trace > 0.0)) return;
-        double top = __builtin_ceil(__builtin_log(trace) / kStep) + 1.0;
-        const double floor = __builtin_log(16.0 * band_.noise + trace * 1e-300);
+        if (!(gram_.trace > 0.0)) return;
+        double top = __builtin_ceil(__builtin_log(gram_.trace) / kStep) + 1.0;
+        const double floor = __builtin_log(16.0 * band_.noise + gram_.trace * 1e-300);
         const double limit = args_.dual ? 0.01 : 0.5;
-        double empty = 0.0;
-        for (int64_t i = 0; i < args_.size; ++i) empty += args_.gram[i * (args_.size + 1)] == 0.0;
         // Upwards first where the maximum is nearly null.
         for (int k = 0; k < kUpwards; ++k) {
             double places[kLanes];
@@ -234,19 +262,21 @@ private:
             const Profile found = profile(searches, places, scratch);
             bool go_on = false;
             const SpectrumPoint point = table_.at(__builtin_exp(place), scratch);
-            const double left_over = point.left_over - empty;
+            const double left_over = point.left_over - gram_.empty;
             for (int lane = 0; lane < kLanes; ++lane) {
                 Search& search = searches[lane];
-                if (search.index < 0) continue;
+                if (search.index < 0 || search.ended) continue;
                 if (k > 0 && found.slope[lane] < 0.0 && above[lane] >= 0.0 &&
                     search.n_brackets < kBrackets)
                     search.brackets[search.n_brackets++] = {place, place + kStep, found.slope[lane],
                                                             above[lane]};
                 const double penalty = found.slope[lane] + point.fitted;
-                const bool over = found.slope[lane] < 0.0 && left_over < limit &&
-                                  (args_.dual ||
-                                   (penalty <= 0.5 * point.fitted && penalty <= 0.25 * n()));
-                search.ended |= over;
+                const bool falls = found.slope[lane] < 0.0;
+                const bool settled =
+                    args_.dual ? falls || gram_.empty == 0.0
+                               : falls && penalty <= 0.5 * point.fitted && penalty <= 0.25 * n();
+                search.ended = left_over < limit && settled;
+                search.noiseless = search.ended && !falls;
                 go_on |= !search.ended;
             }
             above = found.slope;
@@ -308,6 +338,42 @@ private:
         }
     }
 
+    // The model without noise, as t so small that what depends on it is below rounding error.
+    void take_limit(Search* searches, VecD* scratch) {
+        const double t = gram_.trace * 1e-25;
+        bool any = false;
+        double places[kLanes];
+        for (int lane = 0; lane < kLanes; ++lane) {
+            any |= searches[lane].index >= 0 && searches[lane].noiseless;
+            places[lane] = __builtin_log(t);
+        }
+        if (!any) return;
+        const bool in_range = t * largest_ * largest_ >= 1.0;
+        const Profile found = in_range ? profile(searches, places, scratch) : Profile{};
+        for (int lane = 0; lane < kLanes; ++lane) {
+            Search& search = searches[lane];
+            if (search.index < 0 || !search.noiseless) continue;
+            search.ended = in_range;
+            if (!in_range || !(found.value[lane] < search.best)) continue;
+            search.best = found.value[lane];
+            search.quadratic = found.quadratic[lane] / t;
+            search.ratio = 0.0;
+        }
+    }
+
+    // Whether rounding errors E of the Gram matrix cannot matter: those of the log determinant and
+    // of the quadratic form are at most |E| / (s + t), with the smallest eigenvalue s.
+    bool certain(double ratio, VecD* scratch) {
+        if (ratio == __builtin_inf()) return true;
+        const double t = ratio > 0.0 ? ratio : gram_.trace * 1e-25;
+        double bound = table_.at(t, scratch).left_over;
+        if (ratio > 0.0) {
+            bound -= gram_.empty;
+            if (bound > 1.0) bound = 1.0;
+        }
+        return gram_.rounding * bound <= args_.gram_error * t;
+    }
+
     static double inside(const Bracket& bracket) {
         const double width = bracket.high - bracket.low;
         const double rise = bracket.high_slope - bracket.low_slope;
@@ -316,11 +382,13 @@ private:
     }
 
     // NaN where the maximum may lie below what the Gram matrix can tell.
-    void conclude(const Search& search) {
-        const double beta = n() / search.quadratic;
+    void conclude(const Search& search, VecD* scratch) {
+        const double precision = n() / search.quadratic;
+        const double beta = search.ratio == 0.0 ? __builtin_inf() : precision;
+        const bool told = search.ended && certain(search.ratio, scratch);
         const double evidence = -0.5 * (search.best / n() + 1.0 + 1.837877066409345484);
-        args_.evidences[search.index] = search.ended ? evidence : __builtin_nan("");
-        args_.alphas[search.index] = search.ratio * beta;
+        args_.evidences[search.index] = told ? evidence : __builtin_nan("");
+        args_.alphas[search.index] = search.ratio == 0.0 ? precision : search.ratio * beta;
         args_.betas[search.index] = beta;
         args_.ratios[search.index] = search.ratio;
     }
@@ -333,6 +401,7 @@ private:
     const EvidenceArgs& args_;
     const BandMatrix band_;
     const BandReduction& reduction_;
+    const GramSummary gram_;
     const double largest_;
     SpectrumTable table_;
     Queue queue_;

@@ -14,6 +14,7 @@ struct EvidenceArgs {
     int64_t size, n_targets, n_samples, n_features;
     bool dual;
     bool largest;  // the largest evidence, instead of the fixed point that the rest describes
+    double gram_error;  // largest worst case of the Gram matrix's rounding error in that
 
     double epsilon, tolerance;
     int64_t max_rounds;

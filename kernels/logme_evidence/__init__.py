@@ -4,8 +4,8 @@
 
 For the features F (n, d) and target columns y of Y (n, K), float64:
 
-    primal (n >= d):  gram = F^T F (d, d),  moments = F^T Y (d, K)
-    dual   (n <  d):  gram = F F^T (n, n),  moments = Y     (n, K)
+    primal (n > d):   gram = F^T F (d, d),  moments = F^T Y (d, K)
+    dual   (n <= d):  gram = F F^T (n, n),  moments = Y     (n, K)
 
 and ``squares`` = y.y (K,). Of ``gram`` only the upper triangle is read; nothing is changed. For
 each target the fixed point of the noise and weight precisions beta and alpha is sought (You et al.,
@@ -32,6 +32,10 @@ import numpy as np
 
 #: Bound of alpha and beta; squares of their ratio stay within float64.
 SMALLEST_PRECISION = 1e-75
+
+#: Largest worst case of the Gram matrix's own rounding error in a log evidence per sample. In
+#: practice an error is some hundredths of that.
+GRAM_ERROR = 1e-8
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,10 @@ class LargestEvidence:
     """Instead of an `EvidenceRule`: the largest evidence over all alpha and beta.
 
     Without epsilon, cap or start, converged to rounding error; ``profile.py`` has the mathematics.
-    From a Gram matrix the value is as good as eps times its trace over t; a version whose search
-    ends at the rounding error of the Gram matrix returns NaN for that target.
+    The model without noise, t = 0, counts too where it has an evidence: in the dual form, where the
+    rank is n. A target's evidence is NaN where the rounding error of the Gram matrix may be worth
+    more than `GRAM_ERROR` in it: an error E of the matrix is worth |E| / (s + t) at most, with its
+    smallest eigenvalue s.
     """
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
-from . import SMALLEST_PRECISION, Evidence, EvidenceRule, LargestEvidence
+from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, EvidenceRule, LargestEvidence
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
@@ -18,6 +18,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         dual=dual,
         smallest_precision=SMALLEST_PRECISION,
         largest=largest,
+        gram_error=GRAM_ERROR,
         **asdict(EvidenceRule() if largest else rule),
         **runtime_arguments(),
     )

@@ -9,12 +9,12 @@ coordinates p of y along its left singular vectors and `rest` = y.y - sum of p,
 a function of one variable. All its local maxima on a grid of ln t are refined, the largest is kept.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
 from ..array_namespace import array_namespace, beside, on_host
-from . import Evidence
+from . import GRAM_ERROR, Evidence
 
 #: Grid of ln t, in steps: factors s / (s + t) change over some four units of ln t.
 STEP = 1.0
@@ -91,7 +91,35 @@ def from_gram(gram, moments, squares, n_samples, dual):
         p = projections[kept] / s[kept, None]
         rest = np.maximum(squares - p.sum(axis=0), 0.0)
     found = largest_evidence(s[kept], p, rest, n_samples)
+    diagonal = on_host(gram.diagonal())
+    error = rounding_error((s**2).sum() ** 0.5, diagonal)
+    told = certain(found.ratios, np.where(kept, s, 0.0), np.count_nonzero(diagonal == 0.0), error)
+    found = replace(found, evidences=np.where(told, found.evidences, np.nan))
     return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
+
+
+def rounding_error(norm, diagonal):
+    """Estimate of the spectral norm of the rounding error of a Gram matrix.
+
+    An element's error is some eps of the roots of its two diagonal elements, with either sign: in
+    the spectral norm that is eps times the root of the trace and the largest. What a decomposition
+    adds is eps of the (Frobenius) norm.
+    """
+    peak = diagonal.max(initial=0.0)
+    spread = np.sqrt(peak) * np.sqrt(diagonal.sum())
+    return np.finfo(np.float64).eps * max(norm, spread)
+
+
+def certain(ratios, s, n_empty, error):
+    """(K,) mask of the ratios t at which an error of the Gram matrix with eigenvalues s is small.
+
+    Of the eigenvalues, n_empty are zeros of empty rows, which have no error.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverses = (1.0 / (s + ratios[:, None])).sum(axis=1)
+        inverses = np.where(ratios > 0.0, inverses - n_empty / ratios, inverses)
+        largest = np.where(ratios > 0.0, np.minimum(inverses, 1.0 / ratios), inverses)
+        return np.isinf(ratios) | (error * largest <= GRAM_ERROR)
 
 
 def _on_grid(grid, s, p, rest, n):

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import ops
 from ..kernels.array_namespace import array_namespace, beside, on_host
-from ..kernels.logme_evidence import factored
+from ..kernels.logme_evidence import GRAM_ERROR, factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
 from .problem import Problem
 from .registry import Metric
@@ -47,8 +47,6 @@ class Variant:
 
 #: Traces of the Gram matrix, and squares of targets, for which everything stays within float64.
 SMALLEST_TRACE = 1e-150
-#: Largest worst case of the Gram matrix's own rounding error in a score.
-GRAM_ERROR = 1e-8
 #: y.y over the residual, at most: the residual then has ten digits left.
 LEAST_RESIDUAL = 1e5
 
@@ -155,9 +153,9 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
 def _from_gram(problem, regression, chosen):
     """The evidence by way of the Gram matrix, or None where that may lack digits."""
     n, d = problem.n_samples, problem.n_features
-    dual = n < d
-    if problem.backend == "reference" or (n == d and isinstance(chosen.rule, LargestEvidence)):
-        return None  # the definition; no residual is left to be certain of
+    dual = n <= d
+    if problem.backend == "reference":
+        return None  # the definition
     trace = float(problem.gram.diagonal().sum())
     if not SMALLEST_TRACE < trace < 1.0 / SMALLEST_TRACE:
         return None
@@ -178,12 +176,11 @@ def _from_gram(problem, regression, chosen):
     ratios, alphas, betas = (
         on_host(a)[there] for a in (evidence.ratios, evidence.alphas, evidence.betas)
     )
-    # Rounding errors of the Gram matrix are worth eps trace / t in the worst case, and some
-    # hundredths of that in practice.
-    certain = np.finfo(np.float64).eps * trace <= GRAM_ERROR * ratios
+    certain = np.isfinite(on_host(evidence.evidences)[there]) & (alphas > 0.0)
+    if not isinstance(chosen.rule, LargestEvidence):  # the search for that one has its own bound
+        certain &= np.finfo(np.float64).eps * trace <= GRAM_ERROR * ratios
     if not dual:  # the residual is a difference of terms of the size of y.y
         certain &= sizes[there] * betas <= LEAST_RESIDUAL * n
-    certain &= np.isfinite(on_host(evidence.evidences)[there]) & (alphas > 0.0)
     return evidence if certain.all() else None
 
 
@@ -206,7 +203,7 @@ def _warn_of_exact_fits(evidences, regression):
 
 def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
-    dual = problem.n_samples < problem.n_features
+    dual = problem.n_samples <= problem.n_features
     with np.errstate(all="ignore"):
         gram = problem.gram
         trace = float(gram.diagonal().sum())

@@ -131,8 +131,8 @@ class Problem:
 
     @cached_property
     def gram(self) -> Any:
-        """X^T X (d, d) where n >= d, else X X^T (n, n); upper triangle, features not centred."""
-        if self.n_samples < self.n_features:
+        """X^T X (d, d) where n > d, else X X^T (n, n); upper triangle, features not centred."""
+        if self.n_samples <= self.n_features:
             scatter = self._unlabelled_scatter(self.features.T)
         else:
             # Classes do not enter the Gram matrix: where a scatter is at hand, it serves.
