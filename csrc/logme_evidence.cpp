@@ -193,7 +193,7 @@ private:
         bool noiseless = false;  // but the limit of t = 0, to which the evidence rises
         Bracket brackets[kBrackets];
         double best = 0.0, quadratic = 0.0, ratio = __builtin_inf();
-        double place = 0.0, slope = 0.0;
+        double lowest = 0.0;  // value on the grid
     };
 
     struct Profile {
@@ -202,7 +202,7 @@ private:
 
     void start(Search& search) {
         search.quadratic = args_.squares[search.index];
-        search.best = n() * __builtin_log(search.quadratic / n());
+        search.lowest = search.best = n() * __builtin_log(search.quadratic / n());
     }
 
     double n() const { return static_cast<double>(args_.n_samples); }
@@ -238,10 +238,15 @@ private:
     // costs, the sum of p s t / (s + t)^2, only falls with t, and q by no more than twice that.
     // In the dual form the derivative is linear in t there, and keeps its sign; where that is
     // positive and no sample is empty, the largest evidence may be that of the model without noise.
+    //
+    // It is over, too, where the rest cannot make up for what has been lost: towards smaller t the
+    // log determinant gains at least `fitted` a unit of ln t and n ln q loses n at most, down to
+    // the t of directions that the definition counts as absent.
     void scan(Search* searches, VecD* scratch) {
         if (!(gram_.trace > 0.0)) return;
         double top = __builtin_ceil(__builtin_log(gram_.trace) / kStep) + 1.0;
         const double floor = __builtin_log(16.0 * band_.noise + gram_.trace * 1e-300);
+        const double least = __builtin_log(gram_.trace) - kDepth;
         const double limit = args_.dual ? 0.01 : 0.5;
         // Upwards first where the maximum is nearly null.
         for (int k = 0; k < kUpwards; ++k) {
@@ -275,8 +280,11 @@ private:
                 const bool settled =
                     args_.dual ? falls || gram_.empty == 0.0
                                : falls && penalty <= 0.5 * point.fitted && penalty <= 0.25 * n();
-                search.ended = left_over < limit && settled;
-                search.noiseless = search.ended && !falls;
+                const double gain = (n() - point.fitted) * (place - least);
+                const bool lost = found.value[lane] - gain > search.lowest + 1.0;
+                if (found.value[lane] < search.lowest) search.lowest = found.value[lane];
+                search.ended = lost || (left_over < limit && settled);
+                search.noiseless = search.ended && !lost && !falls;
                 go_on |= !search.ended;
             }
             above = found.slope;
@@ -396,6 +404,7 @@ private:
     static constexpr double kStep = 1.386294361119890619;  // ln 4
     static constexpr int64_t kGridPoints = 400;
     static constexpr int kRounds = 60;
+    static constexpr double kDepth = 90.0;  // of the smallest t, in ln t below the trace
     static constexpr int kUpwards = 14;  // a factor of 4^14 in t; the gain falls with its square
 
     const EvidenceArgs& args_;

@@ -34,8 +34,8 @@ import numpy as np
 SMALLEST_PRECISION = 1e-75
 
 #: Largest worst case of the Gram matrix's own rounding error in a log evidence per sample. In
-#: practice an error is some hundredths of that.
-GRAM_ERROR = 1e-8
+#: practice an error is at most a tenth of that.
+GRAM_ERROR = 4e-9
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,8 @@ GRID_POINTS = 400
 ROUNDS = 60
 #: Steps, a factor of 4^14 in t; what is gained beyond falls with its square.
 UPWARDS = 14
+#: Units of ln t below the trace at which the search may rest; see csrc/logme_evidence.cpp.
+DEPTH = 90.0
 
 
 @kernel
@@ -193,7 +195,8 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
     r = len(s)
     inverse_pivots, u = np.empty(r), np.empty(r)
     best, quadratic, ratio = n * np.log(square / n), square, np.inf
-    above, ended = -1.0, False
+    above, ended, lost = -1.0, False, False
+    least = np.log(np.sum(s)) - DEPTH
     for _ in range(UPWARDS):  # first, where the maximum is nearly null
         _, slope, _, _, _ = _profile_at(
             top, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
@@ -203,7 +206,7 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
         top += STEP
     for k in range(GRID_POINTS):
         place = top - k * STEP
-        _, slope, _, fitted, left_over = _profile_at(
+        q, slope, _, fitted, left_over = _profile_at(
             place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
         )
         if slope < 0.0 and above >= 0.0:
@@ -234,9 +237,15 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
             ended = slope < 0.0 and left_over - empty < 0.5
             ended = ended and penalty <= 0.5 * fitted and penalty <= 0.25 * n
         above = slope
+        if n - fitted < 0.1 * n and not ended:  # the logarithms cost more than the rest
+            value = n * np.log(q / n)
+            for i in range(r):
+                value += np.log1p(s[i] / np.exp(place))
+            lost = value - (n - fitted) * (place - least) > best + 1.0
+            ended = lost
         if ended or place - STEP < floor:
             break
-    if ended and not above < 0.0:  # the evidence rises to that of the model without noise
+    if ended and not lost and not above < 0.0:  # the evidence rises to that of the model without noise
         ended = _solve(diagonal, off_diagonal, 0.0, rhs, inverse_pivots, u)
         inverse, limit = 0.0, 0.0
         for i in range(r):
