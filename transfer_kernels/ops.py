@@ -207,12 +207,12 @@ def row_space(X, *, backend: str | None = None):
     return _version("row_space", backend, X).row_space(X)
 
 
-def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
-    """(d, K) cross moments X^T Y.
+def target_moments(X, Y, origin=None, *, backend: str | None = None) -> np.ndarray:
+    """(d, K) cross moments X^T Y, or (X - origin)^T Y.
 
     The contract is that of `transfer_kernels.kernels.target_moments`.
     """
-    return _version("target_moments", backend, X).target_moments(X, Y)
+    return _version("target_moments", backend, X).target_moments(X, Y, origin)
 
 
 def logme_evidence(

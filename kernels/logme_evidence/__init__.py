@@ -23,7 +23,8 @@ stay finite. Then, with the last alpha and beta and the m and residual before th
 
 with the sum over all d eigenvalues, zeros included. `EvidenceRule` holds these settings; published
 implementations differ in them. With `LargestEvidence` as the rule the maximum itself is sought. The
-Gram matrix squares the condition number of F; ``factored.py`` is the same from F itself.
+Gram matrix squares the condition number of F; ``centred.py`` is the same from the centred Gram
+matrix and the mean, ``factored.py`` from F itself.
 """
 
 from dataclasses import dataclass

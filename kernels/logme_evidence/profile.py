@@ -23,6 +23,8 @@ MARGIN = np.log(1e6)
 #: A relative residual norm below this is rounding: the fit is exact.
 EXACT = 100.0 * np.finfo(np.float64).eps
 MAX_ROUNDS = 100
+#: Units of ln t below the trace at which directions count as absent.
+DEPTH = 90.0
 LN_2_PI = np.log(2.0 * np.pi)
 
 
@@ -93,7 +95,10 @@ def from_gram(gram, moments, squares, n_samples, dual):
     found = largest_evidence(s[kept], p, rest, n_samples)
     diagonal = on_host(gram.diagonal())
     error = rounding_error((s**2).sum() ** 0.5, diagonal)
-    told = certain(found.ratios, np.where(kept, s, 0.0), np.count_nonzero(diagonal == 0.0), error)
+    n_empty = np.count_nonzero(diagonal == 0.0)
+    told = certain(found.ratios, np.where(kept, s, 0.0), n_empty, error)
+    if np.count_nonzero(~kept) > n_empty:
+        told &= settled(found, s[kept], p, rest, n_samples, len(s) * error)
     found = replace(found, evidences=np.where(told, found.evidences, np.nan))
     return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
 
@@ -120,6 +125,23 @@ def certain(ratios, s, n_empty, error):
         inverses = np.where(ratios > 0.0, inverses - n_empty / ratios, inverses)
         largest = np.where(ratios > 0.0, np.minimum(inverses, 1.0 / ratios), inverses)
         return np.isinf(ratios) | (error * largest <= GRAM_ERROR)
+
+
+def settled(found, s, p, rest, n_samples, noise):
+    """(K,) mask of targets of which directions below `noise`, not among the s, hide no maximum.
+
+    As t falls, the logarithms' sum gains at least `fitted` a unit of ln t and n ln q loses n at
+    most, down to the t of directions that the definition counts as absent.
+    """
+    n = n_samples
+    least = np.log(s.sum()) - DEPTH
+    place = np.log(16.0 * noise)
+    fitted = (1.0 / (1.0 + 16.0 * noise / s)).sum()
+    q = (p / (1.0 + s / (16.0 * noise))[:, None]).sum(axis=0) + 0.9 * rest
+    best = -2.0 * n * found.evidences - n * (1.0 + LN_2_PI)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.log1p(s / (16.0 * noise)).sum() + n * np.log(q / n)
+        return value - (n - fitted) * (place - least) > best + 1.0
 
 
 def _on_grid(grid, s, p, rest, n):

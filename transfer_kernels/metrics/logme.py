@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import ops
 from ..kernels.array_namespace import array_namespace, beside, on_host
-from ..kernels.logme_evidence import GRAM_ERROR, factored
+from ..kernels.logme_evidence import GRAM_ERROR, centred, factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
 from .problem import Problem
 from .registry import Metric
@@ -137,6 +137,8 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         evidence = _from_gram(problem, regression, chosen)
         if evidence is None:
+            evidence = _from_centred_gram(problem, regression, chosen)
+        if evidence is None:
             targets = problem.targets if regression else _indicators(problem, chosen)
             found = factored.evidence(problem.features, targets, chosen.rule)
             evidence = Evidence(*(beside(problem.features, f) for f in astuple(found)))
@@ -157,7 +159,7 @@ def _from_gram(problem, regression, chosen):
     if problem.backend == "reference":
         return None  # the definition
     trace = float(problem.gram.diagonal().sum())
-    if not SMALLEST_TRACE < trace < 1.0 / SMALLEST_TRACE:
+    if not _in_range(problem):
         return None
     if regression:
         moments, squares = _regression_moments(problem, dual)
@@ -182,6 +184,47 @@ def _from_gram(problem, regression, chosen):
     if not dual:  # the residual is a difference of terms of the size of y.y
         certain &= sizes[there] * betas <= LEAST_RESIDUAL * n
     return evidence if certain.all() else None
+
+
+def _in_range(problem):
+    return SMALLEST_TRACE < float(problem.gram.diagonal().sum()) < 1.0 / SMALLEST_TRACE
+
+
+def _from_centred_gram(problem, regression, chosen):
+    """The evidence by way of the centred Gram matrix and the mean, or None likewise."""
+    n, d = problem.n_samples, problem.n_features
+    if problem.backend == "reference" or not _in_range(problem):
+        return None
+    dual = n <= d
+    scatter = problem.gram_scatter
+    if dual:
+        moments = None
+        targets = problem.targets if regression else _indicators(problem, chosen)
+        squares = np.einsum("ik,ik->k", targets, targets)
+    elif regression:
+        targets = problem.targets
+        squares = np.einsum("ik,ik->k", targets, targets)
+        mean = scatter.means[0]
+        centred_targets = targets - targets.mean(axis=0)
+        moments = ops.target_moments(
+            problem.features, centred_targets, mean, backend=problem.backend
+        )
+        targets = targets.sum(axis=0)
+    else:
+        absent = _absent_classes(problem.classes) if chosen.absent_classes else []
+        scatter = problem.scatter
+        mean = scatter.shifted_sums.sum(axis=0) / n
+        sums = scatter.shifted_sums - scatter.counts[:, None] * mean
+        moments = _with_empty_columns(sums.T, absent)
+        targets = squares = np.insert(problem.class_counts, absent, 0.0)
+    if not (squares < 1.0 / SMALLEST_TRACE).all() or not (squares > SMALLEST_TRACE).all():
+        return None
+    found = centred.evidence(scatter, moments, targets, squares, n, d, chosen.rule, dual)
+    if found is None or not (np.isfinite(found.evidences) & (found.alphas > 0.0)).all():
+        return None
+    if not dual and not (squares * found.betas <= LEAST_RESIDUAL * n).all():
+        return None
+    return Evidence(*(beside(problem.features, f) for f in astuple(found)))
 
 
 def _indicators(problem, chosen):

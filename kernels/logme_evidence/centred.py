@@ -1,0 +1,277 @@
+"""LogME's evidence from the centred Gram matrix and the mean, for badly conditioned features.
+
+The Gram matrix of features with large means, or with columns of very different size, has lost the
+digits of the quiet directions. In the centred Gram matrix, which `fisher_scatter` sums around a
+shift, they are still there, relative to each column's own spread. With N rows X = 1 m^T + Xc and
+Xc^T Xc = L L^T,
+
+    X = [1 / sqrt(N), Qc] R,    R = [sqrt(N) m^T; L^T],
+
+as Qc is orthogonal to the vector of ones. The columns are scaled to a unit diagonal by powers of
+two before they are factored; those without variance are left to the mean. With R = Q T by a pivoted
+QR factorisation, loud rows and columns first, T T^T is graded, and gives the squares of R's singular
+values: loud directions are split off by rotations no larger than the ratio of quiet to loud, and so
+leave the others their digits.
+
+No second pass over the features, O(d^3) work. What a single loud row drowns is lost all the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from ..array_namespace import array_namespace, beside, is_tensor, on_host
+from . import GRAM_ERROR, LargestEvidence
+from .profile import certain, largest_evidence, rounding_error
+from .reference import fixed_points
+
+EPS = np.finfo(np.float64).eps
+#: A column's variance below so many roundings of the sum that it comes from counts as none.
+FLAT = 1e3 * EPS
+#: Directions are split off where they are so much louder, in squares, than all others together.
+LOUD = 100.0
+#: Most directions that are split off at a time, and the largest ratio among them.
+MOST_LOUD, MOST_GRADED = 64, 1e8
+MOST_ROUNDS = 60
+#: Columns that are chosen as pivots one by one.
+PIVOTS = 3
+
+
+def evidence(scatter, moments, targets, squares, n_samples, n_features, rule, dual):
+    """Evidence of K targets, on the host, or None where the digits are not there either.
+
+    ``scatter`` is a `FisherScatter` of the samples, or in the dual form (n <= d) of the features,
+    as rows. ``moments`` (d, K) and ``targets`` (K,) are the cross moments of centred features and
+    targets and the sums of these; in the dual form ``targets`` (n, K) are the targets themselves.
+    ``squares`` (K,) are the targets' y.y.
+    """
+    factor = _factored(scatter)
+    if factor is None:
+        return None
+    if dual:
+        if len(factor.order) < n_samples:
+            return None  # an empty sample, or one of equal features
+        graded, coordinates, rest = _in_samples(factor, targets)
+    else:
+        graded, coordinates, rest = _in_features(factor, moments, targets, squares)
+    found = _eigenpairs(graded, coordinates)
+    if found is None:
+        return None
+    s, p, error = found
+    if not s.min(initial=np.inf) > len(s) * error:
+        return None
+    if isinstance(rule, LargestEvidence):
+        result = largest_evidence(s, p, rest, n_samples)
+    else:
+        result = fixed_points(s, p, rest, n_samples, n_features, rule)
+    if not certain(result.ratios, s, 0, error).all():
+        return None
+    return result if factor.lost <= GRAM_ERROR * result.ratios.min(initial=np.inf) else None
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """The matrix R.
+
+    Parameters
+    ----------
+    first : (k,) array
+        sqrt(N) times the mean.
+    lower : (r, r) array
+        Cholesky factor of the centred Gram matrix of the columns that vary, scaled.
+    scale : (r,) array
+        What they were multiplied by.
+    order : (r,) integer array
+        Which columns they are, loudest first.
+    lost : float
+        Largest possible square of a column that counts as one without variance.
+    """
+
+    first: Any
+    lower: Any
+    scale: Any
+    order: np.ndarray
+    lost: float
+    n_rows: float
+
+    def rows(self):
+        """R (r + 1, k) without columns of zeros."""
+        xp = array_namespace(self.first)
+        flat = np.setdiff1d(np.arange(len(self.first)), self.order)
+        flat = flat[on_host(self.first)[flat] != 0.0]
+        top = xp.concatenate([self.first[self.order], self.first[flat]])[None, :]
+        lower = self.lower / self.scale[:, None]
+        right = xp.zeros_like(lower[:1].T * self.first[flat])
+        return xp.concatenate([top, xp.concatenate([lower.T, right], axis=1)])
+
+
+def _factored(scatter):
+    """The factor, or None where the scaled centred Gram matrix itself has lost its digits."""
+    xp = array_namespace(scatter.shift)
+    n_rows = float(scatter.counts.sum())
+    mean = scatter.shifted_sums.sum(axis=0) / n_rows
+    raw = on_host(scatter.shifted_gram.diagonal())
+    spread = raw - n_rows * on_host(mean) ** 2
+    varies = spread > FLAT * raw
+    lost = float((FLAT * raw[~varies]).sum())
+    order = np.flatnonzero(varies)
+    order = order[np.argsort(-spread[order], kind="stable")]
+    first = n_rows**0.5 * (scatter.shift + mean)
+    if len(order) == 0:
+        empty = scatter.shifted_gram[:0, :0]
+        return _Factor(first, empty, empty.diagonal(), order, lost, n_rows)
+    scale = beside(mean, 2.0 ** -np.round(0.5 * np.log2(spread[order])))
+    gram = xp.triu(scatter.shifted_gram)
+    gram = (gram + xp.triu(gram, 1).T)[:, order][order] * scale[:, None] * scale
+    mean = mean[order] * scale
+    matrix = gram - xp.outer(n_rows * mean, mean)
+    try:
+        lower = xp.linalg.cholesky(matrix)
+    except (np.linalg.LinAlgError, RuntimeError):  # not positive definite
+        return None
+    # Errors are those of the sums around the shift, which may be larger than the spread.
+    error = rounding_error(0.0, on_host(gram.diagonal())) + EPS * float((matrix * matrix).sum()) ** 0.5
+    if not error * _largest_inverse(lower) <= GRAM_ERROR:
+        return None
+    return _Factor(first, lower, scale, order, lost, n_rows)
+
+
+def _largest_inverse(lower):
+    """Norm of the inverse of L L^T, by a few inverse iterations, twice the estimate."""
+    start = np.random.default_rng(0).normal(size=(len(lower), 4))
+    x, norm = beside(lower, start), 0.0
+    for _ in range(6):
+        x = x / (x * x).sum(axis=0) ** 0.5
+        x = _solve(lower, _solve(lower, x), transposed=True)
+        norm = float(((x * x).sum(axis=0) ** 0.5).max())
+    return 2.0 * norm
+
+
+def _solve(lower, columns, transposed=False):
+    """L^-1 or L^-T times the columns."""
+    if is_tensor(lower):
+        solve = array_namespace(lower).linalg.solve_triangular
+        return solve(lower.T, columns, upper=True) if transposed else solve(lower, columns, upper=False)
+    return scipy.linalg.solve_triangular(lower, columns, trans=int(transposed), lower=True)
+
+
+def _in_features(factor, moments, sums, squares):
+    """R R^T in a basis in which it is graded, the targets' coordinates, what is left of y.y."""
+    xp = array_namespace(factor.first)
+    inside = _solve(factor.lower, factor.scale[:, None] * moments[factor.order])
+    z = xp.concatenate([beside(inside, sums)[None, :] / factor.n_rows**0.5, inside])
+    graded, coordinates, outside = _graded(factor.rows(), z)
+    return graded, coordinates, outside + np.maximum(squares - on_host((z * z).sum(axis=0)), 0.0)
+
+
+def _in_samples(factor, targets):
+    """The same in the dual form, from R^T R."""
+    R = factor.rows()
+    y = beside(R, targets)[factor.order]
+    return _graded(R.T, y)
+
+
+def _graded(matrix, columns):
+    """T T^T, graded, and Q^T columns for a pivoted factorisation Q T of the matrix; the rest."""
+    xp = array_namespace(matrix)
+    # Loud rows first: Householder's QR then leaves the quiet ones their digits.
+    rows = np.argsort(-on_host((matrix * matrix).sum(axis=1)), kind="stable")
+    both = xp.concatenate([matrix[:, _pivots(matrix)], columns], axis=1)[rows]
+    upper = xp.linalg.qr(both, mode="r")
+    upper = upper[1] if isinstance(upper, tuple) else upper
+    n_columns = matrix.shape[1]
+    rank = min(matrix.shape)
+    T = xp.triu(upper[:rank, :n_columns])
+    outside = upper[rank:, n_columns:]
+    return T @ T.T, upper[:rank, n_columns:], on_host((outside * outside).sum(axis=0))
+
+
+def _pivots(matrix):
+    """Order of the columns by what is left of them after the loudest few."""
+    left, first = matrix, []
+    for _ in range(min(PIVOTS, matrix.shape[1])):
+        squares = (left * left).sum(axis=0)
+        squares[first] = -1.0
+        first.append(int(squares.argmax()))
+        direction = left[:, first[-1]]
+        size = float(squares[first[-1]])
+        if not size > 0.0:
+            break
+        left = left - direction[:, None] * ((direction @ left) / size)
+    squares = on_host((left * left).sum(axis=0))
+    squares[first] = -1.0
+    order = np.argsort(-squares, kind="stable")
+    return np.concatenate([first, order[: len(order) - len(first)]])
+
+
+def _eigenpairs(graded, coordinates):
+    """Eigenvalues (k,), squares (k, K) of the coordinates' parts, and the error of the quiet ones.
+
+    None where the rotations that split off the loud directions do not converge.
+    """
+    values, parts = [], []
+    while (m := _loud(on_host(graded.diagonal()))) > 0:
+        split = _split(graded, coordinates, m)
+        if split is None:
+            return None
+        s, p, graded, coordinates = split
+        values.append(s)
+        parts.append(p)
+    xp = array_namespace(graded)
+    s, vectors = xp.linalg.eigh(graded)
+    s = on_host(s)
+    error = rounding_error((s * s).sum() ** 0.5, on_host(graded.diagonal()))
+    values.append(s)
+    parts.append(on_host((vectors.T @ coordinates) ** 2))
+    return np.concatenate(values), np.concatenate(parts), error
+
+
+def _loud(diagonal):
+    """How many leading directions are louder than the others, the fewest; 0 if none are."""
+    quiet = np.cumsum(diagonal[::-1])[::-1]
+    least = np.minimum.accumulate(diagonal)
+    for m in range(1, min(MOST_LOUD, len(diagonal) - 1) + 1):
+        if diagonal[:m].max() > MOST_GRADED * least[m - 1]:
+            return 0
+        if least[m - 1] > LOUD * quiet[m]:
+            return m
+    return 0
+
+
+def _split(matrix, columns, m):
+    """The first m directions' eigenvalues and parts of the columns; matrix and columns without them.
+
+    With [I; P] spanning the loud directions' invariant subspace, P is the fixed point of
+    P = (H + B P - P H^T P) A^-1 for the blocks A, H^T, H and B.
+    """
+    xp = array_namespace(matrix)
+    A, H, B = matrix[:m, :m], matrix[m:, :m], matrix[m:, m:]
+    P = 0.0 * H
+    for _ in range(MOST_ROUNDS):
+        following = xp.linalg.solve(A, (H + B @ P - P @ (H.T @ P)).T).T
+        change = float(abs(following - P).max())
+        P = following
+        if change <= 4.0 * EPS * float(abs(P).max()):
+            break
+    else:
+        return None
+    # The loud ones, with the basis [I; P] (I + P^T P)^-1/2.
+    overlap = P.T @ P
+    sigma, V = xp.linalg.eigh(overlap)
+    sigma = 1.0 + xp.clip(sigma, 0.0, None)
+    root = (V / sigma**0.5) @ V.T
+    HP = H.T @ P
+    loud = root @ (A + HP + HP.T + P.T @ (B @ P)) @ root
+    s, U = xp.linalg.eigh(loud)
+    part = (U.T @ (root @ (columns[:m] + P.T @ columns[m:]))) ** 2
+    # The quiet ones, with [-P^T; I] (I + P P^T)^-1/2, of which the root is I - P F P^T.
+    F = (V / (sigma**0.5 * (1.0 + sigma**0.5))) @ V.T
+    PH = P @ H.T
+    quiet = B - PH - PH.T + P @ A @ P.T
+    quiet = quiet - (quiet @ P) @ F @ P.T
+    quiet = quiet - P @ F @ (P.T @ quiet)
+    rest = columns[m:] - P @ columns[:m]
+    rest = rest - P @ (F @ (P.T @ rest))
+    return on_host(s), on_host(part), 0.5 * (quiet + quiet.T), rest
