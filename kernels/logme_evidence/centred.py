@@ -39,23 +39,27 @@ MOST_ROUNDS = 60
 PIVOTS = 3
 
 
-def evidence(scatter, moments, targets, squares, n_samples, n_features, rule, dual):
+def evidence(
+    scatter, moments, targets, squares, n_samples, n_features, rule, dual, loud, of_loud=None
+):
     """Evidence of K targets, on the host, or None where the digits are not there either.
 
     ``scatter`` is a `FisherScatter` of the samples, or in the dual form (n <= d) of the features,
     as rows. ``moments`` (d, K) and ``targets`` (K,) are the cross moments of centred features and
     targets and the sums of these; in the dual form ``targets`` (n, K) are the targets themselves.
-    ``squares`` (K,) are the targets' y.y.
+    ``squares`` (K,) are the targets' y.y. The rows of ``loud`` are further ones that the scatter and
+    ``moments`` do not have; ``of_loud`` their targets where the rows are samples.
     """
-    factor = _factored(scatter)
+    factor = _factored(scatter, loud)
     if factor is None:
         return None
     if dual:
         if len(factor.order) < n_samples:
             return None  # an empty sample, or one of equal features
+        targets = beside(factor.first, targets)
         graded, coordinates, rest = _in_samples(factor, targets)
     else:
-        graded, coordinates, rest = _in_features(factor, moments, targets, squares)
+        graded, coordinates, rest = _in_features(factor, moments, targets, squares, of_loud)
     found = _eigenpairs(graded, coordinates)
     if found is None:
         return None
@@ -87,6 +91,9 @@ class _Factor:
         Which columns they are, loudest first.
     lost : float
         Largest possible square of a column that counts as one without variance.
+    n_rows : float
+    loud : (m, k) array
+        Further rows.
     """
 
     first: Any
@@ -95,19 +102,23 @@ class _Factor:
     order: np.ndarray
     lost: float
     n_rows: float
+    loud: Any
 
     def rows(self):
-        """R (r + 1, k) without columns of zeros."""
+        """R, further rows last, without columns of zeros."""
         xp = array_namespace(self.first)
-        flat = np.setdiff1d(np.arange(len(self.first)), self.order)
-        flat = flat[on_host(self.first)[flat] != 0.0]
-        top = xp.concatenate([self.first[self.order], self.first[flat]])[None, :]
+        others = np.setdiff1d(np.arange(len(self.first)), self.order)
+        rest = xp.concatenate([self.first[None, :], self.loud])[:, others]
+        rest = rest[:, np.flatnonzero(on_host(rest).any(axis=0))]
         lower = self.lower / self.scale[:, None]
-        right = xp.zeros_like(lower[:1].T * self.first[flat])
-        return xp.concatenate([top, xp.concatenate([lower.T, right], axis=1)])
+        varying = [self.first[None, self.order], lower.T, self.loud[:, self.order]]
+        zeros = xp.zeros_like(lower[:, :1] @ rest[:1])
+        return xp.concatenate(
+            [xp.concatenate(varying), xp.concatenate([rest[:1], zeros, rest[1:]])], axis=1
+        )
 
 
-def _factored(scatter):
+def _factored(scatter, loud):
     """The factor, or None where the scaled centred Gram matrix itself has lost its digits."""
     xp = array_namespace(scatter.shift)
     n_rows = float(scatter.counts.sum())
@@ -121,7 +132,7 @@ def _factored(scatter):
     first = n_rows**0.5 * (scatter.shift + mean)
     if len(order) == 0:
         empty = scatter.shifted_gram[:0, :0]
-        return _Factor(first, empty, empty.diagonal(), order, lost, n_rows)
+        return _Factor(first, empty, empty.diagonal(), order, lost, n_rows, loud)
     scale = beside(mean, 2.0 ** -np.round(0.5 * np.log2(spread[order])))
     gram = xp.triu(scatter.shifted_gram)
     gram = (gram + xp.triu(gram, 1).T)[:, order][order] * scale[:, None] * scale
@@ -132,10 +143,12 @@ def _factored(scatter):
     except (np.linalg.LinAlgError, RuntimeError):  # not positive definite
         return None
     # Errors are those of the sums around the shift, which may be larger than the spread.
-    error = rounding_error(0.0, on_host(gram.diagonal())) + EPS * float((matrix * matrix).sum()) ** 0.5
+    error = (
+        rounding_error(0.0, on_host(gram.diagonal())) + EPS * float((matrix * matrix).sum()) ** 0.5
+    )
     if not error * _largest_inverse(lower) <= GRAM_ERROR:
         return None
-    return _Factor(first, lower, scale, order, lost, n_rows)
+    return _Factor(first, lower, scale, order, lost, n_rows, loud)
 
 
 def _largest_inverse(lower):
@@ -153,15 +166,20 @@ def _solve(lower, columns, transposed=False):
     """L^-1 or L^-T times the columns."""
     if is_tensor(lower):
         solve = array_namespace(lower).linalg.solve_triangular
-        return solve(lower.T, columns, upper=True) if transposed else solve(lower, columns, upper=False)
+        return (
+            solve(lower.T, columns, upper=True)
+            if transposed
+            else solve(lower, columns, upper=False)
+        )
     return scipy.linalg.solve_triangular(lower, columns, trans=int(transposed), lower=True)
 
 
-def _in_features(factor, moments, sums, squares):
+def _in_features(factor, moments, sums, squares, of_loud):
     """R R^T in a basis in which it is graded, the targets' coordinates, what is left of y.y."""
     xp = array_namespace(factor.first)
     inside = _solve(factor.lower, factor.scale[:, None] * moments[factor.order])
-    z = xp.concatenate([beside(inside, sums)[None, :] / factor.n_rows**0.5, inside])
+    first = beside(inside, sums)[None, :] / factor.n_rows**0.5
+    z = xp.concatenate([first, inside, beside(inside, of_loud)])
     graded, coordinates, outside = _graded(factor.rows(), z)
     return graded, coordinates, outside + np.maximum(squares - on_host((z * z).sum(axis=0)), 0.0)
 
@@ -169,8 +187,7 @@ def _in_features(factor, moments, sums, squares):
 def _in_samples(factor, targets):
     """The same in the dual form, from R^T R."""
     R = factor.rows()
-    y = beside(R, targets)[factor.order]
-    return _graded(R.T, y)
+    return _graded(R.T, targets[factor.order])
 
 
 def _graded(matrix, columns):

@@ -245,7 +245,9 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
             ended = lost
         if ended or place - STEP < floor:
             break
-    if ended and not lost and not above < 0.0:  # the evidence rises to that of the model without noise
+    if (
+        ended and not lost and not above < 0.0
+    ):  # the evidence rises to that of the model without noise
         ended = _solve(diagonal, off_diagonal, 0.0, rhs, inverse_pivots, u)
         inverse, limit = 0.0, 0.0
         for i in range(r):

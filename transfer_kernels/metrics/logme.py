@@ -20,8 +20,9 @@ import numpy as np
 
 from .. import ops
 from ..kernels.array_namespace import array_namespace, beside, on_host
-from ..kernels.logme_evidence import GRAM_ERROR, centred, factored
+from ..kernels.logme_evidence import GRAM_ERROR, factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
+from . import logme_centred
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -158,9 +159,9 @@ def _from_gram(problem, regression, chosen):
     dual = n <= d
     if problem.backend == "reference":
         return None  # the definition
-    trace = float(problem.gram.diagonal().sum())
     if not _in_range(problem):
         return None
+    trace = float(problem.gram.diagonal().sum())
     if regression:
         moments, squares = _regression_moments(problem, dual)
     else:
@@ -192,39 +193,26 @@ def _in_range(problem):
 
 def _from_centred_gram(problem, regression, chosen):
     """The evidence by way of the centred Gram matrix and the mean, or None likewise."""
-    n, d = problem.n_samples, problem.n_features
     if problem.backend == "reference" or not _in_range(problem):
         return None
-    dual = n <= d
-    scatter = problem.gram_scatter
-    if dual:
-        moments = None
-        targets = problem.targets if regression else _indicators(problem, chosen)
-        squares = np.einsum("ik,ik->k", targets, targets)
-    elif regression:
-        targets = problem.targets
-        squares = np.einsum("ik,ik->k", targets, targets)
-        mean = scatter.means[0]
-        centred_targets = targets - targets.mean(axis=0)
-        moments = ops.target_moments(
-            problem.features, centred_targets, mean, backend=problem.backend
-        )
-        targets = targets.sum(axis=0)
-    else:
-        absent = _absent_classes(problem.classes) if chosen.absent_classes else []
-        scatter = problem.scatter
-        mean = scatter.shifted_sums.sum(axis=0) / n
-        sums = scatter.shifted_sums - scatter.counts[:, None] * mean
-        moments = _with_empty_columns(sums.T, absent)
-        targets = squares = np.insert(problem.class_counts, absent, 0.0)
-    if not (squares < 1.0 / SMALLEST_TRACE).all() or not (squares > SMALLEST_TRACE).all():
+    absent = _absent_classes(problem.classes) if chosen.absent_classes and not regression else []
+    found = logme_centred.evidence(
+        problem, regression, chosen.rule, lambda columns: _with_empty_columns(columns, absent)
+    )
+    if found is None:
         return None
-    found = centred.evidence(scatter, moments, targets, squares, n, d, chosen.rule, dual)
-    if found is None or not (np.isfinite(found.evidences) & (found.alphas > 0.0)).all():
-        return None
-    if not dual and not (squares * found.betas <= LEAST_RESIDUAL * n).all():
-        return None
-    return Evidence(*(beside(problem.features, f) for f in astuple(found)))
+    evidences, betas = on_host(found.evidences), on_host(found.betas)
+    fine = np.isfinite(evidences) & (on_host(found.alphas) > 0.0)
+    if problem.n_samples > problem.n_features:
+        fine &= _squares(problem, regression, absent) * betas <= LEAST_RESIDUAL * problem.n_samples
+    return found if fine.all() else None
+
+
+def _squares(problem, regression, absent):
+    """(K,) squares y.y of the targets."""
+    if regression:
+        return np.einsum("ik,ik->k", problem.targets, problem.targets)
+    return np.insert(problem.class_counts, absent, 0.0)
 
 
 def _indicators(problem, chosen):
