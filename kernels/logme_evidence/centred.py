@@ -9,9 +9,9 @@ Xc^T Xc = L L^T,
 
 as Qc is orthogonal to the vector of ones. The columns are scaled to a unit diagonal by powers of
 two before they are factored; those without variance are left to the mean. With R = Q T by a pivoted
-QR factorisation, loud rows and columns first, T T^T is graded, and gives the squares of R's singular
-values: loud directions are split off by rotations no larger than the ratio of quiet to loud, and so
-leave the others their digits.
+QR factorisation, loud rows and columns first, T T^T is graded, and its eigenvalues are the squares
+of R's singular values: loud directions are split off by rotations no larger than the ratio of quiet
+to loud, and so leave the others their digits.
 
 No second pass over the features, O(d^3) work. What a single loud row drowns is lost all the same.
 """
@@ -30,6 +30,8 @@ from .reference import fixed_points
 EPS = np.finfo(np.float64).eps
 #: A column's variance below so many roundings of the sum that it comes from counts as none.
 FLAT = 1e3 * EPS
+#: A direction is known to be there where its square's relative error is so small.
+RESOLVED = 0.03
 #: Directions are split off where they are so much louder, in squares, than all others together.
 LOUD = 100.0
 #: Most directions that are split off at a time, and the largest ratio among them.
@@ -47,8 +49,8 @@ def evidence(
     ``scatter`` is a `FisherScatter` of the samples, or in the dual form (n <= d) of the features,
     as rows. ``moments`` (d, K) and ``targets`` (K,) are the cross moments of centred features and
     targets and the sums of these; in the dual form ``targets`` (n, K) are the targets themselves.
-    ``squares`` (K,) are the targets' y.y. The rows of ``loud`` are further ones that the scatter and
-    ``moments`` do not have; ``of_loud`` their targets where the rows are samples.
+    ``squares`` (K,) are the targets' y.y. The rows of ``loud`` are further ones, not in the scatter
+    and ``moments``; ``of_loud`` their targets where the rows are samples.
     """
     factor = _factored(scatter, loud)
     if factor is None:
@@ -72,7 +74,7 @@ def evidence(
         result = fixed_points(s, p, rest, n_samples, n_features, rule)
     if not certain(result.ratios, s, 0, error).all():
         return None
-    return result if factor.lost <= GRAM_ERROR * result.ratios.min(initial=np.inf) else None
+    return result if factor.certain(result.ratios.min(initial=np.inf)) else None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class _Factor:
     n_rows : float
     loud : (m, k) array
         Further rows.
+    matrix : (r, r) array
+        What `lower` is the factor of.
+    error, inverse : float
+        Estimated spectral norms of the matrix's error and of its inverse.
     """
 
     first: Any
@@ -103,6 +109,20 @@ class _Factor:
     lost: float
     n_rows: float
     loud: Any
+    matrix: Any
+    error: float
+    inverse: float
+
+    def certain(self, ratio):
+        """Whether the matrix's error, or what was left out, is small in evidences at t = ratio."""
+        if not self.lost <= GRAM_ERROR * ratio:
+            return False
+        if self.error * self.inverse <= GRAM_ERROR or np.isinf(ratio):
+            return True
+        # Scaled like the features, G + t I is the matrix + t scale^2, and more by the mean's part.
+        xp = array_namespace(self.matrix)
+        lower = xp.linalg.cholesky(self.matrix + xp.diag(ratio * self.scale**2))
+        return self.error * _largest_inverse(lower) <= GRAM_ERROR
 
     def rows(self):
         """R, further rows last, without columns of zeros."""
@@ -132,7 +152,7 @@ def _factored(scatter, loud):
     first = n_rows**0.5 * (scatter.shift + mean)
     if len(order) == 0:
         empty = scatter.shifted_gram[:0, :0]
-        return _Factor(first, empty, empty.diagonal(), order, lost, n_rows, loud)
+        return _Factor(first, empty, empty.diagonal(), order, lost, n_rows, loud, empty, 0.0, 0.0)
     scale = beside(mean, 2.0 ** -np.round(0.5 * np.log2(spread[order])))
     gram = xp.triu(scatter.shifted_gram)
     gram = (gram + xp.triu(gram, 1).T)[:, order][order] * scale[:, None] * scale
@@ -146,9 +166,10 @@ def _factored(scatter, loud):
     error = (
         rounding_error(0.0, on_host(gram.diagonal())) + EPS * float((matrix * matrix).sum()) ** 0.5
     )
-    if not error * _largest_inverse(lower) <= GRAM_ERROR:
+    inverse = _largest_inverse(lower)
+    if not error * inverse <= RESOLVED:
         return None
-    return _Factor(first, lower, scale, order, lost, n_rows, loud)
+    return _Factor(first, lower, scale, order, lost, n_rows, loud, matrix, error, inverse)
 
 
 def _largest_inverse(lower):
@@ -258,7 +279,7 @@ def _loud(diagonal):
 
 
 def _split(matrix, columns, m):
-    """The first m directions' eigenvalues and parts of the columns; matrix and columns without them.
+    """Eigenvalues of the first m directions, squared parts; matrix and columns without them.
 
     With [I; P] spanning the loud directions' invariant subspace, P is the fixed point of
     P = (H + B P - P H^T P) A^-1 for the blocks A, H^T, H and B.
