@@ -18,7 +18,7 @@ from . import GRAM_ERROR, Evidence
 
 #: Grid of ln t, in steps: factors s / (s + t) change over some four units of ln t.
 STEP = 1.0
-#: The grid ends so far beyond the extreme s; there the profile is at its limits.
+#: The grid ends so far beyond where the profile is at its limits.
 MARGIN = np.log(1e6)
 #: A relative residual norm below this is rounding: the fit is exact.
 EXACT = 100.0 * np.finfo(np.float64).eps
@@ -56,6 +56,9 @@ def largest_evidence(s, p, rest, n_samples):
             where = np.where(noiseless, 0.0, where)
             quadratic = np.where(noiseless, inverse, quadratic)
         first, last = np.log(s.min()) - MARGIN, np.log(s.max()) + MARGIN
+        if r < n:  # and below, where a close fit has its maximum: n t / (t + knee) = r
+            knee = (rest / (p / s[:, None]).sum(axis=0))[~unbounded & (rest > 0.0)]
+            first = min(first, np.log(knee.min(initial=np.inf)) - MARGIN)
         grid = np.linspace(first, last, int(np.ceil((last - first) / STEP)) + 1)
         slopes = _on_grid(grid, s, p, rest, n)
         at, k = np.nonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0))
