@@ -132,7 +132,7 @@ class _Factor:
         rest = rest[:, np.flatnonzero(on_host(rest).any(axis=0))]
         lower = self.lower / self.scale[:, None]
         varying = [self.first[None, self.order], lower.T, self.loud[:, self.order]]
-        zeros = xp.zeros_like(lower[:, :1] @ rest[:1])
+        zeros = 0.0 * (self.scale[:, None] * rest[:1])
         return xp.concatenate(
             [xp.concatenate(varying), xp.concatenate([rest[:1], zeros, rest[1:]])], axis=1
         )

@@ -141,7 +141,8 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
             evidence = _from_centred_gram(problem, regression, chosen)
         if evidence is None:
             targets = problem.targets if regression else _indicators(problem, chosen)
-            found = factored.evidence(problem.features, targets, chosen.rule)
+            found, errors = factored.evidence_and_error(problem.features, targets, chosen.rule)
+            _warn_of_lost_digits(errors)
             evidence = Evidence(*(beside(problem.features, f) for f in astuple(found)))
     if isinstance(chosen.rule, LargestEvidence):
         _warn_of_exact_fits(on_host(evidence.evidences), regression)
@@ -219,6 +220,16 @@ def _indicators(problem, chosen):
     """(n, K) indicators of the classes, absent ones included where the variant counts them."""
     absent = _absent_classes(problem.classes) if chosen.absent_classes else []
     return _with_empty_columns(np.eye(len(problem.classes))[problem.host_codes], absent)
+
+
+def _warn_of_lost_digits(errors):
+    worst = errors.max(initial=0.0)
+    if worst > factored.LOST_DIGITS:
+        warn_uninformative(
+            "the features are so badly conditioned, and fit a target so closely, that rounding "
+            f"errors may be worth {worst:.0e} of LogME; leave out features that are nearly "
+            "combinations of others, or reduce them by PCA"
+        )
 
 
 def _warn_of_exact_fits(evidences, regression):
