@@ -1,4 +1,7 @@
-"""LogME's largest evidence on hostile features, against mpmath at 60 digits, on every backend."""
+"""LogME's largest evidence on hostile features, on every backend.
+
+Against mpmath at 60 digits, and on a grid of features against a Jacobi SVD in long double.
+"""
 
 import warnings
 from functools import cache
@@ -6,6 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 from conftest import VARIANTS, variant_id
+from long_double import IS_WIDE, largest_evidences, singular_vectors
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, factored
 
 import transfer_kernels as tk
@@ -69,7 +73,7 @@ def spectrum(kind, shape):
 
 
 @cache
-def exact(kind, shape):
+def exact_score(kind, shape):
     """Mean largest evidence: every local minimum on a fine grid of ln t, refined."""
     import mpmath as mp
 
@@ -110,7 +114,108 @@ def exact(kind, shape):
 def test_against_mpmath(backend, kind, shape):
     pytest.importorskip("mpmath")
     X, y = hostile(kind, shape)
-    assert tk.logme(X, y, backend=backend) == pytest.approx(exact(kind, shape), rel=1e-9)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(exact_score(kind, shape), rel=1e-9)
+
+
+def test_the_oracle_in_long_double():
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(6)
+    A = rng.normal(size=(9, 6)) @ np.diag(10.0 ** -np.arange(0, 12, 2)) @ rng.normal(size=(6, 6))
+    left, sigma = singular_vectors(A)
+    with mp.workdps(60):
+        F = mp.matrix(A.tolist())
+        exact = sorted((mp.sqrt(v) for v in mp.eigsy(F.T * F, eigvals_only=True)), reverse=True)
+        wide = [mp.mpf(float(s)) + mp.mpf(float(s - float(s))) for s in sigma]
+        errors = [abs(s / e - 1) for s, e in zip(wide, exact, strict=True)]
+    assert float(max(errors)) < 1e13 * np.finfo(np.longdouble).eps  # the condition number is 1e11
+    np.testing.assert_allclose((left.T @ left).astype(np.float64), np.eye(6), atol=1e-15)
+    for shape in SHAPES:
+        for kind in ("plain", "offset 1e6", "one row 1e6"):
+            X, y = hostile(kind, shape)
+            found = largest_evidences(X, np.eye(4)[y][:, np.unique(y)]).mean()
+            assert found == pytest.approx(exact_score(kind, shape), rel=1e-12)
+
+
+CONDITIONS = [1e2, 1e4, 1e6, 1e7, 1e8, 1e9, 1e10, 1e12, 1e14, 1e16]
+GRID_SHAPES = {"n > d": (90, 20), "n < d": (25, 60), "n = d": (30, 30)}
+GRID_KINDS = ["plain", "offset", "one row", "one column", "rank deficient"]
+
+
+def on_grid(kind, shape, condition, noise):
+    """Features of a condition number, and targets that all their directions have a part in."""
+    n, d = GRID_SHAPES[shape]
+    r = min(n, d)
+    rng = np.random.default_rng(7)
+    left, right = (np.linalg.qr(rng.normal(size=(k, r)))[0] for k in (n, d))
+    sizes = condition ** -np.linspace(0.0, 1.0, r)
+    if kind == "rank deficient":
+        sizes[r // 2 :] = 0.0
+    elif kind != "plain":  # ordinary, and the condition number by that alone
+        sizes = 10.0 ** -np.linspace(0.0, 1.0, r)
+    X = np.sqrt(n) * (left * sizes) @ right.T
+    if kind == "offset":
+        X += condition * rng.normal(size=d) / np.sqrt(d)
+    elif kind == "one row":
+        X[n // 2] *= condition
+    elif kind == "one column":
+        X[:, d // 2] *= condition
+    Y = left @ rng.normal(size=(r, 3)) + noise * rng.normal(size=(n, 3))
+    return X, Y
+
+
+@cache
+def on_grid_exact(*case):
+    return largest_evidences(*on_grid(*case))
+
+
+@pytest.mark.skipif(not IS_WIDE, reason="long double is no wider than float64 here")
+@pytest.mark.parametrize("noise", [1.0, 1e-2, 1e-5])
+@pytest.mark.parametrize("shape", GRID_SHAPES)
+@pytest.mark.parametrize("kind", GRID_KINDS)
+def test_right_or_warned_of(backend, kind, shape, noise):
+    for condition in CONDITIONS:
+        X, Y = on_grid(kind, shape, condition, noise)
+        expected = on_grid_exact(kind, shape, condition, noise)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = tk.logme(X, Y, True, backend=backend)
+        error = abs(found / expected.mean() - 1.0)
+        warned = any("rounding errors" in str(warning.message) for warning in caught)
+        # Jacobi keeps the digits of columns of any size, not those that an offset of all drowns.
+        doubt = 20.0 * np.finfo(np.longdouble).eps * condition if kind == "offset" else 0.0
+        assert warned or error <= 1e-9 + doubt, (condition, error)
+        # Nothing is warned of where a target leaves some noise.
+        assert not warned or noise < 1.0 or condition > 1e7, condition
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9, 1e12])
+def test_close_fits_far_from_zero_against_mpmath(backend, offset):
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(8)
+    n, d = 40, 4
+    left = np.linalg.qr(rng.normal(size=(n, d)))[0]
+    X = np.sqrt(n) * left * 10.0 ** -np.linspace(0, 1, d) + offset * rng.normal(size=d)
+    y = left @ rng.normal(size=d) + 1e-2 * rng.normal(size=n)
+    with mp.workdps(60):
+        F, Y = mp.matrix(X.tolist()), mp.matrix(y.tolist())
+        s, vectors = mp.eigsy(F.T * F)
+        image = vectors.T * (F.T * Y)
+        p = [image[i] ** 2 / s[i] for i in range(d)]
+        rest = mp.fsum(v**2 for v in Y) - mp.fsum(p)
+
+        def cost(x):
+            q = rest + mp.fsum(a * mp.e**x / (b + mp.e**x) for a, b in zip(p, s, strict=True))
+            return mp.fsum(mp.log(1 + b / mp.e**x) for b in s) + n * mp.log(q / n)
+
+        centre = min((mp.mpf(k) / 4 for k in range(-120, 300)), key=cost)
+        best = min(cost(centre + mp.mpf(k) / 4000) for k in range(-1000, 1001, 10))
+        expected = float(-(best + n + n * mp.log(2 * mp.pi)) / (2 * n))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = tk.logme(X, y, True, backend=backend)
+    assert found == pytest.approx(expected, abs=1e-5)
+    if backend != "reference":
+        assert not caught
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -35,8 +35,8 @@ import numpy as np
 SMALLEST_PRECISION = 1e-75
 
 #: Largest worst case of the Gram matrix's own rounding error in a log evidence per sample. In
-#: practice an error is at most a tenth of that.
-GRAM_ERROR = 4e-9
+#: practice an error is at most a half, mostly some thousandths of that.
+GRAM_ERROR = 1e-9
 
 
 @dataclass(frozen=True)

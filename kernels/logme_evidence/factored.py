@@ -105,9 +105,9 @@ def coordinates(features, targets):
     n, d = features.shape
     xp = array_namespace(features)
     X, exponent = _in_own_unit(features)
-    # Loud rows first: Householder's QR then leaves the quiet ones their digits.
-    order = on_host((-(X * X).sum(axis=1)).argsort())
-    X, Y = X[beside(X, order)], beside(X, targets[order])
+    # Loud rows and columns first: Householder's QR then leaves the quiet ones their digits.
+    order, columns = (on_host((-(X * X).sum(axis=axis)).argsort()) for axis in (1, 0))
+    X, Y = X[beside(X, order)][:, beside(X, columns)], beside(X, targets[order])
     if n >= d:
         basis, upper = xp.linalg.qr(X)
         inside = basis.T @ Y
