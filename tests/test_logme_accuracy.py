@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, variant_id
 from long_double import IS_WIDE, largest_evidences, singular_vectors
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, factored
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored
 
 import transfer_kernels as tk
 from transfer_kernels.metrics import logme as module
@@ -323,19 +323,117 @@ def test_the_larger_of_two_maxima(backend):
         assert tk.logme(X, y, True, backend=backend) == pytest.approx(best, rel=1e-8)
 
 
-@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
-@pytest.mark.parametrize("shape", [(500, 60), (60, 200)], ids=str)
-def test_ordinary_features_need_no_factorisation(backend, shape, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("left the fast path")
+def refuse(*_):
+    raise AssertionError("left the fast path")
 
-    monkeypatch.setattr(factored, "evidence", refuse)
+
+def ordinary(kind, shape):
+    """Features as networks give them, float32, and labels that they tell in part."""
     rng = np.random.default_rng(5)
-    X = np.maximum(rng.normal(size=shape) @ rng.normal(size=(shape[1],) * 2), 0.0)
-    X[:, 3] = 0.0
-    y = rng.integers(0, 5, len(X))
+    n, d = shape
+    X = rng.normal(size=shape)
+    if kind == "relu":
+        X = np.maximum(X @ rng.normal(size=(d, d)), 0.0)
+        X[:, 3] = 0.0
+    elif kind == "decay":
+        X = (X * np.exp(-8.0 * np.arange(d) / d)) @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    elif kind == "pooled":
+        X = abs(X) * rng.lognormal(size=d) + 0.1 * rng.normal(size=(n, 1))
+    signal = (X - X.mean(axis=0)) @ rng.normal(size=(d, 5)) / (np.sqrt(d) * X.std())
+    return X.astype(np.float32), np.argmax(signal + 0.5 * rng.normal(size=(n, 5)), axis=1)
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+@pytest.mark.parametrize("shape", [(500, 60), (61, 60), (60, 60), (60, 61), (60, 200)], ids=str)
+@pytest.mark.parametrize("kind", ["noise", "relu", "decay", "pooled"])
+def test_ordinary_features_need_their_gram_matrix_alone(backend, kind, shape, monkeypatch):
+    X, y = ordinary(kind, shape)
+    expected = tk.logme(X, y, backend="reference")
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
     for variant in module.VARIANTS:
-        tk.logme(X.astype(np.float32), y, variant=variant, backend=backend)
+        tk.logme(X, y, variant=variant, backend=backend)
+    monkeypatch.setattr(module.logme_centred, "evidence", refuse)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "dependent"])
+def test_hostile_features_need_no_factorisation(backend, kind, shape, monkeypatch):
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
+    X, y = hostile(kind, shape)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(exact_score(kind, shape), rel=1e-9)
+    assert tk.logme(X, np.eye(4)[y][:, np.unique(y)], True, backend=backend) == pytest.approx(
+        exact_score(kind, shape), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+def test_offsets_of_many_columns_with_fewer_samples_are_factored(backend):
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(20, 30)) + 1e7 * rng.normal(size=30)
+    y = rng.integers(0, 3, 20)
+    expected = largest_evidences(X, np.eye(3)[y]).mean()
+    assert tk.logme(X, y, backend=backend) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+@pytest.mark.parametrize("shape", [(30, 30), (30, 45), (300, 310)], ids=str)
+def test_the_model_without_noise(backend, shape, monkeypatch):
+    rng = np.random.default_rng(10)
+    n, d = shape
+    X = rng.normal(size=shape)
+    Y = X @ rng.normal(size=(d, 9)) / np.sqrt(d)
+    rule = module.VARIANTS["evidence"].rule
+    expected = factored.evidence(X, Y, rule)
+    assert (expected.ratios == 0.0).any() and (expected.ratios > 0.0).any()
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
+    monkeypatch.setattr(module.logme_centred, "evidence", refuse)
+    found = module.fit(module.Problem(X, Y, backend), True)
+    np.testing.assert_allclose(found.evidences, expected.evidences, rtol=1e-9)
+    np.testing.assert_array_equal(found.ratios == 0.0, expected.ratios == 0.0)
+    np.testing.assert_array_equal(np.isinf(found.betas), expected.ratios == 0.0)
+    np.testing.assert_allclose(found.alphas, expected.alphas, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["offset 1e7", "one column 1e8", "one row 1e8", "plain"])
+def test_centred_tensors_alike(kind, shape):
+    torch = pytest.importorskip("torch")
+    X, y = hostile(kind, shape)
+    n, d = X.shape
+    rule = module.VARIANTS["evidence"].rule
+    rows, loud = (X.T, [5]) if n < d else (X, [n // 2])
+    loud = np.array(loud if "row" in kind or "column" in kind else [], dtype=int)
+    quiet = np.ones(len(rows))
+    quiet[loud] = 0.0
+    scatter = tk.ops.fisher_scatter(rows, np.zeros(len(rows), dtype=int), 1, quiet)
+    targets = np.eye(4)[y][:, np.unique(y)]
+    squares = targets.sum(axis=0)
+    sums = quiet @ targets if n > d else targets
+    moments = (rows - scatter.means[0]).T @ (quiet[:, None] * targets) if n > d else None
+    found = []
+    for convert in (np.asarray, torch.tensor):
+        fields = {name: convert(value) for name, value in vars(scatter).items()}
+        found.append(
+            centred.evidence(
+                tk.ops.FisherScatter(**fields),
+                None if moments is None else convert(moments),
+                sums,
+                squares,
+                n,
+                d,
+                rule,
+                n <= d,
+                convert(rows[loud]),
+                targets[loud] if n > d else None,
+            )
+        )
+    if found[0] is None:
+        assert found[1] is None
+    else:
+        np.testing.assert_allclose(found[1].evidences, found[0].evidences, rtol=1e-11)
+        assert found[0].evidences.mean() == pytest.approx(exact_score(kind, shape), rel=1e-9)
 
 
 def test_weights_on_hostile_features(backend):

@@ -237,7 +237,7 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
             ended = slope < 0.0 and left_over - empty < 0.5
             ended = ended and penalty <= 0.5 * fitted and penalty <= 0.25 * n
         above = slope
-        if n - fitted < 0.1 * n and not ended:  # the logarithms cost more than the rest
+        if n - fitted < 0.5 * n and not ended:  # the logarithms cost more than the rest
             value = n * np.log(q / n)
             for i in range(r):
                 value += np.log1p(s[i] / np.exp(place))
