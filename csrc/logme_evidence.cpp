@@ -404,7 +404,7 @@ private:
     static constexpr double kStep = 1.386294361119890619;  // ln 4
     static constexpr int64_t kGridPoints = 400;
     static constexpr int kRounds = 60;
-    static constexpr double kDepth = 90.0;  // of the smallest t, in ln t below the trace
+    static constexpr double kDepth = 80.0;  // of the smallest t, in ln t below the trace
     static constexpr int kUpwards = 14;  // a factor of 4^14 in t; the gain falls with its square
 
     const EvidenceArgs& args_;

@@ -121,7 +121,7 @@ ROUNDS = 60
 #: Steps, a factor of 4^14 in t; what is gained beyond falls with its square.
 UPWARDS = 14
 #: Units of ln t below the trace at which the search may rest; see csrc/logme_evidence.cpp.
-DEPTH = 90.0
+DEPTH = 80.0
 
 
 @kernel
@@ -297,7 +297,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         # As the compiled version has it: all start from a power of four above the spectrum.
         top = STEP * (np.ceil(np.log(trace) / STEP) + 1.0)
         empty = float(np.count_nonzero(np.diagonal(gram) == 0.0))
-        floor = np.log(16.0 * len(s) * np.finfo(np.float64).eps * s.max())
+        floor = np.log(64.0 * np.finfo(np.float64).eps * s.max())
         error = rounding_error((s**2).sum() ** 0.5, np.diagonal(gram))
 
         def largest(k):

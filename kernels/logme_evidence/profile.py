@@ -24,7 +24,7 @@ MARGIN = np.log(1e6)
 EXACT = 100.0 * np.finfo(np.float64).eps
 MAX_ROUNDS = 100
 #: Units of ln t below the trace at which directions count as absent.
-DEPTH = 90.0
+DEPTH = 80.0
 LN_2_PI = np.log(2.0 * np.pi)
 
 
