@@ -137,7 +137,39 @@ private:
                                          : args_.squares[target.index] - found.energy[lane] -
                                                t[lane] * norm;
             if (target.residual < 0.0) target.residual = 0.0;
+            add_known(target, t[lane]);
         }
+    }
+
+    // The known directions' part.
+    void add_known(Target& target, double t) const {
+        if (args_.rest) target.residual += args_.rest[target.index];
+        for (int64_t k = 0; k < args_.n_known; ++k) {
+            const double s = args_.known[k];
+            const double part = args_.known_parts[k * args_.n_targets + target.index];
+            target.norm += part * (s / (s + t)) / (s + t);
+            target.residual += part * (t / (s + t)) * (t / (s + t));
+        }
+    }
+
+    // The known directions included.
+    SpectrumPoint spectrum(double t, VecD* scratch) {
+        SpectrumPoint point = table_.at(t, scratch);
+        for (int64_t k = 0; k < args_.n_known; ++k) {
+            const double s = args_.known[k];
+            point.log_determinant += __builtin_log(s + t);
+            point.fitted += s / (s + t);
+            point.left_over += t / (s + t);
+        }
+        return point;
+    }
+
+    double rank() const { return static_cast<double>(band_.size + args_.n_known); }
+
+    // Whether the model without noise has an evidence.
+    bool complete(int64_t index) const {
+        return args_.dual && gram_.empty == 0.0 && rank() == n() &&
+               (!args_.rest || args_.rest[index] == 0.0);
     }
 
     // The next alpha and beta; whether they are the last.
@@ -221,11 +253,10 @@ private:
             const double t = targets[lane].alpha;
             const double penalty = t * targets[lane].norm;
             const double q = targets[lane].residual + penalty;
-            const SpectrumPoint point = table_.at(t, scratch);
-            const double size = static_cast<double>(band_.size);
+            const SpectrumPoint point = spectrum(t, scratch);
             found.quadratic[lane] = q;
             found.slope[lane] = n() * penalty / q - point.fitted;
-            found.value[lane] = point.log_determinant - size * places[lane] +
+            found.value[lane] = point.log_determinant - rank() * places[lane] +
                                 n() * __builtin_log(q / n());
         }
         return found;
@@ -244,9 +275,11 @@ private:
     // the t of directions that the definition counts as absent.
     void scan(Search* searches, VecD* scratch) {
         if (!(gram_.trace > 0.0)) return;
-        double top = __builtin_ceil(__builtin_log(gram_.trace) / kStep) + 1.0;
+        double whole = gram_.trace;
+        for (int64_t k = 0; k < args_.n_known; ++k) whole += args_.known[k];
+        double top = __builtin_ceil(__builtin_log(whole) / kStep) + 1.0;
         const double floor = __builtin_log(16.0 * band_.noise + gram_.trace * 1e-300);
-        const double least = __builtin_log(gram_.trace) - kDepth;
+        const double least = __builtin_log(whole) - kDepth;
         const double limit = args_.dual ? 0.01 : 0.5;
         // Upwards first where the maximum is nearly null.
         for (int k = 0; k < kUpwards; ++k) {
@@ -266,7 +299,7 @@ private:
             for (double& one : places) one = place;
             const Profile found = profile(searches, places, scratch);
             bool go_on = false;
-            const SpectrumPoint point = table_.at(__builtin_exp(place), scratch);
+            const SpectrumPoint point = spectrum(__builtin_exp(place), scratch);
             const double left_over = point.left_over - gram_.empty;
             for (int lane = 0; lane < kLanes; ++lane) {
                 Search& search = searches[lane];
@@ -278,7 +311,7 @@ private:
                 const double penalty = found.slope[lane] + point.fitted;
                 const bool falls = found.slope[lane] < 0.0;
                 const bool settled =
-                    args_.dual ? falls || gram_.empty == 0.0
+                    args_.dual ? falls || complete(search.index)
                                : falls && penalty <= 0.5 * point.fitted && penalty <= 0.25 * n();
                 const double gain = (n() - point.fitted) * (place - least);
                 const bool lost = found.value[lane] - gain > search.lowest + 1.0;

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, variant_id
 from long_double import IS_WIDE, largest_evidences, singular_vectors
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored, reference
 
 import transfer_kernels as tk
 from transfer_kernels.metrics import logme as module
@@ -427,6 +427,7 @@ def test_centred_tensors_alike(kind, shape):
                 n <= d,
                 convert(rows[loud]),
                 targets[loud] if n > d else None,
+                reference.logme_evidence,
             )
         )
     if found[0] is None:

@@ -15,12 +15,13 @@ from . import arrays
 from .backends import implementation
 from .kernels.array_namespace import as_float64, is_tensor
 from .kernels.fisher_scatter import FisherScatter
-from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
+from .kernels.logme_evidence import Evidence, EvidenceRule, Known, LargestEvidence
 
 __all__ = [
     "Evidence",
     "EvidenceRule",
     "FisherScatter",
+    "Known",
     "LargestEvidence",
     "dominant_eigenvalue",
     "first_nonfinite",
@@ -223,6 +224,7 @@ def logme_evidence(
     n_features: int,
     rule: EvidenceRule | LargestEvidence | None = None,
     dual: bool = False,
+    known: Known | None = None,
     *,
     backend: str | None = None,
 ) -> Evidence:
@@ -232,5 +234,5 @@ def logme_evidence(
     ``EvidenceRule()``, a fixed point; ``LargestEvidence()`` asks for the maximum.
     """
     return _version("logme_evidence", backend, gram).logme_evidence(
-        gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual
+        gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual, known
     )

@@ -1,6 +1,8 @@
 """Contract of `logme_evidence`: log evidence of Bayesian linear regression, many targets at once.
 
-    logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False) -> Evidence
+    logme_evidence(
+        gram, moments, squares, n_samples, n_features, rule, dual=False, known=None
+    ) -> Evidence
 
 For the features F (n, d) and target columns y of Y (n, K), float64:
 
@@ -78,6 +80,28 @@ class LargestEvidence:
     more than `GRAM_ERROR` in it: an error E of the matrix is worth |E| / (s + t) at most, with its
     smallest eigenvalue s.
     """
+
+
+@dataclass(frozen=True)
+class Known:
+    """Directions that the Gram matrix of the dual form has not, for `LargestEvidence`.
+
+    The matrix may then have fewer rows than there are samples; its moments are the targets'
+    coordinates in some orthonormal basis.
+
+    Parameters
+    ----------
+    eigenvalues : (m,) array
+        On the host, as the others.
+    parts : (m, K) array
+        Squares of the targets' coordinates along them.
+    rest : (K,) array
+        What of y.y is in none of the directions, nor in the Gram matrix's.
+    """
+
+    eigenvalues: np.ndarray
+    parts: np.ndarray
+    rest: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ to loud, and so leave the others their digits.
 No second pass over the features, O(d^3) work. What a single loud row drowns is lost all the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 from ..array_namespace import array_namespace, beside, is_tensor, on_host
-from . import GRAM_ERROR, LargestEvidence
-from .profile import certain, largest_evidence, rounding_error
+from . import GRAM_ERROR, Evidence, Known, LargestEvidence
+from .profile import certain, rounding_error
 from .reference import fixed_points
 
 EPS = np.finfo(np.float64).eps
@@ -42,7 +42,7 @@ PIVOTS = 3
 
 
 def evidence(
-    scatter, moments, targets, squares, n_samples, n_features, rule, dual, loud, of_loud=None
+    scatter, moments, targets, squares, n_samples, n_features, rule, dual, loud, of_loud, search
 ):
     """Evidence of K targets, on the host, or None where the digits are not there either.
 
@@ -50,7 +50,7 @@ def evidence(
     as rows. ``moments`` (d, K) and ``targets`` (K,) are the cross moments of centred features and
     targets and the sums of these; in the dual form ``targets`` (n, K) are the targets themselves.
     ``squares`` (K,) are the targets' y.y. The rows of ``loud`` are further ones, not in the scatter
-    and ``moments``; ``of_loud`` their targets where the rows are samples.
+    and ``moments``; ``of_loud`` their targets where the rows are samples. ``search`` is the op.
     """
     factor = _factored(scatter, loud)
     if factor is None:
@@ -62,18 +62,27 @@ def evidence(
         graded, coordinates, rest = _in_samples(factor, targets)
     else:
         graded, coordinates, rest = _in_features(factor, moments, targets, squares, of_loud)
-    found = _eigenpairs(graded, coordinates)
-    if found is None:
+    split = _without_loud(graded, coordinates)
+    if split is None:
         return None
-    s, p, error = found
-    if not s.min(initial=np.inf) > len(s) * error:
-        return None
+    quiet, coordinates, s, p = split
     if isinstance(rule, LargestEvidence):
-        result = largest_evidence(s, p, rest, n_samples)
+        known = Known(s, p, rest)
+        found = search(quiet, coordinates, squares, n_samples, n_features, rule, True, known)
+        result = Evidence(*(on_host(values) for values in astuple(found)))
+        if not np.isfinite(result.evidences).all():
+            return None
     else:
+        xp = array_namespace(quiet)
+        values, vectors = xp.linalg.eigh(quiet)
+        values, parts = on_host(values), on_host((vectors.T @ coordinates) ** 2)
+        error = rounding_error((values * values).sum() ** 0.5, on_host(quiet.diagonal()))
+        if not values.min() > len(values) * error:
+            return None
+        s, p = np.append(s, values), np.concatenate([p, parts])
         result = fixed_points(s, p, rest, n_samples, n_features, rule)
-    if not certain(result.ratios, s, 0, error).all():
-        return None
+        if not certain(result.ratios, values, 0, error).all():
+            return None
     return result if factor.certain(result.ratios.min(initial=np.inf)) else None
 
 
@@ -244,12 +253,12 @@ def _pivots(matrix):
     return np.concatenate([first, order[: len(order) - len(first)]])
 
 
-def _eigenpairs(graded, coordinates):
-    """Eigenvalues (k,), squares (k, K) of the coordinates' parts, and the error of the quiet ones.
+def _without_loud(graded, coordinates):
+    """Both without the loud directions, these' eigenvalues (m,) and squared coordinates (m, K).
 
-    None where the rotations that split off the loud directions do not converge.
+    None where the rotations that split them off do not converge.
     """
-    values, parts = [], []
+    values, parts = [np.empty(0)], [np.empty((0, coordinates.shape[1]))]
     while (m := _loud(on_host(graded.diagonal()))) > 0:
         split = _split(graded, coordinates, m)
         if split is None:
@@ -257,13 +266,7 @@ def _eigenpairs(graded, coordinates):
         s, p, graded, coordinates = split
         values.append(s)
         parts.append(p)
-    xp = array_namespace(graded)
-    s, vectors = xp.linalg.eigh(graded)
-    s = on_host(s)
-    error = rounding_error((s * s).sum() ** 0.5, on_host(graded.diagonal()))
-    values.append(s)
-    parts.append(on_host((vectors.T @ coordinates) ** 2))
-    return np.concatenate(values), np.concatenate(parts), error
+    return graded, coordinates, np.concatenate(values), np.concatenate(parts)
 
 
 def _loud(diagonal):

@@ -79,7 +79,7 @@ def largest_evidence(s, p, rest, n_samples):
     return Evidence(evidence, alphas, betas, np.where(unbounded, 0.0, where))
 
 
-def from_gram(gram, moments, squares, n_samples, dual):
+def from_gram(gram, moments, squares, n_samples, dual, known=None):
     """`largest_evidence` by an eigendecomposition of the op's Gram matrix, on the matrix's device.
 
     The search itself is over O(r K) numbers and runs on the CPU.
@@ -95,13 +95,17 @@ def from_gram(gram, moments, squares, n_samples, dual):
     else:
         p = projections[kept] / s[kept, None]
         rest = np.maximum(squares - p.sum(axis=0), 0.0)
-    found = largest_evidence(s[kept], p, rest, n_samples)
+    resolved = s[kept]
+    if known is not None:
+        resolved = np.append(resolved, known.eigenvalues)
+        p, rest = np.concatenate([p, known.parts]), rest + known.rest
+    found = largest_evidence(resolved, p, rest, n_samples)
     diagonal = on_host(gram.diagonal())
     error = rounding_error((s**2).sum() ** 0.5, diagonal)
     n_empty = np.count_nonzero(diagonal == 0.0)
     told = certain(found.ratios, np.where(kept, s, 0.0), n_empty, error)
     if np.count_nonzero(~kept) > n_empty:
-        told &= settled(found, s[kept], p, rest, n_samples, len(s) * error)
+        told &= settled(found, resolved, p, rest, n_samples, len(s) * error)
     found = replace(found, evidences=np.where(told, found.evidences, np.nan))
     return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,10 @@ def _without(problem, rows, loud, regression, rule, widened, shift=None):
         moments = widened((scatter.shifted_sums - scatter.counts[:, None] * mean).T)
         of_loud = widened(np.eye(len(problem.classes))[problem.host_codes[loud]])
         targets = widened(on_host(scatter.counts)[None, :])[0]
+    search = partial(ops.logme_evidence, backend=problem.backend)
     found = centred.evidence(
-        scatter, moments, targets, squares, n, d, rule, dual, as_float64(rows[loud]), of_loud
+        *(scatter, moments, targets, squares, n, d, rule, dual),
+        *(as_float64(rows[loud]), of_loud, search),
     )
     if found is None:
         return None
