@@ -109,6 +109,8 @@ class _Factor:
         What `lower` is the factor of.
     error, inverse : float
         Estimated spectral norms of the matrix's error and of its inverse.
+    rotates : bool
+        Whether the mean may be rotated into the factor row by row.
     """
 
     first: Any
@@ -121,6 +123,7 @@ class _Factor:
     matrix: Any
     error: float
     inverse: float
+    rotates: bool
 
     def certain(self, ratio):
         """Whether the matrix's error, or what was left out, is small in evidences at t = ratio."""
@@ -161,12 +164,19 @@ def _factored(scatter, loud):
     first = n_rows**0.5 * (scatter.shift + mean)
     if len(order) == 0:
         empty = scatter.shifted_gram[:0, :0]
-        return _Factor(first, empty, empty.diagonal(), order, lost, n_rows, loud, empty, 0.0, 0.0)
+        return _Factor(
+            first, empty, empty.diagonal(), order, lost, n_rows, loud, empty, 0.0, 0.0, False
+        )
     scale = beside(mean, 2.0 ** -np.round(0.5 * np.log2(spread[order])))
     gram = xp.triu(scatter.shifted_gram)
     gram = (gram + xp.triu(gram, 1).T)[:, order][order] * scale[:, None] * scale
     mean = mean[order] * scale
     matrix = gram - xp.outer(n_rows * mean, mean)
+    pivot, rotates = _pivot(on_host(first), order, matrix, on_host(scale))
+    if rotates:
+        reordered = np.argsort(-on_host(pivot), kind="stable")
+        order, scale, gram = order[reordered], scale[reordered], gram[reordered][:, reordered]
+        matrix = matrix[reordered][:, reordered]
     try:
         lower = xp.linalg.cholesky(matrix)
     except (np.linalg.LinAlgError, RuntimeError):  # not positive definite
@@ -178,7 +188,30 @@ def _factored(scatter, loud):
     inverse = _largest_inverse(lower)
     if not error * inverse <= RESOLVED:
         return None
-    return _Factor(first, lower, scale, order, lost, n_rows, loud, matrix, error, inverse)
+    return _Factor(first, lower, scale, order, lost, n_rows, loud, matrix, error, inverse, rotates)
+
+
+def _pivot(first, order, matrix, scale):
+    """Keys (r,) that order the columns, and whether the mean may be rotated into the factor.
+
+    It may where one column, the loudest, takes the mean with it: where what is left of the others
+    without that column's direction is their spread rather than their mean.
+    """
+    inner = first[order]
+    spread = on_host(matrix.diagonal()) / scale**2
+    p = int((inner**2 + spread).argmax())
+    flat = np.delete(first, order)
+    if (flat**2).max(initial=0.0) > inner[p] ** 2 + spread[p]:
+        return spread, False
+    cross = on_host(matrix[p]) / (scale[p] * scale)
+    share = (inner[p] * inner + cross) / (inner[p] ** 2 + spread[p])
+    of_mean = (inner - share * inner[p]) ** 2
+    of_spread = np.maximum(spread - 2.0 * share * cross + share**2 * spread[p], 0.0)
+    keys = of_mean + of_spread
+    keys[p] = np.inf
+    others = ((flat - (inner[p] * flat / (inner[p] ** 2 + spread[p])) * inner[p]) ** 2).sum()
+    of_mean[p] = 0.0
+    return keys, bool(of_mean.sum() + others <= LOUD * of_spread.sum())
 
 
 def _largest_inverse(lower):
@@ -210,7 +243,10 @@ def _in_features(factor, moments, sums, squares, of_loud):
     inside = _solve(factor.lower, factor.scale[:, None] * moments[factor.order])
     first = beside(inside, sums)[None, :] / factor.n_rows**0.5
     z = xp.concatenate([first, inside, beside(inside, of_loud)])
-    graded, coordinates, outside = _graded(factor.rows(), z)
+    if factor.rotates and len(factor.loud) == 0:
+        graded, coordinates, outside = _rotated(factor.rows(), z)
+    else:
+        graded, coordinates, outside = _graded(factor.rows(), z)
     return graded, coordinates, outside + np.maximum(squares - on_host((z * z).sum(axis=0)), 0.0)
 
 
@@ -218,6 +254,32 @@ def _in_samples(factor, targets):
     """The same in the dual form, from R^T R."""
     R = factor.rows()
     return _graded(R.T, targets[factor.order])
+
+
+def _rotated(matrix, columns):
+    """The same as `_graded` for a row above a triangular matrix, by rotations: O(r^2) work.
+
+    They go from the loudest column on, so that the row is quiet after the first.
+    """
+    xp = array_namespace(matrix)
+    both = xp.concatenate([matrix, columns], axis=1)
+    row, rest = both[0], both[1:]
+    rank = len(rest)
+    for j in range(rank):
+        here = rest[j, j:]
+        size = (row[0] * row[0] + here[0] * here[0]) ** 0.5
+        sine, cosine = row[0] / size, here[0] / size
+        rest[j, j:], row = cosine * here + sine * row, (cosine * row - sine * here)[1:]
+    n_columns = matrix.shape[1]
+    T, coordinates = rest[:, :n_columns], rest[:, n_columns:]
+    outside = row[n_columns - rank :]
+    if n_columns > rank:  # columns without variance: what is left of the row is another one
+        last = xp.concatenate([0.0 * T[0, :rank], row[: n_columns - rank]])
+        T = xp.concatenate([T, last[None, :]])
+        coordinates, outside = xp.concatenate([coordinates, outside[None, :]]), 0.0 * outside
+    gram = T @ T.T
+    order = np.argsort(-on_host(gram.diagonal()), kind="stable")
+    return gram[order][:, order], coordinates[order], on_host(outside * outside)
 
 
 def _graded(matrix, columns):

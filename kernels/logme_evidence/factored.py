@@ -11,8 +11,8 @@ from . import Evidence, LargestEvidence
 from .profile import DEPTH, LN_2_PI, largest_evidence
 from .reference import fixed_points
 
-#: Estimated error above which an evidence may lack digits: ten are left in practice.
-LOST_DIGITS = 1e-7
+#: Estimated error above which an evidence may lack digits: nine are left in practice.
+LOST_DIGITS = 3e-8
 
 
 def evidence(features, targets, rule):
@@ -56,7 +56,7 @@ def _errors(s, upper, found, squares, n):
     """Estimates of what an error of eps in each column of `upper` is worth in the evidences.
 
     It turns the fitted part of a target by eps times the condition number of the features with the
-    prior, and by as much relative to the residual changes that. In practice it is a hundredth.
+    prior, and by as much relative to the residual changes that. In practice it is some hundredths.
     """
     eps = np.finfo(np.float64).eps
     ratios = np.where(np.isfinite(found.ratios), found.ratios, np.finfo(np.float64).max)
