@@ -279,7 +279,7 @@ private:
         for (int64_t k = 0; k < args_.n_known; ++k) whole += args_.known[k];
         double top = __builtin_ceil(__builtin_log(whole) / kStep) + 1.0;
         const double floor = __builtin_log(16.0 * band_.noise + gram_.trace * 1e-300);
-        const double least = __builtin_log(whole) - kDepth;
+        const double least = __builtin_log(gram_.trace) - kDepth;
         const double limit = args_.dual ? 0.01 : 0.5;
         // Upwards first where the maximum is nearly null.
         for (int k = 0; k < kUpwards; ++k) {

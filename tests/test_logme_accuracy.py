@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, variant_id
 from long_double import IS_WIDE, largest_evidences, singular_vectors
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored, reference
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored, profile
 
 import transfer_kernels as tk
 from transfer_kernels.metrics import logme as module
@@ -412,6 +412,10 @@ def test_centred_tensors_alike(kind, shape):
     squares = targets.sum(axis=0)
     sums = quiet @ targets if n > d else targets
     moments = (rows - scatter.means[0]).T @ (quiet[:, None] * targets) if n > d else None
+
+    def search(gram, moments, squares, n, d, rule, dual, known):  # as GPUs' versions do
+        return profile.from_gram(gram, moments, squares, n, dual, known)
+
     found = []
     for convert in (np.asarray, torch.tensor):
         fields = {name: convert(value) for name, value in vars(scatter).items()}
@@ -427,7 +431,7 @@ def test_centred_tensors_alike(kind, shape):
                 n <= d,
                 convert(rows[loud]),
                 targets[loud] if n > d else None,
-                reference.logme_evidence,
+                search,
             )
         )
     if found[0] is None:
@@ -447,3 +451,12 @@ def test_weights_on_hostile_features(backend):
         ridge = np.vstack([X, np.sqrt(alpha / beta) * np.eye(d)])
         expected = np.linalg.lstsq(ridge, np.r_[y == c, np.zeros(d)], rcond=None)[0]
         np.testing.assert_allclose(X @ w, X @ expected, atol=1e-7)
+
+
+def test_a_class_wise_scatter_serves_a_regression_too(monkeypatch):
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
+    X, y = hostile("offset 1e6", "n > d")
+    problem = module.Problem(X, y)
+    assert len(problem.scatter.counts) == 4
+    expected = largest_evidences(X, y[:, None].astype(float)).mean()
+    assert module.compute(problem, regression=True) == pytest.approx(expected, rel=1e-9)

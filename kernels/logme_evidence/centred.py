@@ -13,14 +13,14 @@ QR factorisation, loud rows and columns first, T T^T is graded, and its eigenval
 of R's singular values: loud directions are split off by rotations no larger than the ratio of quiet
 to loud, and so leave the others their digits.
 
-No second pass over the features, O(d^3) work. What a single loud row drowns is lost all the same.
+O(d^3) work beyond the scatter. A single loud row drowns the digits of the centred matrix, too: such
+rows may be left out of the scatter and given as they are.
 """
 
 from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from ..array_namespace import array_namespace, beside, is_tensor, on_host
 from . import GRAM_ERROR, Evidence, Known, LargestEvidence
@@ -234,7 +234,9 @@ def _solve(lower, columns, transposed=False):
             if transposed
             else solve(lower, columns, upper=False)
         )
-    return scipy.linalg.solve_triangular(lower, columns, trans=int(transposed), lower=True)
+    from scipy.linalg import solve_triangular  # slow to import
+
+    return solve_triangular(lower, columns, trans=int(transposed), lower=True)
 
 
 def _in_features(factor, moments, sums, squares, of_loud):

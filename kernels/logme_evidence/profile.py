@@ -105,7 +105,7 @@ def from_gram(gram, moments, squares, n_samples, dual, known=None):
     n_empty = np.count_nonzero(diagonal == 0.0)
     told = certain(found.ratios, np.where(kept, s, 0.0), n_empty, error)
     if np.count_nonzero(~kept) > n_empty:
-        told &= settled(found, resolved, p, rest, n_samples, len(s) * error)
+        told &= settled(found, resolved, p, rest, n_samples, diagonal.sum(), len(s) * error)
     found = replace(found, evidences=np.where(told, found.evidences, np.nan))
     return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
 
@@ -134,14 +134,14 @@ def certain(ratios, s, n_empty, error):
         return np.isinf(ratios) | (error * largest <= GRAM_ERROR)
 
 
-def settled(found, s, p, rest, n_samples, noise):
+def settled(found, s, p, rest, n_samples, trace, noise):
     """(K,) mask of targets of which directions below `noise`, not among the s, hide no maximum.
 
     As t falls, the logarithms' sum gains at least `fitted` a unit of ln t and n ln q loses n at
     most, down to the t of directions that the definition counts as absent.
     """
     n = n_samples
-    least = np.log(s.sum()) - DEPTH
+    least = np.log(trace) - DEPTH
     place = np.log(16.0 * noise)
     fitted = (1.0 / (1.0 + 16.0 * noise / s)).sum()
     q = (p / (1.0 + s / (16.0 * noise))[:, None]).sum(axis=0) + 0.9 * rest

@@ -109,7 +109,9 @@ def logme(
     -------
     float
         Mean log evidence per sample and target, in nats. Infinite, with an
-        `UninformativeScoreWarning`, where features of rank below n fit a target exactly.
+        `UninformativeScoreWarning`, where features of rank below n fit a target exactly. The same
+        warning tells where rounding errors may cost digits: where features of a condition number
+        above some 1e7 fit a target closely.
 
     Raises
     ------

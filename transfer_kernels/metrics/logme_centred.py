@@ -56,33 +56,31 @@ def _without(problem, rows, loud, regression, rule, widened, shift=None):
     dual = n <= d
     quiet = np.ones(len(rows))
     quiet[loud] = 0.0
-    targets = problem.targets if regression else None
-    if dual or regression:
-        scatter = problem.gram_scatter if shift is None else _scatter(problem, rows, quiet, shift)
-    elif shift is None:
-        scatter = problem.scatter
+    if shift is not None:
+        codes = np.zeros(len(rows), dtype=np.int64) if dual or regression else problem.host_codes
+        scatter = _scatter(problem, rows, quiet, shift, codes)
+    elif dual or regression:
+        scatter = problem.gram_scatter
     else:
-        scatter = _scatter(problem, rows, quiet, shift, problem.host_codes)
-    of_loud = None
+        scatter = problem.scatter
+    mean = scatter.shifted_sums.sum(axis=0) / float(quiet.sum())
+    moments = of_loud = None
     if dual:
-        if targets is None:
-            targets = widened(np.eye(len(problem.classes))[problem.host_codes])
+        targets = problem.targets if regression else _indicators(problem, widened)
         squares = np.einsum("ik,ik->k", targets, targets)
-        moments = None
     elif regression:
-        squares = np.einsum("ik,ik->k", targets, targets)
-        n_quiet = quiet.sum()
-        mean = scatter.shift + scatter.shifted_sums[0] / n_quiet
-        of_loud, sums = targets[loud], quiet @ targets
-        differences = (targets - sums / n_quiet) * quiet[:, None]
-        moments = ops.target_moments(rows, differences, mean, backend=problem.backend)
-        targets = sums
+        values = problem.targets
+        squares = np.einsum("ik,ik->k", values, values)
+        of_loud, targets = values[loud], quiet @ values
+        centred_values = (values - targets / quiet.sum()) * quiet[:, None]
+        moments = ops.target_moments(
+            rows, centred_values, scatter.shift + mean, backend=problem.backend
+        )
     else:
         squares = widened(problem.class_counts[None, :])[0]
-        mean = scatter.shifted_sums.sum(axis=0) / float(scatter.counts.sum())
-        moments = widened((scatter.shifted_sums - scatter.counts[:, None] * mean).T)
-        of_loud = widened(np.eye(len(problem.classes))[problem.host_codes[loud]])
         targets = widened(on_host(scatter.counts)[None, :])[0]
+        of_loud = _indicators(problem, widened, loud)
+        moments = widened((scatter.shifted_sums - scatter.counts[:, None] * mean).T)
     search = partial(ops.logme_evidence, backend=problem.backend)
     found = centred.evidence(
         *(scatter, moments, targets, squares, n, d, rule, dual),
@@ -93,8 +91,12 @@ def _without(problem, rows, loud, regression, rule, widened, shift=None):
     return Evidence(*(beside(problem.features, values) for values in astuple(found)))
 
 
-def _scatter(problem, rows, weights, shift, codes=None) -> FisherScatter:
-    codes = np.zeros(len(rows), dtype=np.int64) if codes is None else codes
+def _indicators(problem, widened, rows=slice(None)):
+    """(n, K) indicators of the classes of samples."""
+    return widened(np.eye(len(problem.classes))[problem.host_codes[rows]])
+
+
+def _scatter(problem, rows, weights, shift, codes) -> FisherScatter:
     return ops.fisher_scatter(
         rows,
         beside(rows, codes),
