@@ -18,11 +18,40 @@ namespace {
 
 constexpr int64_t kSmall = 192;  // size below which threads cost more than they bring
 
+// What the search for the largest evidence asks of the Gram matrix itself.
+struct GramSummary {
+    double trace;
+    double empty;     // rows of zeros
+    double rounding;  // estimate of the spectral norm of its rounding error
+};
+
+// An element's error is some eps of the roots of its two diagonal elements, with either sign: in
+// the spectral norm that is eps times the root of the trace and the largest; what the reduction to
+// the band adds is eps of the norm.
+GramSummary summary(const EvidenceArgs& args, const BandMatrix& band) {
+    GramSummary result{};
+    double squares = 0.0, peak = 0.0, scale = 0.0;
+    for (int64_t i = 0; i < args.size; ++i) {
+        const double x = args.gram[i * (args.size + 1)];
+        result.trace += x;
+        result.empty += x == 0.0;
+        if (x > peak) peak = x;
+    }
+    for (int64_t j = 0; peak > 0.0 && j < band.size; ++j)
+        for (int64_t k = 0; k < kBandColumn && j + k < band.size; ++k) {
+            const double x = band.values[j * kBandColumn + k] / peak;
+            squares += (k == 0 ? 1.0 : 2.0) * x * x;
+        }
+    scale = result.trace / peak > squares ? result.trace / peak : squares;
+    result.rounding = 2.220446049250313e-16 * peak * __builtin_sqrt(scale);
+    return result;
+}
+
 class Fit {
 public:
     Fit(const EvidenceArgs& args, const BandReduction& reduction, int n_threads)
         : args_(args), band_(reduction.band()), reduction_(reduction),
-          largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
+          gram_(summary(args, band_)), largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
           queue_(args.n_targets), scratch_size_(2 * factor_vectors(band_) + factor_columns(band_)),
           scratch_(n_threads * scratch_size_) {}
 
@@ -62,8 +91,9 @@ public:
             }
             scan(searches, scratch);
             refine(searches, scratch);
+            take_limit(searches, scratch);
             for (const Search& search : searches)
-                if (search.index >= 0) conclude(search);
+                if (search.index >= 0) conclude(search, scratch);
         }
     }
 
@@ -107,7 +137,39 @@ private:
                                          : args_.squares[target.index] - found.energy[lane] -
                                                t[lane] * norm;
             if (target.residual < 0.0) target.residual = 0.0;
+            add_known(target, t[lane]);
         }
+    }
+
+    // The known directions' part.
+    void add_known(Target& target, double t) const {
+        if (args_.rest) target.residual += args_.rest[target.index];
+        for (int64_t k = 0; k < args_.n_known; ++k) {
+            const double s = args_.known[k];
+            const double part = args_.known_parts[k * args_.n_targets + target.index];
+            target.norm += part * (s / (s + t)) / (s + t);
+            target.residual += part * (t / (s + t)) * (t / (s + t));
+        }
+    }
+
+    // The known directions included.
+    SpectrumPoint spectrum(double t, VecD* scratch) {
+        SpectrumPoint point = table_.at(t, scratch);
+        for (int64_t k = 0; k < args_.n_known; ++k) {
+            const double s = args_.known[k];
+            point.log_determinant += __builtin_log(s + t);
+            point.fitted += s / (s + t);
+            point.left_over += t / (s + t);
+        }
+        return point;
+    }
+
+    double rank() const { return static_cast<double>(band_.size + args_.n_known); }
+
+    // Whether the model without noise has an evidence.
+    bool complete(int64_t index) const {
+        return args_.dual && gram_.empty == 0.0 && rank() == n() &&
+               (!args_.rest || args_.rest[index] == 0.0);
     }
 
     // The next alpha and beta; whether they are the last.
@@ -159,10 +221,11 @@ private:
     struct Search {
         int64_t index = -1;
         int n_brackets = 0;
-        bool ended = false;  // whether nothing is left below the grid
+        bool ended = false;      // whether nothing is left below the grid
+        bool noiseless = false;  // but the limit of t = 0, to which the evidence rises
         Bracket brackets[kBrackets];
         double best = 0.0, quadratic = 0.0, ratio = __builtin_inf();
-        double place = 0.0, slope = 0.0;
+        double lowest = 0.0;  // value on the grid
     };
 
     struct Profile {
@@ -171,7 +234,7 @@ private:
 
     void start(Search& search) {
         search.quadratic = args_.squares[search.index];
-        search.best = n() * __builtin_log(search.quadratic / n());
+        search.lowest = search.best = n() * __builtin_log(search.quadratic / n());
     }
 
     double n() const { return static_cast<double>(args_.n_samples); }
@@ -190,11 +253,10 @@ private:
             const double t = targets[lane].alpha;
             const double penalty = t * targets[lane].norm;
             const double q = targets[lane].residual + penalty;
-            const SpectrumPoint point = table_.at(t, scratch);
-            const double size = static_cast<double>(band_.size);
+            const SpectrumPoint point = spectrum(t, scratch);
             found.quadratic[lane] = q;
             found.slope[lane] = n() * penalty / q - point.fitted;
-            found.value[lane] = point.log_determinant - size * places[lane] +
+            found.value[lane] = point.log_determinant - rank() * places[lane] +
                                 n() * __builtin_log(q / n());
         }
         return found;
@@ -205,16 +267,20 @@ private:
     // The search is over where no direction is left that has yet to come in, empty features apart,
     // and the derivative is negative by so much that it stays so: with s > t throughout, what t
     // costs, the sum of p s t / (s + t)^2, only falls with t, and q by no more than twice that.
-    // In the dual form the derivative is linear in t there, and keeps its sign.
+    // In the dual form the derivative is linear in t there, and keeps its sign; where that is
+    // positive and no sample is empty, the largest evidence may be that of the model without noise.
+    //
+    // It is over, too, where the rest cannot make up for what has been lost: towards smaller t the
+    // log determinant gains at least `fitted` a unit of ln t and n ln q loses n at most, down to
+    // the t of directions that the definition counts as absent.
     void scan(Search* searches, VecD* scratch) {
-        double trace = 0.0;
-        for (int64_t j = 0; j < band_.size; ++j) trace += band_.values[j * kBandColumn];
-        if (!(trace > 0.0)) return;
-        double top = __builtin_ceil(__builtin_log(trace) / kStep) + 1.0;
-        const double floor = __builtin_log(16.0 * band_.noise + trace * 1e-300);
+        if (!(gram_.trace > 0.0)) return;
+        double whole = gram_.trace;
+        for (int64_t k = 0; k < args_.n_known; ++k) whole += args_.known[k];
+        double top = __builtin_ceil(__builtin_log(whole) / kStep) + 1.0;
+        const double floor = __builtin_log(16.0 * band_.noise + gram_.trace * 1e-300);
+        const double least = __builtin_log(gram_.trace) - kDepth;
         const double limit = args_.dual ? 0.01 : 0.5;
-        double empty = 0.0;
-        for (int64_t i = 0; i < args_.size; ++i) empty += args_.gram[i * (args_.size + 1)] == 0.0;
         // Upwards first where the maximum is nearly null.
         for (int k = 0; k < kUpwards; ++k) {
             double places[kLanes];
@@ -234,20 +300,25 @@ private:
             for (double& one : places) one = place;
             const Profile found = profile(searches, places, scratch);
             bool go_on = false;
-            const SpectrumPoint point = table_.at(__builtin_exp(place), scratch);
-            const double left_over = point.left_over - empty;
+            const SpectrumPoint point = spectrum(__builtin_exp(place), scratch);
+            const double left_over = point.left_over - gram_.empty;
             for (int lane = 0; lane < kLanes; ++lane) {
                 Search& search = searches[lane];
-                if (search.index < 0) continue;
+                if (search.index < 0 || search.ended) continue;
                 if (k > 0 && found.slope[lane] < 0.0 && above[lane] >= 0.0 &&
                     search.n_brackets < kBrackets)
                     search.brackets[search.n_brackets++] = {place, place + kStep, found.slope[lane],
                                                             above[lane]};
                 const double penalty = found.slope[lane] + point.fitted;
-                const bool over = found.slope[lane] < 0.0 && left_over < limit &&
-                                  (args_.dual ||
-                                   (penalty <= 0.5 * point.fitted && penalty <= 0.25 * n()));
-                search.ended |= over;
+                const bool falls = found.slope[lane] < 0.0;
+                const bool settled =
+                    args_.dual ? falls || complete(search.index)
+                               : falls && penalty <= 0.5 * point.fitted && penalty <= 0.25 * n();
+                const double gain = (n() - point.fitted) * (place - least);
+                const bool lost = found.value[lane] - gain > search.lowest + 1.0;
+                if (found.value[lane] < search.lowest) search.lowest = found.value[lane];
+                search.ended = lost || (left_over < limit && settled);
+                search.noiseless = search.ended && !lost && !falls;
                 go_on |= !search.ended;
             }
             above = found.slope;
@@ -309,6 +380,42 @@ private:
         }
     }
 
+    // The model without noise, as t so small that what depends on it is below rounding error.
+    void take_limit(Search* searches, VecD* scratch) {
+        const double t = gram_.trace * 1e-25;
+        bool any = false;
+        double places[kLanes];
+        for (int lane = 0; lane < kLanes; ++lane) {
+            any |= searches[lane].index >= 0 && searches[lane].noiseless;
+            places[lane] = __builtin_log(t);
+        }
+        if (!any) return;
+        const bool in_range = t * largest_ * largest_ >= 1.0;
+        const Profile found = in_range ? profile(searches, places, scratch) : Profile{};
+        for (int lane = 0; lane < kLanes; ++lane) {
+            Search& search = searches[lane];
+            if (search.index < 0 || !search.noiseless) continue;
+            search.ended = in_range;
+            if (!in_range || !(found.value[lane] < search.best)) continue;
+            search.best = found.value[lane];
+            search.quadratic = found.quadratic[lane] / t;
+            search.ratio = 0.0;
+        }
+    }
+
+    // Whether rounding errors E of the Gram matrix cannot matter: those of the log determinant and
+    // of the quadratic form are at most |E| / (s + t), with the smallest eigenvalue s.
+    bool certain(double ratio, VecD* scratch) {
+        if (ratio == __builtin_inf()) return true;
+        const double t = ratio > 0.0 ? ratio : gram_.trace * 1e-25;
+        double bound = table_.at(t, scratch).left_over;
+        if (ratio > 0.0) {
+            bound -= gram_.empty;
+            if (bound > 1.0) bound = 1.0;
+        }
+        return gram_.rounding * bound <= args_.gram_error * t;
+    }
+
     static double inside(const Bracket& bracket) {
         const double width = bracket.high - bracket.low;
         const double rise = bracket.high_slope - bracket.low_slope;
@@ -317,11 +424,13 @@ private:
     }
 
     // NaN where the maximum may lie below what the Gram matrix can tell.
-    void conclude(const Search& search) {
-        const double beta = n() / search.quadratic;
+    void conclude(const Search& search, VecD* scratch) {
+        const double precision = n() / search.quadratic;
+        const double beta = search.ratio == 0.0 ? __builtin_inf() : precision;
+        const bool told = search.ended && certain(search.ratio, scratch);
         const double evidence = -0.5 * (search.best / n() + 1.0 + 1.837877066409345484);
-        args_.evidences[search.index] = search.ended ? evidence : __builtin_nan("");
-        args_.alphas[search.index] = search.ratio * beta;
+        args_.evidences[search.index] = told ? evidence : __builtin_nan("");
+        args_.alphas[search.index] = search.ratio == 0.0 ? precision : search.ratio * beta;
         args_.betas[search.index] = beta;
         args_.ratios[search.index] = search.ratio;
     }
@@ -329,11 +438,13 @@ private:
     static constexpr double kStep = 1.386294361119890619;  // ln 4
     static constexpr int64_t kGridPoints = 400;
     static constexpr int kRounds = 60;
+    static constexpr double kDepth = 80.0;  // of the smallest t, in ln t below the trace
     static constexpr int kUpwards = 14;  // a factor of 4^14 in t; the gain falls with its square
 
     const EvidenceArgs& args_;
     const BandMatrix band_;
     const BandReduction& reduction_;
+    const GramSummary gram_;
     const double largest_;
     SpectrumTable table_;
     Queue queue_;

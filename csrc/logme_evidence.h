@@ -14,6 +14,13 @@ struct EvidenceArgs {
     int64_t size, n_targets, n_samples, n_features;
     bool dual;
     bool largest;  // the largest evidence, instead of the fixed point that the rest describes
+    double gram_error;  // largest worst case of the Gram matrix's rounding error in that
+    // Further eigenvalues, with squares of the targets' parts, and what else is in y.y: in the dual
+    // form of the largest evidence.
+    const double* known;        // (n_known,)
+    const double* known_parts;  // (n_known, n_targets)
+    const double* rest;         // (n_targets,) or null
+    int64_t n_known;
 
     double epsilon, tolerance;
     int64_t max_rounds;

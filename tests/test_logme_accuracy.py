@@ -1,4 +1,7 @@
-"""LogME's largest evidence on hostile features, against mpmath at 60 digits, on every backend."""
+"""LogME's largest evidence on hostile features, on every backend.
+
+Against mpmath at 60 digits, and on a grid of features against a Jacobi SVD in long double.
+"""
 
 import warnings
 from functools import cache
@@ -6,7 +9,8 @@ from functools import cache
 import numpy as np
 import pytest
 from conftest import VARIANTS, variant_id
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, factored
+from long_double import IS_WIDE, largest_evidences, singular_vectors
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored, profile
 
 import transfer_kernels as tk
 from transfer_kernels.metrics import logme as module
@@ -69,7 +73,7 @@ def spectrum(kind, shape):
 
 
 @cache
-def exact(kind, shape):
+def exact_score(kind, shape):
     """Mean largest evidence: every local minimum on a fine grid of ln t, refined."""
     import mpmath as mp
 
@@ -110,7 +114,108 @@ def exact(kind, shape):
 def test_against_mpmath(backend, kind, shape):
     pytest.importorskip("mpmath")
     X, y = hostile(kind, shape)
-    assert tk.logme(X, y, backend=backend) == pytest.approx(exact(kind, shape), rel=1e-9)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(exact_score(kind, shape), rel=1e-9)
+
+
+def test_the_oracle_in_long_double():
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(6)
+    A = rng.normal(size=(9, 6)) @ np.diag(10.0 ** -np.arange(0, 12, 2)) @ rng.normal(size=(6, 6))
+    left, sigma = singular_vectors(A)
+    with mp.workdps(60):
+        F = mp.matrix(A.tolist())
+        exact = sorted((mp.sqrt(v) for v in mp.eigsy(F.T * F, eigvals_only=True)), reverse=True)
+        wide = [mp.mpf(float(s)) + mp.mpf(float(s - float(s))) for s in sigma]
+        errors = [abs(s / e - 1) for s, e in zip(wide, exact, strict=True)]
+    assert float(max(errors)) < 1e13 * np.finfo(np.longdouble).eps  # the condition number is 1e11
+    np.testing.assert_allclose((left.T @ left).astype(np.float64), np.eye(6), atol=1e-15)
+    for shape in SHAPES:
+        for kind in ("plain", "offset 1e6", "one row 1e6"):
+            X, y = hostile(kind, shape)
+            found = largest_evidences(X, np.eye(4)[y][:, np.unique(y)]).mean()
+            assert found == pytest.approx(exact_score(kind, shape), rel=1e-12)
+
+
+CONDITIONS = [1e2, 1e4, 1e6, 1e7, 1e8, 1e9, 1e10, 1e12, 1e14, 1e16]
+GRID_SHAPES = {"n > d": (90, 20), "n < d": (25, 60), "n = d": (30, 30)}
+GRID_KINDS = ["plain", "offset", "one row", "one column", "rank deficient"]
+
+
+def on_grid(kind, shape, condition, noise):
+    """Features of a condition number, and targets that all their directions have a part in."""
+    n, d = GRID_SHAPES[shape]
+    r = min(n, d)
+    rng = np.random.default_rng(7)
+    left, right = (np.linalg.qr(rng.normal(size=(k, r)))[0] for k in (n, d))
+    sizes = condition ** -np.linspace(0.0, 1.0, r)
+    if kind == "rank deficient":
+        sizes[r // 2 :] = 0.0
+    elif kind != "plain":  # ordinary, and the condition number by that alone
+        sizes = 10.0 ** -np.linspace(0.0, 1.0, r)
+    X = np.sqrt(n) * (left * sizes) @ right.T
+    if kind == "offset":
+        X += condition * rng.normal(size=d) / np.sqrt(d)
+    elif kind == "one row":
+        X[n // 2] *= condition
+    elif kind == "one column":
+        X[:, d // 2] *= condition
+    Y = left @ rng.normal(size=(r, 3)) + noise * rng.normal(size=(n, 3))
+    return X, Y
+
+
+@cache
+def on_grid_exact(*case):
+    return largest_evidences(*on_grid(*case))
+
+
+@pytest.mark.skipif(not IS_WIDE, reason="long double is no wider than float64 here")
+@pytest.mark.parametrize("noise", [1.0, 1e-2, 1e-5])
+@pytest.mark.parametrize("shape", GRID_SHAPES)
+@pytest.mark.parametrize("kind", GRID_KINDS)
+def test_right_or_warned_of(backend, kind, shape, noise):
+    for condition in CONDITIONS:
+        X, Y = on_grid(kind, shape, condition, noise)
+        expected = on_grid_exact(kind, shape, condition, noise)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = tk.logme(X, Y, True, backend=backend)
+        error = abs(found / expected.mean() - 1.0)
+        warned = any("rounding errors" in str(warning.message) for warning in caught)
+        # Jacobi keeps the digits of columns of any size, not those that an offset of all drowns.
+        doubt = 20.0 * np.finfo(np.longdouble).eps * condition if kind == "offset" else 0.0
+        assert warned or error <= 1e-9 + doubt, (condition, error)
+        # Nothing is warned of where a target leaves some noise.
+        assert not warned or noise < 1.0 or condition > 1e7, condition
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9, 1e12])
+def test_close_fits_far_from_zero_against_mpmath(backend, offset):
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(8)
+    n, d = 40, 4
+    left = np.linalg.qr(rng.normal(size=(n, d)))[0]
+    X = np.sqrt(n) * left * 10.0 ** -np.linspace(0, 1, d) + offset * rng.normal(size=d)
+    y = left @ rng.normal(size=d) + 1e-2 * rng.normal(size=n)
+    with mp.workdps(60):
+        F, Y = mp.matrix(X.tolist()), mp.matrix(y.tolist())
+        s, vectors = mp.eigsy(F.T * F)
+        image = vectors.T * (F.T * Y)
+        p = [image[i] ** 2 / s[i] for i in range(d)]
+        rest = mp.fsum(v**2 for v in Y) - mp.fsum(p)
+
+        def cost(x):
+            q = rest + mp.fsum(a * mp.e**x / (b + mp.e**x) for a, b in zip(p, s, strict=True))
+            return mp.fsum(mp.log(1 + b / mp.e**x) for b in s) + n * mp.log(q / n)
+
+        centre = min((mp.mpf(k) / 4 for k in range(-120, 300)), key=cost)
+        best = min(cost(centre + mp.mpf(k) / 4000) for k in range(-1000, 1001, 10))
+        expected = float(-(best + n + n * mp.log(2 * mp.pi)) / (2 * n))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = tk.logme(X, y, True, backend=backend)
+    assert found == pytest.approx(expected, abs=1e-5)
+    if backend != "reference":
+        assert not caught
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -218,19 +323,122 @@ def test_the_larger_of_two_maxima(backend):
         assert tk.logme(X, y, True, backend=backend) == pytest.approx(best, rel=1e-8)
 
 
-@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
-@pytest.mark.parametrize("shape", [(500, 60), (60, 200)], ids=str)
-def test_ordinary_features_need_no_factorisation(backend, shape, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("left the fast path")
+def refuse(*_):
+    raise AssertionError("left the fast path")
 
-    monkeypatch.setattr(factored, "evidence", refuse)
+
+def ordinary(kind, shape):
+    """Features as networks give them, float32, and labels that they tell in part."""
     rng = np.random.default_rng(5)
-    X = np.maximum(rng.normal(size=shape) @ rng.normal(size=(shape[1],) * 2), 0.0)
-    X[:, 3] = 0.0
-    y = rng.integers(0, 5, len(X))
+    n, d = shape
+    X = rng.normal(size=shape)
+    if kind == "relu":
+        X = np.maximum(X @ rng.normal(size=(d, d)), 0.0)
+        X[:, 3] = 0.0
+    elif kind == "decay":
+        X = (X * np.exp(-8.0 * np.arange(d) / d)) @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    elif kind == "pooled":
+        X = abs(X) * rng.lognormal(size=d) + 0.1 * rng.normal(size=(n, 1))
+    signal = (X - X.mean(axis=0)) @ rng.normal(size=(d, 5)) / (np.sqrt(d) * X.std())
+    return X.astype(np.float32), np.argmax(signal + 0.5 * rng.normal(size=(n, 5)), axis=1)
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+@pytest.mark.parametrize("shape", [(500, 60), (61, 60), (60, 60), (60, 61), (60, 200)], ids=str)
+@pytest.mark.parametrize("kind", ["noise", "relu", "decay", "pooled"])
+def test_ordinary_features_need_their_gram_matrix_alone(backend, kind, shape, monkeypatch):
+    X, y = ordinary(kind, shape)
+    expected = tk.logme(X, y, backend="reference")
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
     for variant in module.VARIANTS:
-        tk.logme(X.astype(np.float32), y, variant=variant, backend=backend)
+        tk.logme(X, y, variant=variant, backend=backend)
+    monkeypatch.setattr(module.logme_centred, "evidence", refuse)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "dependent"])
+def test_hostile_features_need_no_factorisation(backend, kind, shape, monkeypatch):
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
+    X, y = hostile(kind, shape)
+    assert tk.logme(X, y, backend=backend) == pytest.approx(exact_score(kind, shape), rel=1e-9)
+    assert tk.logme(X, np.eye(4)[y][:, np.unique(y)], True, backend=backend) == pytest.approx(
+        exact_score(kind, shape), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+def test_offsets_of_many_columns_with_fewer_samples_are_factored(backend):
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(20, 30)) + 1e7 * rng.normal(size=30)
+    y = rng.integers(0, 3, 20)
+    expected = largest_evidences(X, np.eye(3)[y]).mean()
+    assert tk.logme(X, y, backend=backend) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("backend", FAST, indirect=True, ids=variant_id)
+@pytest.mark.parametrize("shape", [(30, 30), (30, 45), (300, 310)], ids=str)
+def test_the_model_without_noise(backend, shape, monkeypatch):
+    rng = np.random.default_rng(10)
+    n, d = shape
+    X = rng.normal(size=shape)
+    Y = X @ rng.normal(size=(d, 9)) / np.sqrt(d)
+    rule = module.VARIANTS["evidence"].rule
+    expected = factored.evidence(X, Y, rule)
+    assert (expected.ratios == 0.0).any() and (expected.ratios > 0.0).any()
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
+    monkeypatch.setattr(module.logme_centred, "evidence", refuse)
+    found = module.fit(module.Problem(X, Y, backend), True)
+    np.testing.assert_allclose(found.evidences, expected.evidences, rtol=1e-9)
+    np.testing.assert_array_equal(found.ratios == 0.0, expected.ratios == 0.0)
+    np.testing.assert_array_equal(np.isinf(found.betas), expected.ratios == 0.0)
+    np.testing.assert_allclose(found.alphas, expected.alphas, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["offset 1e7", "one column 1e8", "one row 1e8", "plain"])
+def test_centred_tensors_alike(kind, shape):
+    torch = pytest.importorskip("torch")
+    X, y = hostile(kind, shape)
+    n, d = X.shape
+    rule = module.VARIANTS["evidence"].rule
+    rows, loud = (X.T, [5]) if n < d else (X, [n // 2])
+    loud = np.array(loud if "row" in kind or "column" in kind else [], dtype=int)
+    quiet = np.ones(len(rows))
+    quiet[loud] = 0.0
+    scatter = tk.ops.fisher_scatter(rows, np.zeros(len(rows), dtype=int), 1, quiet)
+    targets = np.eye(4)[y][:, np.unique(y)]
+    squares = targets.sum(axis=0)
+    sums = quiet @ targets if n > d else targets
+    moments = (rows - scatter.means[0]).T @ (quiet[:, None] * targets) if n > d else None
+
+    def search(gram, moments, squares, n, d, rule, dual, known):  # as GPUs' versions do
+        return profile.from_gram(gram, moments, squares, n, dual, known)
+
+    found = []
+    for convert in (np.asarray, torch.tensor):
+        fields = {name: convert(value) for name, value in vars(scatter).items()}
+        found.append(
+            centred.evidence(
+                tk.ops.FisherScatter(**fields),
+                None if moments is None else convert(moments),
+                sums,
+                squares,
+                n,
+                d,
+                rule,
+                n <= d,
+                convert(rows[loud]),
+                targets[loud] if n > d else None,
+                search,
+            )
+        )
+    if found[0] is None:
+        assert found[1] is None
+    else:
+        np.testing.assert_allclose(found[1].evidences, found[0].evidences, rtol=1e-11)
+        assert found[0].evidences.mean() == pytest.approx(exact_score(kind, shape), rel=1e-9)
 
 
 def test_weights_on_hostile_features(backend):
@@ -243,3 +451,12 @@ def test_weights_on_hostile_features(backend):
         ridge = np.vstack([X, np.sqrt(alpha / beta) * np.eye(d)])
         expected = np.linalg.lstsq(ridge, np.r_[y == c, np.zeros(d)], rcond=None)[0]
         np.testing.assert_allclose(X @ w, X @ expected, atol=1e-7)
+
+
+def test_a_class_wise_scatter_serves_a_regression_too(monkeypatch):
+    monkeypatch.setattr(factored, "evidence_and_error", refuse)
+    X, y = hostile("offset 1e6", "n > d")
+    problem = module.Problem(X, y)
+    assert len(problem.scatter.counts) == 4
+    expected = largest_evidences(X, y[:, None].astype(float)).mean()
+    assert module.compute(problem, regression=True) == pytest.approx(expected, rel=1e-9)

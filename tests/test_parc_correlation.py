@@ -266,7 +266,7 @@ def spearman_of_groups(rows, sizes):
     return float(twice_u - same * different) / 2 / math.sqrt(spread), n, counts
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pairs_that_32_bits_cannot_count():
     """Few distinct rows: a bin for each of their distances, one of more than 2^32 pairs."""
     pytest.importorskip("transfer_kernels._native")

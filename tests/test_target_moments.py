@@ -33,6 +33,17 @@ def test_equals_the_definition(target_moments, shape, dtype):
     np.testing.assert_array_equal(target_moments(X, Y), target_moments(X, Y))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_around_an_origin(target_moments, dtype):
+    rng = np.random.default_rng(2)
+    X = (rng.normal(size=(3000, 5)) + [0.0, 1.0, 60.0, 1e3, 1e4]).astype(dtype)
+    Y, origin = rng.normal(size=(3000, 3)), np.array([0.1, 1.0, 60.0, 1e3, 1e4])
+    expected = [[fsum((X[:, j] - origin[j]) * y) for y in Y.T] for j in range(5)]
+    found = target_moments(X, Y, origin)
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+    assert (found == target_moments(X, Y, origin)).all()
+
+
 def test_layouts_of_the_targets(target_moments):
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(50, 6)), rng.normal(size=(50, 8))

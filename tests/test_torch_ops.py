@@ -40,6 +40,19 @@ def _arguments():
 
 
 ARGUMENTS = _arguments()
+#: Further calls: op name, arguments.
+FIXED_POINT = (False, 1e-5, 1e-3, 11, False, True, False)  # the default settings
+CALLS = {
+    **{name: (name, arguments) for name, arguments in ARGUMENTS.items()},
+    "logme_evidence, largest": (
+        "logme_evidence",
+        (*ARGUMENTS["logme_evidence"], *FIXED_POINT, True),
+    ),
+    "target_moments, origin": (
+        "target_moments",
+        (*ARGUMENTS["target_moments"], ARGUMENTS["target_moments"][0][0]),
+    ),
+}
 
 
 def _flat(results):
@@ -52,15 +65,17 @@ def test_every_op_is_registered():
     assert public == set(torch_ops.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS))
-def test_opcheck(name):
+@pytest.mark.parametrize("call", sorted(CALLS))
+def test_opcheck(call):
+    name, arguments = CALLS[call]
     operator = getattr(torch.ops.transfer_kernels, name).default
-    outcome = torch.library.opcheck(operator, ARGUMENTS[name])
+    outcome = torch.library.opcheck(operator, arguments)
     assert set(outcome.values()) == {"SUCCESS"}
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS))
-def test_compiles_into_one_graph(name):
+@pytest.mark.parametrize("call", sorted(CALLS))
+def test_compiles_into_one_graph(call):
+    name, call_arguments = CALLS[call]
     operator = getattr(torch_ops, name)
 
     def doubled(*arguments):
@@ -68,8 +83,8 @@ def test_compiles_into_one_graph(name):
 
     torch._dynamo.reset()
     compiled = torch.compile(doubled, fullgraph=True, backend="aot_eager")
-    results = _flat(operator(*ARGUMENTS[name]))
-    for found, result in zip(compiled(*ARGUMENTS[name]), results, strict=True):
+    results = _flat(operator(*call_arguments))
+    for found, result in zip(compiled(*call_arguments), results, strict=True):
         assert torch.equal(found, 2 * result)
 
 
@@ -83,6 +98,26 @@ def test_values_are_those_of_the_ops():
     ):
         np.testing.assert_array_equal(found.numpy(), value)
     assert float(torch_ops.parc_correlation(features, codes)) == tk.ops.parc_correlation(X, y)
+
+
+def test_the_largest_evidence_is_that_of_the_metric():
+    gram, moments, squares, n, d = ARGUMENTS["logme_evidence"]
+    found = torch_ops.logme_evidence(gram, moments, squares, n, d, largest=True)[0]
+    assert float(found.mean()) == pytest.approx(tk.logme(X, y), rel=1e-12)
+    features = torch.from_numpy(X[:5])  # n < d
+    Y = torch.eye(2, dtype=torch.float64)[[0, 1, 0, 1, 0]]
+    gram = features.double() @ features.T.double()
+    found = torch_ops.logme_evidence(gram, Y, Y.sum(0), 5, 6, dual=True, largest=True)[0]
+    assert float(found.mean()) == pytest.approx(tk.logme(X[:5], [0, 1, 0, 1, 0]), rel=1e-9)
+    with pytest.raises(ValueError, match="largest=True has no settings"):
+        torch_ops.logme_evidence(gram, Y, Y.sum(0), 5, 6, dual=True, epsilon=0.0, largest=True)
+
+
+def test_moments_around_an_origin():
+    features, targets = (ARGUMENTS["target_moments"][i] for i in (0, 1))
+    origin = features[0].double()
+    found = torch_ops.target_moments(features, targets, origin)
+    np.testing.assert_allclose(found, (features.double() - origin).T @ targets, rtol=1e-12)
 
 
 def test_arguments_are_not_changed():

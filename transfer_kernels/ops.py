@@ -20,13 +20,14 @@ from .backends import Backend, choose_backend, implementation, version_for
 from .bfloat16 import BFloat16Matrix, ByBlocks
 from .kernels.array_namespace import is_tensor
 from .kernels.fisher_scatter import FisherScatter
-from .kernels.logme_evidence import Evidence, EvidenceRule, LargestEvidence
+from .kernels.logme_evidence import Evidence, EvidenceRule, Known, LargestEvidence
 
 __all__ = [
     "BoundOps",
     "Evidence",
     "EvidenceRule",
     "FisherScatter",
+    "Known",
     "LargestEvidence",
     "bound_ops",
     "dominant_eigenvalue",
@@ -515,14 +516,16 @@ def row_space(X, *, backend: str | None = None):
     return _version("row_space", backend, X).row_space(X)
 
 
-def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
-    """Cross moments X^T Y of the features with real targets.
+def target_moments(X, Y, origin=None, *, backend: str | None = None) -> np.ndarray:
+    """Cross moments X^T Y of the features with real targets, or (X - origin)^T Y.
 
     Parameters
     ----------
     X : (n, d) array
         Features, float16, float32 or float64, any strides; read once, in blocks.
     Y : (n, K) float64 array
+    origin : (d,) float64 array, optional
+        Subtracted from every sample, without loss of digits where it is far from zero.
     backend : str, optional
         Force a backend.
 
@@ -539,7 +542,9 @@ def target_moments(X, Y, *, backend: str | None = None) -> np.ndarray:
     """
     X = arrays.as_features(X, "X")
     Y = arrays.as_operand(Y, "Y", (X.shape[0], "K"))
-    return _version("target_moments", backend, X).target_moments(X, Y)
+    if origin is not None:
+        origin = arrays.as_operand(origin, "origin", (X.shape[1],))
+    return _version("target_moments", backend, X).target_moments(X, Y, origin)
 
 
 def logme_evidence(
@@ -550,6 +555,7 @@ def logme_evidence(
     n_features: int,
     rule: EvidenceRule | LargestEvidence | None = None,
     dual: bool = False,
+    known: Known | None = None,
     *,
     backend: str | None = None,
 ) -> Evidence:
@@ -571,7 +577,9 @@ def logme_evidence(
         The fixed point of alpha and beta, with its settings, or the maximum over both. By default
         ``EvidenceRule()``.
     dual : bool, default False
-        For n < d.
+        For n <= d.
+    known : Known, optional
+        Directions that the Gram matrix of the dual form has not.
     backend : str, optional
         Force a backend.
 
@@ -592,14 +600,14 @@ def logme_evidence(
     """
     arrays.require_positive_integer(n_samples, "n_samples")
     arrays.require_positive_integer(n_features, "n_features")
-    order = n_samples if dual else n_features
-    gram = arrays.as_operand(gram, "gram", (order, order))
-    moments = arrays.as_operand(moments, "moments", (order, "K"))
+    order: int | str = n_samples if dual else n_features
+    gram = arrays.as_operand(gram, "gram", (order, order) if known is None else ("m", "m"))
+    moments = arrays.as_operand(moments, "moments", (gram.shape[0], "K"))
     squares = arrays.as_operand(squares, "squares", (moments.shape[1],))
     if rule is not None and not isinstance(rule, (EvidenceRule, LargestEvidence)):
         raise TypeError(
             f"rule must be an EvidenceRule, LargestEvidence or None, not {type(rule).__name__}"
         )
     return _version("logme_evidence", backend, gram).logme_evidence(
-        gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual
+        gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual, known
     )

@@ -17,7 +17,7 @@ from torch.library import custom_op
 
 from . import ops
 from .arrays import as_array, as_features
-from .ops import EvidenceRule
+from .ops import EvidenceRule, LargestEvidence
 
 __all__ = [
     "dominant_eigenvalue",
@@ -145,14 +145,24 @@ def logme_evidence(
     epsilon_in_evidence: bool = False,
     full_spectrum: bool = True,
     warm_start: bool = False,
+    largest: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Evidence, alpha, beta and last t of every target, (K,) each.
 
-    The settings are those of `transfer_kernels.ops.EvidenceRule`.
+    The settings are those of `transfer_kernels.ops.EvidenceRule`; with ``largest`` the rule is
+    `transfer_kernels.ops.LargestEvidence`, which has none: those of the fixed point must then be
+    left alone. An evidence that the Gram matrix lacks the digits for is NaN.
     """
-    rule = EvidenceRule(
+    rule: EvidenceRule | LargestEvidence = EvidenceRule(
         epsilon, tolerance, max_rounds, epsilon_in_evidence, full_spectrum, warm_start
     )
+    if largest:
+        if rule != EvidenceRule():
+            raise ValueError(
+                "largest=True has no settings, and was given those of a fixed point; leave out "
+                "epsilon, tolerance, max_rounds, epsilon_in_evidence, full_spectrum and warm_start"
+            )
+        rule = LargestEvidence()
 
     def columns(gram, moments, squares):
         found = ops.logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual)
@@ -191,13 +201,13 @@ def _(X):
 
 
 @custom_op("transfer_kernels::target_moments", mutates_args=())
-def target_moments(X: Tensor, Y: Tensor) -> Tensor:
-    """Cross moments X^T Y (d, K)."""
-    return _call(ops.target_moments, X, Y)
+def target_moments(X: Tensor, Y: Tensor, origin: Tensor | None = None) -> Tensor:
+    """Cross moments X^T Y (d, K), or (X - origin)^T Y."""
+    return _call(ops.target_moments, X, Y, origin)
 
 
 @target_moments.register_fake
-def _(X, Y):
+def _(X, Y, origin=None):
     return _doubles(X, X.shape[1], Y.shape[1])
 
 

@@ -1,11 +1,13 @@
 """Contract of `logme_evidence`: log evidence of Bayesian linear regression, many targets at once.
 
-    logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False) -> Evidence
+    logme_evidence(
+        gram, moments, squares, n_samples, n_features, rule, dual=False, known=None
+    ) -> Evidence
 
 For the features F (n, d) and target columns y of Y (n, K), float64:
 
-    primal (n >= d):  gram = F^T F (d, d),  moments = F^T Y (d, K)
-    dual   (n <  d):  gram = F F^T (n, n),  moments = Y     (n, K)
+    primal (n > d):   gram = F^T F (d, d),  moments = F^T Y (d, K)
+    dual   (n <= d):  gram = F F^T (n, n),  moments = Y     (n, K)
 
 and ``squares`` = y.y (K,). Of ``gram`` only the upper triangle is read; nothing is changed. For
 each target the fixed point of the noise and weight precisions beta and alpha is sought (You et al.,
@@ -23,7 +25,8 @@ stay finite. Then, with the last alpha and beta and the m and residual before th
 
 with the sum over all d eigenvalues, zeros included. `EvidenceRule` holds these settings; published
 implementations differ in them. With `LargestEvidence` as the rule the maximum itself is sought. The
-Gram matrix squares the condition number of F; ``factored.py`` is the same from F itself.
+Gram matrix squares the condition number of F; ``centred.py`` is the same from the centred Gram
+matrix and the mean, ``factored.py`` from F itself.
 
 The compiled version gives the same bits, those of its instruction set, on every run and for any
 number of threads. The others call LAPACK, whose bits may change with BLAS's threads.
@@ -35,6 +38,10 @@ import numpy as np
 
 #: Bound of alpha and beta; squares of their ratio stay within float64.
 SMALLEST_PRECISION = 1e-75
+
+#: Largest worst case of the Gram matrix's own rounding error in a log evidence per sample. In
+#: practice an error is at most a half, mostly some thousandths of that.
+GRAM_ERROR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,33 @@ class LargestEvidence:
     """Instead of an `EvidenceRule`: the largest evidence over all alpha and beta.
 
     Without epsilon, cap or start, converged to rounding error; ``profile.py`` has the mathematics.
-    From a Gram matrix the value is as good as eps times its trace over t; a version whose search
-    ends at the rounding error of the Gram matrix returns NaN for that target.
+    The model without noise, t = 0, counts too where it has an evidence: in the dual form, where the
+    rank is n. A target's evidence is NaN where the rounding error of the Gram matrix may be worth
+    more than `GRAM_ERROR` in it: an error E of the matrix is worth |E| / (s + t) at most, with its
+    smallest eigenvalue s.
     """
+
+
+@dataclass(frozen=True)
+class Known:
+    """Directions that the Gram matrix of the dual form has not, for `LargestEvidence`.
+
+    The matrix may then have fewer rows than there are samples; its moments are the targets'
+    coordinates in some orthonormal basis.
+
+    Parameters
+    ----------
+    eigenvalues : (m,) array
+        On the host, as the others.
+    parts : (m, K) array
+        Squares of the targets' coordinates along them.
+    rest : (K,) array
+        What of y.y is in none of the directions, nor in the Gram matrix's.
+    """
+
+    eigenvalues: np.ndarray
+    parts: np.ndarray
+    rest: np.ndarray
 
 
 @dataclass(frozen=True)

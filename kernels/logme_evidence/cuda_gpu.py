@@ -57,7 +57,7 @@ def reduce_to_band(matrix, kernels, stream):
         rest.addmm_(factor[: 2 * BAND].T, factor[BAND:, :n_columns], alpha=-1)
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
     gram = as_tensor(gram, dtype=torch.float64)
     moments = as_tensor(moments, gram, torch.float64)
@@ -67,7 +67,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     if n_targets == 0:
         return Evidence(*results)
     if isinstance(rule, LargestEvidence):
-        return from_gram(gram, moments, squares, n_samples, dual)
+        return from_gram(gram, moments, squares, n_samples, dual, known)
     kernels = module_for(gram)
     with on_device_of(gram):
         stream = current_stream(gram)

@@ -1,23 +1,31 @@
 """C++ version of `logme_evidence`: csrc/logme_evidence.cpp."""
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
-from . import SMALLEST_PRECISION, Evidence, EvidenceRule, LargestEvidence
+from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, EvidenceRule, LargestEvidence
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
     largest = isinstance(rule, LargestEvidence)
+    if known is None:
+        known_arrays = (np.empty(0), np.empty((0, moments.shape[1])), np.empty(0))
+    else:
+        known_arrays = tuple(
+            np.ascontiguousarray(array, dtype=np.float64) for array in astuple(known)
+        )
     found = native_module().logme_evidence(
         *(np.ascontiguousarray(array, dtype=np.float64) for array in (gram, moments, squares)),
+        *known_arrays,
         n_samples,
         n_features,
         dual=dual,
         smallest_precision=SMALLEST_PRECISION,
         largest=largest,
+        gram_error=GRAM_ERROR,
         **asdict(EvidenceRule() if largest else rule),
         **runtime_arguments(),
     )

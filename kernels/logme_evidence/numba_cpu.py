@@ -9,8 +9,8 @@ from scipy.linalg import lapack
 
 from ..numba_runtime import as_vector, kernel
 from ..threads import run_in_threads
-from . import SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram
+from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, LargestEvidence
+from .profile import from_gram, rounding_error
 
 
 @kernel
@@ -120,6 +120,8 @@ GRID_POINTS = 400
 ROUNDS = 60
 #: Steps, a factor of 4^14 in t; what is gained beyond falls with its square.
 UPWARDS = 14
+#: Units of ln t below the trace at which the search may rest; see csrc/logme_evidence.cpp.
+DEPTH = 80.0
 
 
 @kernel
@@ -173,12 +175,28 @@ def _root(
 
 
 @kernel
-def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty):
-    """Evidence, alpha, beta and t of one target; NaN where the search has no sure end."""
+def _certain(s, ratio, empty, error):
+    """Whether an error of the Gram matrix is small in the evidence; see `profile.certain`."""
+    if ratio == np.inf:
+        return True
+    inverses = 0.0
+    for i in range(len(s)):
+        if not s[i] + ratio > 0.0:
+            return False
+        inverses += 1.0 / (s[i] + ratio)
+    if ratio > 0.0:
+        inverses = min(inverses - empty / ratio, 1.0 / ratio)
+    return error * inverses <= GRAM_ERROR
+
+
+@kernel
+def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty, error):
+    """Evidence, alpha, beta and t of one target; NaN where the Gram matrix cannot tell it."""
     r = len(s)
     inverse_pivots, u = np.empty(r), np.empty(r)
     best, quadratic, ratio = n * np.log(square / n), square, np.inf
-    above, ended = -1.0, False
+    above, ended, lost = -1.0, False, False
+    least = np.log(np.sum(s)) - DEPTH
     for _ in range(UPWARDS):  # first, where the maximum is nearly null
         _, slope, _, _, _ = _profile_at(
             top, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
@@ -188,7 +206,7 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty)
         top += STEP
     for k in range(GRID_POINTS):
         place = top - k * STEP
-        _, slope, _, fitted, left_over = _profile_at(
+        q, slope, _, fitted, left_over = _profile_at(
             place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u
         )
         if slope < 0.0 and above >= 0.0:
@@ -212,16 +230,39 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty)
             if value < best:
                 best, quadratic, ratio = value, q, np.exp(found)
         # See csrc/logme_evidence.cpp for why nothing is left below.
-        penalty = slope + fitted
-        ended = slope < 0.0 and left_over - empty < (0.01 if dual else 0.5)
-        if not dual:
+        if dual:
+            ended = (slope < 0.0 or empty == 0.0) and left_over - empty < 0.01
+        else:
+            penalty = slope + fitted
+            ended = slope < 0.0 and left_over - empty < 0.5
             ended = ended and penalty <= 0.5 * fitted and penalty <= 0.25 * n
         above = slope
+        if n - fitted < 0.5 * n and not ended:  # the logarithms cost more than the rest
+            value = n * np.log(q / n)
+            for i in range(r):
+                value += np.log1p(s[i] / np.exp(place))
+            lost = value - (n - fitted) * (place - least) > best + 1.0
+            ended = lost
         if ended or place - STEP < floor:
             break
-    beta = n / quadratic
+    if (
+        ended and not lost and not above < 0.0
+    ):  # the evidence rises to that of the model without noise
+        ended = _solve(diagonal, off_diagonal, 0.0, rhs, inverse_pivots, u)
+        inverse, limit = 0.0, 0.0
+        for i in range(r):
+            inverse += rhs[i] * u[i]
+            limit += np.log(s[i])
+        limit += n * np.log(inverse / n)
+        if limit < best:
+            best, quadratic, ratio = limit, inverse, 0.0
     evidence = -0.5 * (best / n + 1.0 + np.log(2.0 * np.pi))
-    return evidence if ended else np.nan, ratio * beta, beta, ratio
+    if not ended or not _certain(s, ratio, empty, error):
+        evidence = np.nan
+    precision = n / quadratic
+    if ratio == 0.0:
+        return evidence, precision, np.inf, 0.0
+    return evidence, ratio * precision, precision, ratio
 
 
 def _tridiagonal(gram, moments):
@@ -241,8 +282,10 @@ def _tridiagonal(gram, moments):
     return diagonal, off_diagonal, rotated.T
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
+    if known is not None:
+        return from_gram(np.asarray(gram), moments, squares, n_samples, dual, known)
     diagonal, off_diagonal, rotated = _tridiagonal(gram, moments)
     if len(diagonal) > 1:
         s, _ = lapack.dsterf(diagonal, off_diagonal)
@@ -256,13 +299,14 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         # As the compiled version has it: all start from a power of four above the spectrum.
         top = STEP * (np.ceil(np.log(trace) / STEP) + 1.0)
         empty = float(np.count_nonzero(np.diagonal(gram) == 0.0))
-        floor = np.log(16.0 * len(s) * np.finfo(np.float64).eps * s.max())
+        floor = np.log(64.0 * np.finfo(np.float64).eps * s.max())
+        error = rounding_error((s**2).sum() ** 0.5, np.diagonal(gram))
 
         def largest(k):
             return _largest(
                 as_vector(s), as_vector(diagonal), as_vector(off_diagonal), as_vector(rotated[k]),
                 float(squares[k]), float(n_samples), dual, top,
-                floor, empty,
+                floor, empty, error,
             )  # fmt: skip
 
         found = run_in_threads(largest, range(moments.shape[1]))

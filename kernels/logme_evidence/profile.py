@@ -9,20 +9,22 @@ coordinates p of y along its left singular vectors and `rest` = y.y - sum of p,
 a function of one variable. All its local maxima on a grid of ln t are refined, the largest is kept.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
 from ..array_namespace import array_namespace, beside, on_host
-from . import Evidence
+from . import GRAM_ERROR, Evidence
 
 #: Grid of ln t, in steps: factors s / (s + t) change over some four units of ln t.
 STEP = 1.0
-#: The grid ends so far beyond the extreme s; there the profile is at its limits.
+#: The grid ends so far beyond where the profile is at its limits.
 MARGIN = np.log(1e6)
 #: A relative residual norm below this is rounding: the fit is exact.
 EXACT = 100.0 * np.finfo(np.float64).eps
 MAX_ROUNDS = 100
+#: Units of ln t below the trace at which directions count as absent.
+DEPTH = 80.0
 LN_2_PI = np.log(2.0 * np.pi)
 
 
@@ -54,6 +56,9 @@ def largest_evidence(s, p, rest, n_samples):
             where = np.where(noiseless, 0.0, where)
             quadratic = np.where(noiseless, inverse, quadratic)
         first, last = np.log(s.min()) - MARGIN, np.log(s.max()) + MARGIN
+        if r < n:  # and below, where a close fit has its maximum: n t / (t + knee) = r
+            knee = (rest / (p / s[:, None]).sum(axis=0))[~unbounded & (rest > 0.0)]
+            first = min(first, np.log(knee.min(initial=np.inf)) - MARGIN)
         grid = np.linspace(first, last, int(np.ceil((last - first) / STEP)) + 1)
         slopes = _on_grid(grid, s, p, rest, n)
         at, k = np.nonzero((slopes[:-1] < 0.0) & (slopes[1:] >= 0.0))
@@ -74,7 +79,7 @@ def largest_evidence(s, p, rest, n_samples):
     return Evidence(evidence, alphas, betas, np.where(unbounded, 0.0, where))
 
 
-def from_gram(gram, moments, squares, n_samples, dual):
+def from_gram(gram, moments, squares, n_samples, dual, known=None):
     """`largest_evidence` by an eigendecomposition of the op's Gram matrix, on the matrix's device.
 
     The search itself is over O(r K) numbers and runs on the CPU.
@@ -90,8 +95,60 @@ def from_gram(gram, moments, squares, n_samples, dual):
     else:
         p = projections[kept] / s[kept, None]
         rest = np.maximum(squares - p.sum(axis=0), 0.0)
-    found = largest_evidence(s[kept], p, rest, n_samples)
+    resolved = s[kept]
+    if known is not None:
+        resolved = np.append(resolved, known.eigenvalues)
+        p, rest = np.concatenate([p, known.parts]), rest + known.rest
+    found = largest_evidence(resolved, p, rest, n_samples)
+    diagonal = on_host(gram.diagonal())
+    error = rounding_error((s**2).sum() ** 0.5, diagonal)
+    n_empty = np.count_nonzero(diagonal == 0.0)
+    told = certain(found.ratios, np.where(kept, s, 0.0), n_empty, error)
+    if np.count_nonzero(~kept) > n_empty:
+        told &= settled(found, resolved, p, rest, n_samples, diagonal.sum(), len(s) * error)
+    found = replace(found, evidences=np.where(told, found.evidences, np.nan))
     return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
+
+
+def rounding_error(norm, diagonal):
+    """Estimate of the spectral norm of the rounding error of a Gram matrix.
+
+    An element's error is some eps of the roots of its two diagonal elements, with either sign: in
+    the spectral norm that is eps times the root of the trace and the largest. What a decomposition
+    adds is eps of the (Frobenius) norm.
+    """
+    peak = diagonal.max(initial=0.0)
+    spread = np.sqrt(peak) * np.sqrt(diagonal.sum())
+    return np.finfo(np.float64).eps * max(norm, spread)
+
+
+def certain(ratios, s, n_empty, error):
+    """(K,) mask of the ratios t at which an error of the Gram matrix with eigenvalues s is small.
+
+    Of the eigenvalues, n_empty are zeros of empty rows, which have no error.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverses = (1.0 / (s + ratios[:, None])).sum(axis=1)
+        inverses = np.where(ratios > 0.0, inverses - n_empty / ratios, inverses)
+        largest = np.where(ratios > 0.0, np.minimum(inverses, 1.0 / ratios), inverses)
+        return np.isinf(ratios) | (error * largest <= GRAM_ERROR)
+
+
+def settled(found, s, p, rest, n_samples, trace, noise):
+    """(K,) mask of targets of which directions below `noise`, not among the s, hide no maximum.
+
+    As t falls, the logarithms' sum gains at least `fitted` a unit of ln t and n ln q loses n at
+    most, down to the t of directions that the definition counts as absent.
+    """
+    n = n_samples
+    least = np.log(trace) - DEPTH
+    place = np.log(16.0 * noise)
+    fitted = (1.0 / (1.0 + 16.0 * noise / s)).sum()
+    q = (p / (1.0 + s / (16.0 * noise))[:, None]).sum(axis=0) + 0.9 * rest
+    best = -2.0 * n * found.evidences - n * (1.0 + LN_2_PI)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.log1p(s / (16.0 * noise)).sum() + n * np.log(q / n)
+        return value - (n - fitted) * (place - least) > best + 1.0
 
 
 def _on_grid(grid, s, p, rest, n):

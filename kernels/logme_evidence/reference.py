@@ -6,10 +6,10 @@ from . import SMALLEST_PRECISION, Evidence, LargestEvidence
 from .profile import from_gram
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
     if isinstance(rule, LargestEvidence):
-        return from_gram(np.asarray(gram), moments, squares, n_samples, dual)
+        return from_gram(np.asarray(gram), moments, squares, n_samples, dual, known)
     eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
     s = np.maximum(eigenvalues, 0.0)
     projections = (vectors.T @ moments) ** 2  # (r, K)

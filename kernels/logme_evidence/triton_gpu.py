@@ -106,7 +106,7 @@ def _fixed_points(
         tl.store(results + 3 * n_targets + target, t)
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
     gram = as_tensor(gram, dtype=torch.float64)
     moments, squares = as_doubles(moments, gram), as_doubles(squares, gram)
@@ -117,7 +117,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         return Evidence(*results)
 
     if isinstance(rule, LargestEvidence):
-        return from_gram(gram, moments, squares, n_samples, dual)
+        return from_gram(gram, moments, squares, n_samples, dual, known)
     spectrum, vectors = torch.linalg.eigh(gram, UPLO="U")
     squared_projections = (moments.T @ vectors).square_()
     zeros = n_features - r if rule.full_spectrum else 0

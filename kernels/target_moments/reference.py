@@ -3,6 +3,7 @@
 import numpy as np
 
 
-def target_moments(X, Y):
+def target_moments(X, Y, origin=None):
     """See the contract in the package's docstring."""
-    return np.asarray(X, dtype=np.float64).T @ Y
+    X = np.asarray(X, dtype=np.float64)
+    return (X if origin is None else X - origin).T @ Y

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import array_namespace, beside, on_host
-from ..kernels.logme_evidence import factored
+from ..kernels.logme_evidence import GRAM_ERROR, factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
+from . import logme_centred
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -46,8 +47,6 @@ class Variant:
 
 #: Traces of the Gram matrix, and squares of targets, for which everything stays within float64.
 SMALLEST_TRACE = 1e-150
-#: Largest worst case of the Gram matrix's own rounding error in a score.
-GRAM_ERROR = 1e-8
 #: y.y over the residual, at most: the residual then has ten digits left.
 LEAST_RESIDUAL = 1e5
 
@@ -113,7 +112,9 @@ def logme(
     -------
     float
         Mean log evidence per sample and target, in nats. Infinite, with an
-        `UninformativeScoreWarning`, where features of rank below n fit a target exactly.
+        `UninformativeScoreWarning`, where features of rank below n fit a target exactly. The same
+        warning tells where rounding errors may cost digits: where features of a condition number
+        above some 1e7 fit a target closely.
 
     Raises
     ------
@@ -171,8 +172,11 @@ def _fit_once(problem, regression, variant):
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         evidence = _from_gram(problem, regression, chosen)
         if evidence is None:
+            evidence = _from_centred_gram(problem, regression, chosen)
+        if evidence is None:
             targets = problem.targets if regression else _indicators(problem, chosen)
-            found = factored.evidence(problem.features, targets, chosen.rule)
+            found, errors = factored.evidence_and_error(problem.features, targets, chosen.rule)
+            _warn_of_lost_digits(errors)
             evidence = Evidence(*(beside(problem.features, f) for f in astuple(found)))
     if isinstance(chosen.rule, LargestEvidence):
         _warn_of_exact_fits(on_host(evidence.evidences), regression)
@@ -187,12 +191,12 @@ def _fit_once(problem, regression, variant):
 def _from_gram(problem, regression, chosen):
     """The evidence by way of the Gram matrix, or None where that may lack digits."""
     n, d = problem.n_samples, problem.n_features
-    dual = n < d
-    if problem.backend == "reference" or (n == d and isinstance(chosen.rule, LargestEvidence)):
-        return None  # the definition; no residual is left to be certain of
-    trace = float(problem.gram.diagonal().sum())
-    if not SMALLEST_TRACE < trace < 1.0 / SMALLEST_TRACE:
+    dual = n <= d
+    if problem.backend == "reference":
+        return None  # the definition
+    if not _in_range(problem):
         return None
+    trace = float(problem.gram.diagonal().sum())
     if regression:
         moments, squares = _regression_moments(problem, dual)
     else:
@@ -208,19 +212,56 @@ def _from_gram(problem, regression, chosen):
     ratios, alphas, betas = (
         on_host(a)[there] for a in (evidence.ratios, evidence.alphas, evidence.betas)
     )
-    # Rounding errors of the Gram matrix are worth eps trace / t in the worst case, and some
-    # hundredths of that in practice.
-    certain = np.finfo(np.float64).eps * trace <= GRAM_ERROR * ratios
+    certain = np.isfinite(on_host(evidence.evidences)[there]) & (alphas > 0.0)
+    if not isinstance(chosen.rule, LargestEvidence):  # the search for that one has its own bound
+        certain &= np.finfo(np.float64).eps * trace <= GRAM_ERROR * ratios
     if not dual:  # the residual is a difference of terms of the size of y.y
         certain &= sizes[there] * betas <= LEAST_RESIDUAL * n
-    certain &= np.isfinite(on_host(evidence.evidences)[there]) & (alphas > 0.0)
     return evidence if certain.all() else None
+
+
+def _in_range(problem):
+    return SMALLEST_TRACE < float(problem.gram.diagonal().sum()) < 1.0 / SMALLEST_TRACE
+
+
+def _from_centred_gram(problem, regression, chosen):
+    """The evidence by way of the centred Gram matrix and the mean, or None likewise."""
+    if problem.backend == "reference" or not _in_range(problem):
+        return None
+    absent = _absent_classes(problem.classes) if chosen.absent_classes and not regression else []
+    found = logme_centred.evidence(
+        problem, regression, chosen.rule, lambda columns: _with_empty_columns(columns, absent)
+    )
+    if found is None:
+        return None
+    evidences, betas = on_host(found.evidences), on_host(found.betas)
+    fine = np.isfinite(evidences) & (on_host(found.alphas) > 0.0)
+    if problem.n_samples > problem.n_features:
+        fine &= _squares(problem, regression, absent) * betas <= LEAST_RESIDUAL * problem.n_samples
+    return found if fine.all() else None
+
+
+def _squares(problem, regression, absent):
+    """(K,) squares y.y of the targets."""
+    if regression:
+        return np.einsum("ik,ik->k", problem.targets, problem.targets)
+    return np.insert(problem.class_counts, absent, 0.0)
 
 
 def _indicators(problem, chosen):
     """(n, K) indicators of the classes, absent ones included where the variant counts them."""
     absent = _absent_classes(problem.classes) if chosen.absent_classes else []
     return _with_empty_columns(np.eye(len(problem.classes))[problem.host_codes], absent)
+
+
+def _warn_of_lost_digits(errors):
+    worst = errors.max(initial=0.0)
+    if worst > factored.LOST_DIGITS:
+        warn_uninformative(
+            "the features are so badly conditioned, and fit a target so closely, that rounding "
+            f"errors may be worth {worst:.0e} of LogME; leave out features that are nearly "
+            "combinations of others, or reduce them by PCA"
+        )
 
 
 def _warn_of_exact_fits(evidences, regression):
@@ -236,7 +277,7 @@ def _warn_of_exact_fits(evidences, regression):
 
 def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
-    dual = problem.n_samples < problem.n_features
+    dual = problem.n_samples <= problem.n_features
     with np.errstate(all="ignore"):
         gram = problem.gram
         trace = float(gram.diagonal().sum())

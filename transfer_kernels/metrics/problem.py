@@ -139,14 +139,17 @@ class Problem:
 
     @cached_property
     def gram(self) -> Any:
-        """X^T X (d, d) where n >= d, else X X^T (n, n); upper triangle, features not centred."""
-        if self.n_samples < self.n_features:
-            scatter = self._unlabelled_scatter(self.features.T)
-        else:
-            # Classes do not enter the Gram matrix: where a scatter is at hand, it serves.
-            at_hand = self.__dict__.get("scatter")
-            scatter = at_hand or self._unlabelled_scatter(self.features)
+        """X^T X (d, d) where n > d, else X X^T (n, n); upper triangle, features not centred."""
+        scatter = self.gram_scatter
         return scatter.moved_to(0.0 * scatter.shift).shifted_gram
+
+    @cached_property
+    def gram_scatter(self) -> FisherScatter:
+        """What `gram` comes from: a scatter of the samples, or of the features as rows."""
+        if self.n_samples <= self.n_features:
+            return self._unlabelled_scatter(self.features.T)
+        # Classes do not enter the Gram matrix: where a scatter is at hand, it serves.
+        return self.__dict__.get("scatter") or self._unlabelled_scatter(self.features)
 
     def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
         codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
