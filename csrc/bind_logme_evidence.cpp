@@ -8,10 +8,11 @@ namespace {
 
 py::tuple bind_call(const DoubleArray& gram, const DoubleArray& moments, const DoubleArray& squares,
                     const DoubleArray& known, const DoubleArray& known_parts,
-                    const DoubleArray& rest, int64_t n_samples, int64_t n_features, bool dual, bool largest,
-                    double gram_error, double epsilon, double tolerance, int64_t max_rounds,
-                    bool epsilon_in_evidence, bool full_spectrum, bool warm_start,
-                    double smallest_precision, const std::string& isa, int n_threads) {
+                    const DoubleArray& rest, int64_t n_samples, int64_t n_features, bool dual,
+                    bool largest, double gram_error, double epsilon, double tolerance,
+                    int64_t max_rounds, bool epsilon_in_evidence, bool full_spectrum,
+                    bool warm_start, double smallest_precision, const std::string& isa,
+                    int n_threads) {
     if (moments.ndim() != 2) throw py::value_error("moments has the wrong shape");
     const py::ssize_t size = moments.shape(0), n_targets = moments.shape(1);
     require_shape("gram", gram, {size, size});
@@ -70,8 +71,9 @@ void bind_logme_evidence(py::module_& module) {
     module.def("logme_evidence", &bind_call, "gram"_a.noconvert(), "moments"_a.noconvert(),
                "squares"_a.noconvert(), "known"_a.noconvert(), "known_parts"_a.noconvert(),
                "rest"_a.noconvert(), "n_samples"_a, "n_features"_a, py::kw_only(), "dual"_a,
-               "largest"_a, "gram_error"_a, "epsilon"_a, "tolerance"_a, "max_rounds"_a, "epsilon_in_evidence"_a,
-               "full_spectrum"_a, "warm_start"_a, "smallest_precision"_a, "isa"_a, "n_threads"_a);
+               "largest"_a, "gram_error"_a, "epsilon"_a, "tolerance"_a, "max_rounds"_a,
+               "epsilon_in_evidence"_a, "full_spectrum"_a, "warm_start"_a, "smallest_precision"_a,
+               "isa"_a, "n_threads"_a);
 }
 
 }  // namespace tk

@@ -50,8 +50,8 @@ GramSummary summary(const EvidenceArgs& args, const BandMatrix& band) {
 class Fit {
 public:
     Fit(const EvidenceArgs& args, const BandReduction& reduction, int n_threads)
-        : args_(args), band_(reduction.band()), reduction_(reduction),
-          gram_(summary(args, band_)), largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
+        : args_(args), band_(reduction.band()), reduction_(reduction), gram_(summary(args, band_)),
+          largest_(1.0 / args.smallest_precision), table_(band_, largest_ * largest_),
           queue_(args.n_targets), scratch_size_(2 * factor_vectors(band_) + factor_columns(band_)),
           scratch_(n_threads * scratch_size_) {}
 
@@ -311,9 +311,9 @@ private:
                                                             above[lane]};
                 const double penalty = found.slope[lane] + point.fitted;
                 const bool falls = found.slope[lane] < 0.0;
-                const bool settled =
-                    args_.dual ? falls || complete(search.index)
-                               : falls && penalty <= 0.5 * point.fitted && penalty <= 0.25 * n();
+                const bool settled = args_.dual ? falls || complete(search.index)
+                                                : falls && penalty <= 0.5 * point.fitted &&
+                                                      penalty <= 0.25 * n();
                 const double gain = (n() - point.fitted) * (place - least);
                 const bool lost = found.value[lane] - gain > search.lowest + 1.0;
                 if (found.value[lane] < search.lowest) search.lowest = found.value[lane];
@@ -439,7 +439,7 @@ private:
     static constexpr int64_t kGridPoints = 400;
     static constexpr int kRounds = 60;
     static constexpr double kDepth = 80.0;  // of the smallest t, in ln t below the trace
-    static constexpr int kUpwards = 14;  // a factor of 4^14 in t; the gain falls with its square
+    static constexpr int kUpwards = 14;     // a factor of 4^14 in t; the gain falls with its square
 
     const EvidenceArgs& args_;
     const BandMatrix band_;

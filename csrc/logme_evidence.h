@@ -13,7 +13,7 @@ struct EvidenceArgs {
     const double* squares;  // (n_targets,)
     int64_t size, n_targets, n_samples, n_features;
     bool dual;
-    bool largest;  // the largest evidence, instead of the fixed point that the rest describes
+    bool largest;       // the largest evidence, instead of the fixed point that the rest describes
     double gram_error;  // largest worst case of the Gram matrix's rounding error in that
     // Further eigenvalues, with squares of the targets' parts, and what else is in y.y: in the dual
     // form of the largest evidence.
