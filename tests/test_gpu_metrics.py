@@ -19,11 +19,12 @@ from transfer_kernels.backends import forced_backend  # noqa: E402
 X, y = make_problem(70, 9, 4)
 
 
-@pytest.fixture(params=["cuda", "triton"])
+@pytest.fixture(params=["cuda", "torch", "triton"])
 def backend(request, monkeypatch):
     """A GPU backend, run on the host where there is no GPU."""
     if not HAS_GPU:
         monkeypatch.setenv("TRANSFER_KERNELS_CUDA_ON_HOST", "1")
+        monkeypatch.setenv("TRANSFER_KERNELS_TORCH_ON_HOST", "1")
     try:
         forced_backend(request.param)
     except ValueError as error:

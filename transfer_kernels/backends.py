@@ -93,6 +93,19 @@ def _triton_obstacle() -> str | None:
         return "the package triton is not installed"
     if os.environ.get("TRITON_INTERPRET") == "1":
         return None if importlib.util.find_spec("torch") else "the package torch is not installed"
+    if missing := _missing_gpu():
+        return missing
+    import torch
+    import triton
+
+    from .kernels.triton_versions import obstacle_of
+
+    return obstacle_of(triton.__version__, torch.cuda.get_device_capability())
+
+
+def _torch_obstacle() -> str | None:
+    if os.environ.get("TRANSFER_KERNELS_TORCH_ON_HOST") == "1":
+        return None if importlib.util.find_spec("torch") else "the package torch is not installed"
     return _missing_gpu()
 
 
@@ -116,6 +129,8 @@ BACKENDS = (
         _cuda_obstacle,
         "TRANSFER_KERNELS_CUDA_ON_HOST",
     ),
+    # Whatever the GPU: so it comes before "triton", which serves where it is named.
+    Backend("torch", ("torch_gpu",), "cuda", _torch_obstacle, "TRANSFER_KERNELS_TORCH_ON_HOST"),
     Backend("triton", ("triton_gpu", "torch_gpu"), "cuda", _triton_obstacle, "TRITON_INTERPRET"),
 )
 
