@@ -15,13 +15,12 @@
 #include "logme_evidence_cuda.h"
 
 #include "band_panels.h"
+#include "cuda_devices.h"
 #include "shifted_band.h"
 
 namespace tk {
 
 namespace {
-
-constexpr size_t kSharedBytes = 160 * 1024;  // of a thread block, that every supported GPU has
 
 PanelArgs panel_args(const ReductionArgs& args, int64_t first) {
     PanelArgs panel{};
@@ -47,7 +46,7 @@ void factor_panel(const ReductionArgs& args, int64_t first, void* stream) {
     const int64_t threads = panel.length < kMaxPanelThreads ? panel.length : kMaxPanelThreads;
     const dim3 block(static_cast<unsigned>(threads));
     const size_t columns = static_cast<size_t>(panel.length) * kReflectors * sizeof(double);
-    if (columns + sizeof(PanelShared) <= kSharedBytes)
+    if (columns + sizeof(PanelShared) <= shared_memory_per_block())
         launch(factor_panel_kernel<true>, dim3(1), block, columns, stream, panel);
     else
         launch(factor_panel_kernel<false>, dim3(1), block, 0, stream, panel);

@@ -1,10 +1,10 @@
 """What the Triton kernels share: interpreter or GPU, how a matrix may be loaded, launch options.
 
 Float64 products go through `tl.dot`, which is the FP64 tensor cores' instruction on compute
-capabilities 8.x and 9.0, and from Triton 3.9 on 10.0. No release before that compiles such a product
-of operands that were loaded as float16 or bfloat16, whatever they are converted to in between; so
-kernels with products get 32 or 64 bits (`widened_blocks`). `backends.py` tells which pairs of Triton
-and GPU are refused.
+capabilities 8.0 and 9.0, and from Triton 3.9 on also compiles for 10.0. No release before that
+compiles such a product of operands that were loaded as float16 or bfloat16, whatever they are
+converted to in between: kernels with products get 32 or 64 bits (`widened_blocks`). Which pairs of
+Triton and GPU are refused, `triton_versions.py` tells.
 """
 
 import torch

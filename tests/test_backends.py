@@ -1,17 +1,19 @@
 """Choosing, forcing and reporting backends; no silent fallback when one was named."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import sys
+import types
 
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
+from transfer_kernels.kernels.triton_versions import obstacle_of
 
 import transfer_kernels as tk
 from transfer_kernels import backends
 from transfer_kernels.backends import BACKENDS, choose_backend, describe_backends, implementation
-from transfer_kernels.kernels.triton_versions import obstacle_of
 
 OPS = [
     "row_space",
@@ -109,6 +111,30 @@ def test_the_next_gpu_backend_serves_where_one_cannot(monkeypatch):
     assert choose_backend(device="cuda").name == "torch"
     with pytest.raises(ValueError, match="'cuda' cannot be used: no kernel image"):
         choose_backend("cuda", "cuda")
+
+
+@pytest.mark.parametrize(
+    "capability, remedy",
+    [((7, 5), "the kernels need 8.0 or newer"), ((8, 6), "with TRANSFER_KERNELS_CUDA_ARCHS=86")],
+)
+def test_cuda_kernels_without_code_for_the_gpu(monkeypatch, capability, remedy):
+    torch = pytest.importorskip("torch")
+    monkeypatch.delenv("TRANSFER_KERNELS_CUDA_ON_HOST", raising=False)
+    kernels = types.ModuleType("transfer_kernels._cuda")
+    kernels.device_problem = lambda: "no kernel image is available for execution on the device"
+    monkeypatch.setitem(sys.modules, kernels.__name__, kernels)
+    monkeypatch.setattr(tk, "_cuda", kernels, raising=False)
+    monkeypatch.setattr(backends, "_missing_gpu", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *device: capability)
+    backends._foreign_gpu.cache_clear()
+    try:
+        assert choose_backend(device="cuda").name == "torch"
+        with pytest.raises(ValueError, match=f"'cuda' cannot be used.*no kernel image.*{remedy}"):
+            choose_backend("cuda", "cuda")
+    finally:
+        backends._foreign_gpu.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,13 @@ class TestOnAGpu:
             found = tk.logme(doubled, y)
         assert found == pytest.approx(tk.logme(X * 2.0, y), rel=1e-9)
 
+    @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+    def test_a_second_gpu(self, backend):
+        features = torch.from_numpy(X)
+        expected = tk.score(features.cuda(), y, backend=backend)
+        assert tk.score(features.to("cuda:1"), y, backend=backend) == expected
+        assert torch.cuda.current_device() == 0
+
     def test_labels_and_arrays_of_other_libraries(self):
         features = torch.from_numpy(X).cuda()
 

@@ -8,7 +8,6 @@ import importlib
 import numpy as np
 import pytest
 from conftest import make_problem
-
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence
 
 torch = pytest.importorskip("torch")
@@ -218,5 +217,7 @@ def test_logme_evidence(n, d, rule):
 
 def test_logme_evidence_of_no_targets():
     version, _ = versions("logme_evidence")
-    found = version.logme_evidence(torch.eye(3), np.zeros((3, 0)), np.zeros(0), 9, 3, EvidenceRule())
+    found = version.logme_evidence(
+        torch.eye(3), np.zeros((3, 0)), np.zeros(0), 9, 3, EvidenceRule()
+    )
     assert all(value.shape == (0,) for value in vars(found).values())

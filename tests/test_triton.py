@@ -36,9 +36,9 @@ if not HAS_GPU and not triton_runtime.is_interpreted():
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 #: Bounds of the Gram matrix's error, relative to the features' norms. In single precision every
-#: product has a few roundings to float32. The sum of sixteen or thirty-two of them has as many more:
-#: tensor cores cut off where they add, up to an ulp of 2^-23 each time, and three products of eight
-#: features each make six to twelve additions, all to the same side on the diagonal. Twice that.
+#: product has a few roundings to float32. Their sums over sixteen or thirty-two rows have more:
+#: tensor cores cut off where they add, up to an ulp of 2^-23 each time, and three products, eight
+#: rows at a time, make six to twelve additions, all to the same side on the diagonal. Twice that.
 GRAM_ERROR = {"float64": 1e-12, "float32": 32 * 2.0**-23}
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
+#: The oldest compute capability that the CUDA kernels can be compiled for.
+CUDA_OLDEST = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,34 @@ def _cuda_obstacle() -> str | None:
     if on_host and importlib.util.find_spec("torch") is None:
         return "the package torch is not installed"
     obstacle = _module_obstacle("_cuda_on_host" if on_host else "_cuda")
-    return obstacle if obstacle or on_host else _missing_gpu()
+    if obstacle or on_host:
+        return obstacle
+    if missing := _missing_gpu():
+        return missing
+    import torch
+
+    return _foreign_gpu(torch.cuda.current_device())
+
+
+@cache
+def _foreign_gpu(device: int) -> str | None:
+    """Why the CUDA kernels do not run on that GPU, or None: there may be no code for it in them."""
+    import torch
+
+    _cuda = importlib.import_module("transfer_kernels._cuda")
+    with torch.cuda.device(device):
+        problem = _cuda.device_problem()
+    if problem is None:
+        return None
+    major, minor = torch.cuda.get_device_capability(device)
+    if (major, minor) < CUDA_OLDEST:
+        remedy = "the kernels need " + ".".join(map(str, CUDA_OLDEST)) + " or newer"
+    else:
+        remedy = f"build them with TRANSFER_KERNELS_CUDA_ARCHS={major}{minor}"
+    return (
+        f"the CUDA kernels do not run on this GPU of compute capability {major}.{minor} "
+        f"({problem}); {remedy}"
+    )
 
 
 #: In the order in which they are chosen.

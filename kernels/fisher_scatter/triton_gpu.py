@@ -10,8 +10,8 @@ d = 2048, whatever the number of classes; products with one-hot tiles would take
 
 Precision by name: "float64" multiplies on the FP64 tensor cores. "float32" rounds the shifted,
 weighted features to float32 and takes three TF32 products for each, whose float32 sums over a few
-rows are added in float64; relative to the features' norms the Gram matrix is good to a few 1e-6. The
-class sums are float64 in both.
+rows are added in float64; relative to the features' norms the Gram matrix is good to a few 1e-6.
+The class sums are float64 in both.
 """
 
 from dataclasses import asdict, dataclass

@@ -4,7 +4,9 @@
     python tests/gpu_resources/triton.py --write     this Triton's part of the table anew
 
 The table has a part for each release of Triton that is checked: the oldest supported and the newest
-known. Architectures that a release cannot compile for are told and left out. The ops themselves are called, on small matrices on the host, with a driver that names a GPU that is
+known. Architectures that a release cannot compile for are told and left out.
+
+The ops themselves are called, on small matrices on the host, with a driver that names a GPU that is
 not there and launches that only compile: so the specialisations, block sizes and options are those
 that the ops launch. Refused: spills but for a parked register or two, more shared memory than a
 block may have, registers or shared memory that grew, and products by other instructions of the
@@ -41,8 +43,9 @@ from triton.runtime.jit import JITFunction  # noqa: E402
 
 TABLE = Path(__file__).with_suffix(".json")
 WORKERS = 2
-#: Shared memory that a block may have, in bytes, by architecture.
-SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+#: Shared memory that a block may have, in bytes, by architecture; 8.6 and 8.9, which run what is
+#: compiled for 8.0, have the least of their kind.
+SHARED_LIMITS = {80: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024}
 #: What a kernel may take beyond its entry in the table.
 MORE_REGISTERS, MORE_SHARED = 8, 1024
 #: Bytes of stack that pass: Triton 3.6 parks two registers where rows are not aligned.
