@@ -3,12 +3,15 @@
 import contextlib
 import dataclasses
 import importlib.util
+import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
+from transfer_kernels.kernels import triton_versions
 from transfer_kernels.kernels.triton_versions import obstacle_of
 
 import transfer_kernels as tk
@@ -155,6 +158,12 @@ def test_triton_obstacle_names_the_pair(version, capability, said):
         assert found is None
     else:
         assert said in found and f"Triton {version} on a GPU of compute capability" in found
+
+
+def test_the_oldest_triton_is_the_one_that_is_asked_for():
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    asked = re.search(r'"triton>=([\d.]+);', pyproject.read_text())[1]
+    assert triton_versions.release(asked) == triton_versions.OLDEST
 
 
 def test_unknown_instruction_set(monkeypatch):

@@ -79,6 +79,10 @@ def _native_obstacle() -> str | None:
 def _numba_obstacle() -> str | None:
     if importlib.util.find_spec("numba") is None:
         return "the package numba is not installed"
+    try:
+        importlib.import_module("numba")  # which refuses releases of NumPy that it does not know
+    except ImportError as error:
+        return f"the package numba does not load ({error})"
     return None
 
 
