@@ -165,7 +165,7 @@ def stages(dry: bool, work: Path) -> dict[str, list[Step]]:
     }
 
 
-CUDA_TESTS = ("cuda_on_host", "cuda_logme", "cuda_parc")
+CUDA_TESTS = ("cuda_on_host", "cuda_self_challenging", "cuda_logme", "cuda_parc")
 #: Tests that are run under the sanitizer: it makes everything some fifty times slower.
 SANITIZED = (
     "not cpu and (product or atomics or shapes or types or blocks or equals or many or long "
