@@ -28,6 +28,10 @@ CPP_TESTS = [
     )
 ] + ["tests/test_same_bits.py"]
 
+TRITON_CHECK = "tests/gpu_resources/triton.py"
+#: The oldest release that the Triton kernels are compiled and checked with.
+OLDEST_TRITON = "3.6.0"
+
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "test"]
 
@@ -187,11 +191,18 @@ def kernel_tests(session: nox.Session, folder: Path, **variables: str) -> None:
 
 @nox.session(name="gpu-check")
 def gpu_check(session: nox.Session) -> None:
-    """GPU kernels compiled ahead of time, what they take; the GPU benchmark's lines on the host."""
+    """GPU kernels compiled ahead of time, what they take; the stages of first contact, on the host.
+
+    Triton's are compiled by the newest release and by the oldest that is supported.
+    """
     session.run("python", "tests/gpu_resources/cuda.py", "--check")
-    session.run("python", "tests/gpu_resources/triton.py", "--check")
-    on_host = {"TRITON_INTERPRET": "1", "TRANSFER_KERNELS_CUDA_ON_HOST": "1"}
-    session.run("python", "-m", "bench.gpu", "--quick", env=on_host, silent=True)
+    session.run("python", TRITON_CHECK, "--check")
+    oldest = Path(session.create_tmp()).resolve() / f"triton-{OLDEST_TRITON}"
+    if not oldest.exists():
+        fetch = "pip install -q --no-deps --target".split()
+        session.run(*fetch, str(oldest), f"triton=={OLDEST_TRITON}")
+    session.run("python", TRITON_CHECK, "--check", env={"PYTHONPATH": str(oldest)})
+    session.run("bash", "bench/on_gpu.sh", "all", "--dry-run", "--again", external=True)
 
 
 @nox.session

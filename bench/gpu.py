@@ -3,6 +3,10 @@
     python -m bench.gpu --out bench/results/<device>.json
     python -m bench.gpu --quick     small sizes; without a GPU the kernels then run on the host, to
                                     see that all of it works: no time of such a run means anything
+    python -m bench.gpu --rows FILE keeps each row in FILE as it comes, and leaves out those there
+
+A case that fails is a row too, with its error, and the next one runs. Where the error may have made
+the GPU useless for the process, the run ends with status 75: with --rows, start it again.
 
 Floors are what bytes and multiply-adds alone would take at ceilings that the same run measures.
 Expected values are those of the CPU backend that is chosen by default.
@@ -15,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +34,7 @@ import transfer_kernels as tk
 from transfer_kernels.backends import BACKENDS
 
 from . import data, machine, plain_torch, work
+from .rows import AGAIN, CASE_SECONDS, Rows, lost_context, watch
 from .timing import summary
 
 RUNS = 20
@@ -36,6 +42,10 @@ RUNS = 20
 FLUSH_BYTES = 1 << 28
 TOLERANCE = 1e-9
 SINGLE_TOLERANCE = 1e-5
+#: Absolute, of a rank correlation: both sides may be binned, each to 1e-9 however small the value.
+CORRELATION_TOLERANCE = 2e-9
+#: The contender that is no backend.
+PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,9 @@ class Case:
     flops, bytes : float
         What must be done at least.
     tolerance : float
-        Largest relative error allowed, in the maximum norm of each value.
+        Largest error allowed, in the maximum norm of each value.
+    relative : bool
+        Whether to the largest entry of the value.
     backends : tuple of str
     peak : str
         Ceiling for the flops.
@@ -154,7 +166,8 @@ class Case:
     flops: float
     bytes: float
     tolerance: float = TOLERANCE
-    backends: tuple[str, ...] = ("cuda", "triton")
+    relative: bool = True
+    backends: tuple[str, ...] = ("cuda", "torch", "triton")
     peak: str = "float64_flops"
 
 
@@ -202,8 +215,8 @@ def cases(device: Device, sizes: Sizes) -> Iterator[Case]:
             3.0 * flops,
             scatter_bytes,
             SINGLE_TOLERANCE,
-            ("triton",),
-            "tf32_flops",
+            backends=("triton",),
+            peak="tf32_flops",
         )
 
     rng = np.random.default_rng(0)
@@ -249,9 +262,11 @@ def cases(device: Device, sizes: Sizes) -> Iterator[Case]:
         None,
         work.parc_correlation(sizes.pairs, sizes.n_components),
         Z.nbytes,
+        CORRELATION_TOLERANCE,
+        relative=False,
     )
 
-    def metric(name, metric, flops, **options):
+    def metric(name, metric, flops, tolerance=TOLERANCE, relative=True, **options):
         return Case(
             name,
             shape,
@@ -260,12 +275,21 @@ def cases(device: Device, sizes: Sizes) -> Iterator[Case]:
             None,
             flops,
             X.nbytes,
+            tolerance,
+            relative,
         )
 
     yield metric("SFDA", tk.sfda, work.sfda(n, d, C))
     yield metric("LogME", tk.logme, work.logme(n, d, C))
     f = sizes.n_components
-    yield metric(f"PARC, f = {f}", tk.parc, work.parc(n, d, f), n_components=f)
+    yield metric(
+        f"PARC, f = {f}",
+        tk.parc,
+        work.parc(n, d, f),
+        100.0 * CORRELATION_TOLERANCE,
+        relative=False,
+        n_components=f,
+    )
 
 
 def as_values(result) -> tuple:
@@ -277,41 +301,39 @@ def as_values(result) -> tuple:
     return (on_host(result),)
 
 
-def relative_error(found: tuple, expected: tuple) -> float:
-    """Largest error, relative to the largest entry of its value; NaN counts as infinite."""
+def largest_error(found: tuple, expected: tuple, relative: bool = True) -> float:
+    """Largest error, if relative to the largest entry of its value; NaN counts as infinite."""
     errors = []
     for one, other in zip(found, expected, strict=True):
-        scale = float(np.abs(other).max()) or 1.0
+        scale = (float(np.abs(other).max()) or 1.0) if relative else 1.0
         errors.append(float(np.abs(one - other).max()) / scale)
     return float(max(np.nan_to_num(errors, nan=np.inf)))
 
 
-def measured(case: Case, device: Device, ceiling: dict, runs: int) -> Iterator[dict]:
-    """A row for each backend that is there; the values are checked before the time is taken."""
-    expected = as_values(case.expected())
-    floor = max(case.flops / ceiling[case.peak], case.bytes / ceiling["bytes"])
-    plain = None
-    if case.plain is not None:
-        plain_error = relative_error(as_values(case.plain()), expected)
-        plain = {**summary(device.seconds(case.plain, runs)), "error": plain_error}
-    for backend in case.backends:
-        if backend not in available(device):
-            continue
-        first, second = (as_values(case.call(backend)) for _ in range(2))
-        error = relative_error(first, expected)
-        yield {
-            "name": case.name,
-            "size": case.size,
-            "backend": backend,
-            "error": error,
-            "tolerance": case.tolerance,
-            "match": bool(error <= case.tolerance),
-            "same_bits": all(map(np.array_equal, first, second)),
-            "seconds": summary(device.seconds(lambda b=backend: case.call(b), runs)),
-            "floor_s": floor,
-            "extra_bytes": device.extra_bytes(lambda b=backend: case.call(b)),
-            "plain": plain,
-        }
+def contenders(case: Case, device: Device, wanted: list[str]) -> list[str]:
+    """The backends that are there and wanted, and plain PyTorch."""
+    found = [name for name in case.backends if name in wanted and name in available(device)]
+    return found + [PLAIN] * (case.plain is not None)
+
+
+def measured(case: Case, contender: str, expected, device: Device, ceiling: dict, runs: int):
+    """One row: the values are checked before the time is taken."""
+
+    def call():
+        return case.plain() if contender == PLAIN else case.call(contender)
+
+    first, second = (as_values(call()) for _ in range(2))
+    error = largest_error(first, expected, case.relative)
+    return {
+        "error": error,
+        "tolerance": case.tolerance,
+        "relative": case.relative,
+        "match": bool(error <= case.tolerance),
+        "same_bits": all(map(np.array_equal, first, second)),
+        "seconds": summary(device.seconds(call, runs)),
+        "floor_s": max(case.flops / ceiling[case.peak], case.bytes / ceiling["bytes"]),
+        "extra_bytes": device.extra_bytes(call),
+    }
 
 
 def available(device: Device) -> list[str]:
@@ -320,51 +342,99 @@ def available(device: Device) -> list[str]:
     return [b.name for b in usable if b.served_device == ("cuda" if device.is_gpu else "cpu")]
 
 
+def run(device: Device, sizes: Sizes, wanted: list[str], runs: int, rows: Rows) -> None:
+    """Add the rows that are missing; `SystemExit` where a new process should go on."""
+    ceiling = rows.latest.get("ceilings", {}).get("values")
+    if ceiling is None:
+        rows.begin("ceilings")
+        ceiling = ceilings(device, sizes)
+        rows.end("ceilings", "measured", values=ceiling)
+    for case in cases(device, sizes):
+        expected = None
+        for contender in contenders(case, device, wanted):
+            key = f"{case.name} | {case.size} | {contender}"
+            if rows.is_done(key):
+                continue
+            if expected is None:
+                expected = as_values(case.expected())
+            named = {"name": case.name, "size": case.size, "backend": contender}
+            rows.begin(key)
+            hanging = watch(CASE_SECONDS)
+            try:
+                row = measured(case, contender, expected, device, ceiling, runs)
+            except Exception as error:  # whatever it is, the next case runs
+                said = f"{type(error).__name__}: {error}"
+                rows.end(key, "failed", **named, said=said[:400])
+                print(f"{key}: {said}", file=sys.stderr)
+                if device.is_gpu and lost_context(said):
+                    sys.exit(AGAIN)
+                continue
+            finally:
+                hanging.cancel()
+            rows.end(key, "measured", **named, **row)
+            print(
+                f"{key}: {1e3 * row['seconds']['median']:.3f} ms, "
+                f"floor {1e3 * row['floor_s']:.3f} ms, error {row['error']:.1e}",
+                file=sys.stderr,
+            )
+
+
+def report(device: Device, quick: bool, rows: Rows) -> dict:
+    """What bench.report reads; plain PyTorch's time stands in every row of its case."""
+    found = [row for row in rows.latest.values() if row["case"] != "ceilings"]
+    plain = {
+        (row["name"], row["size"]): {**row["seconds"], "error": row["error"]}
+        for row in found
+        if row["outcome"] == "measured" and row["backend"] == PLAIN
+    }
+    backends = [row for row in found if row.get("backend") != PLAIN]
+    return {
+        "kind": "gpu",
+        "quick": quick,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "device": device.facts(),
+        "commit": machine.commit(),
+        "versions": machine.versions(),
+        "ceilings": rows.latest["ceilings"].get("values"),
+        "rows": [
+            {**row, "plain": plain.get((row["name"], row["size"]))}
+            for row in backends
+            if row["outcome"] == "measured"
+        ],
+        "failed": [row for row in found if row["outcome"] != "measured"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, on the host if need be")
     parser.add_argument("--out", type=Path, help="JSON file to write; default: print it")
+    parser.add_argument("--rows", type=Path, help="file in which to keep each row as it comes")
+    parser.add_argument("--backends", default="cuda,torch,triton", help="those to measure")
     options = parser.parse_args()
 
     device = Device("cuda" if torch.cuda.is_available() else "cpu")
     if not device.is_gpu and not options.quick:
         sys.exit("PyTorch sees no CUDA device; --quick tries all of it on the host")
-    sizes = QUICK if options.quick else FULL
-    ceiling = ceilings(device, sizes)
-    rows = []
-    for case in cases(device, sizes):
-        for row in measured(case, device, ceiling, 3 if options.quick else RUNS):
-            print(
-                f"{row['name']}, {row['size']}, {row['backend']}: "
-                f"{1e3 * row['seconds']['median']:.3f} ms, floor {1e3 * row['floor_s']:.3f} ms, "
-                f"error {row['error']:.1e}",
-                file=sys.stderr,
-            )
-            rows.append(row)
-    report = {
-        "kind": "gpu",
-        "quick": options.quick,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "device": device.facts(),
-        "commit": machine.commit(),
-        "versions": machine.versions(),
-        "ceilings": ceiling,
-        "rows": rows,
-    }
-    text = json.dumps(report, indent=1) + "\n"
+    if not available(device):
+        sys.exit(f"no GPU backend is available: {os.linesep}{tk.describe_backends()}")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Rows(options.rows or Path(folder, "rows.jsonl"))
+        sizes, runs = (QUICK, 3) if options.quick else (FULL, RUNS)
+        run(device, sizes, options.backends.split(","), runs, rows)
+        found = report(device, options.quick, rows)
+    text = json.dumps(found, indent=1) + "\n"
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(text)
     else:
         print(text, end="")
-    wrong = [row for row in rows if not (row["match"] and row["same_bits"])]
-    for row in wrong:
-        print(f"values differ: {row}", file=sys.stderr)
-    if not rows:
-        sys.exit(f"no GPU backend is available: {os.linesep}{tk.describe_backends()}")
-    sys.exit(1 if wrong else 0)
+    wrong = [row for row in found["rows"] if not (row["match"] and row["same_bits"])]
+    for row in [*wrong, *found["failed"]]:
+        print(f"wrong or failed: {row}", file=sys.stderr)
+    sys.exit(1 if wrong or found["failed"] else 0)
 
 
 if __name__ == "__main__":

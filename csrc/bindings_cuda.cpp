@@ -41,9 +41,11 @@ PYBIND11_MODULE(TK_MODULE, module) {
             if (problem.empty()) return std::nullopt;
             return problem;
         },
-        "Why no kernel can run here, or None. The first call that asks the driver.");
+        "Why no kernel can run on the current device, or None.");
     module.def("device_count", &tk::device_count, "Number of CUDA devices; 0 without a driver.");
     module.def("multiprocessor_count", &tk::multiprocessor_count,
                "Streaming multiprocessors of the current device.");
+    module.def("shared_memory_per_block", &tk::shared_memory_per_block,
+               "Bytes of shared memory that a block of the current device may have.");
     TK_CUDA_OPS(TK_BIND)
 }

@@ -32,15 +32,15 @@ int64_t part_count(int64_t n, int64_t n_classes) {
 template <class T>
 void make_gram(const T* x, const FisherScatterCudaArgs& args, void* stream) {
     const DeviceMatrix& X = args.X;
-    const GramInput<T> input{x,         X.rows, X.cols, X.row_stride, X.col_stride, args.weights,
-                             args.shift};
+    const FeatureView<T> input{x,         X.rows, X.cols, X.row_stride, X.col_stride, args.weights,
+                               args.shift};
     const TriangleSchedule schedule = gram_schedule(X.rows, X.cols, args.n_blocks);
     const bool along_features = magnitude(X.col_stride) <= magnitude(X.row_stride);
-    launch(multiply_tiles<T>, dim3(static_cast<unsigned>(schedule.blocks)), dim3(kGramThreads),
-           kGramSharedBytes, stream, input, schedule, along_features, args.workspace, args.gram);
+    launch(multiply_tiles<T>, dim3(static_cast<unsigned>(schedule.blocks)), dim3(kFeatureThreads),
+           kFeatureSharedBytes, stream, input, schedule, along_features, args.workspace, args.gram);
     if (schedule.rest > 0)
-        launch(add_parts, dim3(kSums, static_cast<unsigned>(schedule.rest)), dim3(kGramThreads), 0,
-               stream, schedule, args.workspace, X.cols, args.gram);
+        launch(add_parts, dim3(kSums, static_cast<unsigned>(schedule.rest)), dim3(kFeatureThreads),
+               0, stream, schedule, args.workspace, X.cols, args.gram);
 }
 
 template <class T>

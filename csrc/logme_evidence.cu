@@ -5,23 +5,22 @@
 // block a target, and each round is one elimination of the band plus t I with its log determinant
 // and traces.
 //
-// Expected on an H200 for d = 2048 and 100 targets: a panel takes five launches, of which V takes
-// some 35 us (32 dependent reductions over one multiprocessor), the two products 15 us each (0.1
-// and 0.5 GFLOP, 32 MB in the L2 cache), the rest 10 us with the gaps between launches: 6 ms for
-// the 63 panels. A round is 64 times 32 columns of some 200 dependent cycles, and a few products of
+// Expected, not measured, on an H200 for d = 2048 and 100 targets: a panel takes five launches, of
+// which V takes some 50 us (32 dependent reductions over one multiprocessor), the two products 15 us
+// each (0.1 and 0.5 GFLOP, 32 MB in the L2 cache), the rest 10 us with the gaps between launches:
+// 6 ms for the 63 panels. A round is 64 times 32 columns of some 200 dependent cycles, and a few products of
 // 32 x 32 tiles: 0.35 ms; a dozen of them 5 ms, for as many targets as run at once, two on a
 // multiprocessor. With `warm_start` the targets run one after the other, and that takes as often as
 // long.
 #include "logme_evidence_cuda.h"
 
 #include "band_panels.h"
+#include "cuda_devices.h"
 #include "shifted_band.h"
 
 namespace tk {
 
 namespace {
-
-constexpr size_t kSharedBytes = 160 * 1024;  // of a thread block, that every supported GPU has
 
 PanelArgs panel_args(const ReductionArgs& args, int64_t first) {
     PanelArgs panel{};
@@ -47,7 +46,7 @@ void factor_panel(const ReductionArgs& args, int64_t first, void* stream) {
     const int64_t threads = panel.length < kMaxPanelThreads ? panel.length : kMaxPanelThreads;
     const dim3 block(static_cast<unsigned>(threads));
     const size_t columns = static_cast<size_t>(panel.length) * kReflectors * sizeof(double);
-    if (columns + sizeof(PanelShared) <= kSharedBytes)
+    if (columns + sizeof(PanelShared) <= shared_memory_per_block())
         launch(factor_panel_kernel<true>, dim3(1), block, columns, stream, panel);
     else
         launch(factor_panel_kernel<false>, dim3(1), block, 0, stream, panel);

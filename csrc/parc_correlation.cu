@@ -7,13 +7,16 @@
 // would take tens of milliseconds and more where pairs are tied. So a tile of 128 x 128 pairs is
 // sorted by the leading 9 bits (class and part) of their bins, of which it writes the trailing 15:
 // two bytes a pair, in runs of some 64. A block that counts one part then has all its counters in
-// 128 KiB of shared memory and reads the runs of thousands of tiles. Each pair costs two atomics in
-// shared memory, and 2.5 GB are written and read in all, about 1 ms; a chunk of tiles bounds the
-// memory, and every tile has its own place in it, so that no run can overflow.
+// 128 KiB of shared memory and reads the runs of thousands of tiles; where a block may not have that
+// much, two blocks have half of the counters each, and both read the runs. Each pair costs two
+// atomics in shared memory, and 2.5 GB are written and read for it in all. A chunk of tiles bounds
+// the memory, and every tile has its own place in it, so that no run can overflow; after each chunk
+// all counters, 134 MB, are added to twice.
 //
 // All counts are integers: whatever the order of the threads, the result has the same bits.
 #include "parc_correlation_cuda.h"
 
+#include "cuda_devices.h"
 #include "device.h"
 
 namespace tk {
@@ -307,19 +310,28 @@ private:
     uint32_t last_ = kNone, length_ = 0;
 };
 
-// Block (digit, part) counts the digit's runs in its part of the tiles.
+// Block (digit, part, share) counts the digit's runs in its part of the tiles: entries of
+// `shared_bits` bits whose leading bits, if there are more, are its share.
+template <bool split>
 __global__ void __launch_bounds__(kCountThreads, 1)
     count_sorted(const uint16_t* __restrict__ entries, const uint16_t* __restrict__ starts,
-                 int n_tiles, int low_bits, unsigned long long* counts) {
+                 int n_tiles, int low_bits, int shared_bits, unsigned long long* counts) {
     TK_DYNAMIC_SHARED(uint32_t, counters);
     const int digit = blockIdx.x, n_digits = gridDim.x;
     const int begin = static_cast<int>(int64_t{n_tiles} * blockIdx.y / gridDim.y);
     const int end = static_cast<int>(int64_t{n_tiles} * (blockIdx.y + 1) / gridDim.y);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    for (int b = threadIdx.x; b < 1 << low_bits; b += kCountThreads) counters[b] = 0;
+    for (int b = threadIdx.x; b < 1 << shared_bits; b += kCountThreads) counters[b] = 0;
     __syncthreads();
 
     RunCounter counter(counters);
+    const auto add = [&](uint32_t entry) {
+        if constexpr (split) {
+            if (entry >> shared_bits != blockIdx.z) return;
+            entry &= (1u << shared_bits) - 1;
+        }
+        counter.add(entry);
+    };
     for (int tile = begin + warp * 32; tile < end; tile += kCountThreads) {
         // Each lane asks for the run of one tile; then groups of lanes read one run each.
         uint32_t from = 0, to = 0;
@@ -338,15 +350,16 @@ __global__ void __launch_bounds__(kCountThreads, 1)
 #pragma unroll
                 for (int u = 0; u < 4; ++u) entry[u] = run[at + u * kRunLanes];
 #pragma unroll
-                for (int u = 0; u < 4; ++u) counter.add(entry[u]);
+                for (int u = 0; u < 4; ++u) add(entry[u]);
             }
-            for (; at < stop; at += kRunLanes) counter.add(run[at]);
+            for (; at < stop; at += kRunLanes) add(run[at]);
         }
     }
     counter.close();
     __syncthreads();
-    unsigned long long* mine = counts + (int64_t{digit} << low_bits);
-    for (int b = threadIdx.x; b < 1 << low_bits; b += kCountThreads)
+    unsigned long long* mine = counts + (int64_t{digit} << low_bits) +
+                               (int64_t{blockIdx.z} << shared_bits);
+    for (int b = threadIdx.x; b < 1 << shared_bits; b += kCountThreads)
         if (counters[b] > 0) atomicAdd(&mine[b], static_cast<unsigned long long>(counters[b]));
 }
 
@@ -360,14 +373,17 @@ void count_pairs(const CountPairsArgs& args) {
     const int64_t down = tile_count(args.n_rows), across = tile_count(args.n_columns);
     const int64_t n_tiles = args.diagonal ? down * (down + 1) / 2 : down * across;
     const int low_bits = smaller(args.bin_bits, kCounterBits);
-    const dim3 parts(digit_count(args.bin_bits), kPartBlocks);
+    const bool fits = (sizeof(uint32_t) << low_bits) <= shared_memory_per_block();
+    const int shared_bits = fits ? low_bits : kFewerCounterBits;
+    const dim3 parts(digit_count(args.bin_bits), kPartBlocks, 1u << (low_bits - shared_bits));
     for (int64_t first = 0; first < n_tiles; first += args.chunk_tiles) {
         const int64_t rest = n_tiles - first;
         const int tiles = static_cast<int>(rest < args.chunk_tiles ? rest : args.chunk_tiles);
         launch(args.levels.n_refined > 0 ? &sort_tiles<true> : &sort_tiles<false>, dim3(tiles),
                dim3(kTileThreads), sizeof(TileMemory), args.stream, args, first);
-        launch(&count_sorted, parts, dim3(kCountThreads), sizeof(uint32_t) << low_bits, args.stream,
-               args.entries, args.starts, tiles, low_bits, args.counts);
+        launch(fits ? &count_sorted<false> : &count_sorted<true>, parts, dim3(kCountThreads),
+               sizeof(uint32_t) << shared_bits, args.stream, args.entries, args.starts, tiles,
+               low_bits, shared_bits, args.counts);
     }
 }
 

@@ -12,8 +12,9 @@ inline constexpr int kFeatureStep = 16;
 // A cell of the first level is this many keys wide, log2; keys are 0 ... 2^37.
 inline constexpr int kCellBits = 26;
 inline constexpr int kCells = (1 << (37 - kCellBits)) + 1;
-// Of a bin's number, the bits that a counting block tells apart.
+// Of a bin's number, the bits that a counting block tells apart, and on GPUs with less shared memory.
 inline constexpr int kCounterBits = 15;
+inline constexpr int kFewerCounterBits = 14;
 inline constexpr int kMostBinBits = 23;
 inline constexpr int kMostRefined = 6;
 

@@ -1,8 +1,10 @@
 """What the Triton kernels share: interpreter or GPU, how a matrix may be loaded, launch options.
 
-Float64 products go through `tl.dot`, which is the FP64 tensor cores' instruction from compute
-capability 8.0 on. Features become float64 (or float32) before they enter a product, whatever their
-type: the interpreter's product of bfloat16 is wrong.
+Float64 products go through `tl.dot`, which is the FP64 tensor cores' instruction on compute
+capabilities 8.0 and 9.0, and from Triton 3.9 on also compiles for 10.0. No release before that
+compiles such a product of operands that were loaded as float16 or bfloat16, whatever they are
+converted to in between: kernels with products get 32 or 64 bits (`widened_blocks`). Which pairs of
+Triton and GPU are refused, `triton_versions.py` tells.
 """
 
 import torch
@@ -12,6 +14,8 @@ import triton
 VECTOR_BYTES = 16
 #: Programs that the interpreter pretends to run at a time; few, as it runs them one by one.
 INTERPRETED_PROCESSORS = 4
+#: Elements of features in half precision that are widened at a time.
+WIDENED_ELEMENTS = 1 << 26
 #: Options of every launch: products and sums may be fused, whatever a release's default is.
 LAUNCH = {"enable_fp_fusion": True}
 
@@ -26,6 +30,20 @@ def processors(device: torch.device) -> int:
     if device.type != "cuda":
         return INTERPRETED_PROCESSORS
     return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def widened_blocks(X: torch.Tensor):
+    """(rows, features of at least 32 bits) of X: all at once where it has as many, else by blocks.
+
+    Float16 and bfloat16 become float32 exactly.
+    """
+    if X.element_size() >= 4:
+        yield slice(None), X
+        return
+    block_rows = max(1, WIDENED_ELEMENTS // X.shape[1])
+    for start in range(0, len(X), block_rows):
+        rows = slice(start, start + block_rows)
+        yield rows, X[rows].float()
 
 
 def vector_width(X: torch.Tensor) -> int:

@@ -1,17 +1,25 @@
 """Choosing, forcing and reporting backends; no silent fallback when one was named."""
 
+import contextlib
 import dataclasses
+import importlib.util
+import re
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
+from transfer_kernels.kernels import triton_versions
+from transfer_kernels.kernels.triton_versions import obstacle_of
 
 import transfer_kernels as tk
 from transfer_kernels import backends
 from transfer_kernels.backends import BACKENDS, choose_backend, describe_backends, implementation
 
 OPS = [
+    "row_space",
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
@@ -69,7 +77,15 @@ def test_precision_that_a_backend_lacks(backend):
         tk.ops.fisher_scatter(X, y, 2, precision="float32", backend=backend)
 
 
-@pytest.mark.parametrize("name", ["cuda", "triton"])
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("name", ["cuda", "torch", "triton"])
+def test_every_gpu_backend_has_every_op(name, op):
+    made = next(backend for backend in BACKENDS if backend.name == name)
+    names = [f"transfer_kernels.kernels.{op}.{module}" for module in made.modules]
+    assert any(importlib.util.find_spec(module) for module in names)
+
+
+@pytest.mark.parametrize("name", ["cuda", "torch", "triton"])
 def test_gpu_backends_take_host_arrays_on_request_only(name, monkeypatch):
     made = next(backend for backend in BACKENDS if backend.name == name)
     ready = dataclasses.replace(made, obstacle=lambda: None)
@@ -83,6 +99,71 @@ def test_gpu_backends_take_host_arrays_on_request_only(name, monkeypatch):
     with pytest.raises(ValueError, match="it takes arrays on cpu, not on cuda"):
         choose_backend(name, "cuda")
     assert f"cpu ({made.host_variable}=1)" in describe_backends()
+
+
+def test_the_next_gpu_backend_serves_where_one_cannot(monkeypatch):
+    def ready(name, obstacle=None):
+        made = next(backend for backend in BACKENDS if backend.name == name)
+        monkeypatch.delenv(made.host_variable, raising=False)
+        return dataclasses.replace(made, obstacle=lambda: obstacle)
+
+    monkeypatch.setattr(backends, "BACKENDS", (ready("cuda"), ready("torch"), ready("triton")))
+    assert choose_backend(device="cuda").name == "cuda"
+    foreign = ready("cuda", "no kernel image is available for execution on the device")
+    monkeypatch.setattr(backends, "BACKENDS", (foreign, ready("torch"), ready("triton")))
+    assert choose_backend(device="cuda").name == "torch"
+    with pytest.raises(ValueError, match="'cuda' cannot be used: no kernel image"):
+        choose_backend("cuda", "cuda")
+
+
+@pytest.mark.parametrize(
+    "capability, remedy",
+    [((7, 5), "the kernels need 8.0 or newer"), ((8, 6), "with TRANSFER_KERNELS_CUDA_ARCHS=86")],
+)
+def test_cuda_kernels_without_code_for_the_gpu(monkeypatch, capability, remedy):
+    torch = pytest.importorskip("torch")
+    monkeypatch.delenv("TRANSFER_KERNELS_CUDA_ON_HOST", raising=False)
+    kernels = types.ModuleType("transfer_kernels._cuda")
+    kernels.device_problem = lambda: "no kernel image is available for execution on the device"
+    monkeypatch.setitem(sys.modules, kernels.__name__, kernels)
+    monkeypatch.setattr(tk, "_cuda", kernels, raising=False)
+    monkeypatch.setattr(backends, "_missing_gpu", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *device: capability)
+    backends._foreign_gpu.cache_clear()
+    try:
+        assert choose_backend(device="cuda").name == "torch"
+        with pytest.raises(ValueError, match=f"'cuda' cannot be used.*no kernel image.*{remedy}"):
+            choose_backend("cuda", "cuda")
+    finally:
+        backends._foreign_gpu.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "version, capability, said",
+    [
+        ("3.6.0", (8, 0), None),
+        ("3.6.0", (9, 0), None),
+        ("3.9.0+git1234", (10, 0), None),
+        ("3.6.0", (12, 0), None),
+        ("3.5.1", (9, 0), "need Triton 3.6 or newer"),
+        ("3.8.0", (10, 3), "capability 10.3 does not compile float64 products; Triton 3.9 does"),
+        ("3.9.0", (7, 5), "capability 7.5: the kernels need 8.0 or newer"),
+    ],
+)
+def test_triton_obstacle_names_the_pair(version, capability, said):
+    found = obstacle_of(version, capability)
+    if said is None:
+        assert found is None
+    else:
+        assert said in found and f"Triton {version} on a GPU of compute capability" in found
+
+
+def test_the_oldest_triton_is_the_one_that_is_asked_for():
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    asked = re.search(r'"triton>=([\d.]+);', pyproject.read_text())[1]
+    assert triton_versions.release(asked) == triton_versions.OLDEST
 
 
 def test_unknown_instruction_set(monkeypatch):

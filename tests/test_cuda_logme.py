@@ -259,8 +259,13 @@ def test_reduction_is_orthogonal(version, device, d):
         )
 
 
-@pytest.mark.parametrize("length", [2432, 2720], ids=["in shared memory", "in global memory"])
-def test_long_panel(version, device, length):
+@pytest.mark.parametrize(
+    "length, shared_kib",
+    [(2432, 227), (1504, 99), (3712, 227)],
+    ids=["in shared memory", "in global memory of a small GPU", "in global memory"],
+)
+def test_long_panel(version, device, length, shared_kib, monkeypatch):
+    monkeypatch.setenv("TRANSFER_KERNELS_HOST_SHARED_KIB", str(shared_kib))
     rng = np.random.default_rng(0)
     size = length + 32
     panel = rng.normal(size=(32, length))

@@ -6,6 +6,7 @@ chosen: what depends on it is a race.
 
 import numpy as np
 import pytest
+from conftest import cuda_kernel_devices
 
 torch = pytest.importorskip("torch")
 on_host = pytest.importorskip("transfer_kernels._cuda_on_host")
@@ -19,15 +20,7 @@ MISTAKES = on_host.Mistake
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-def devices():
-    """The host, and the GPU where there is one that the kernels were built for."""
-    if not torch.cuda.is_available():
-        return ["cpu"]
-    assert cuda_runtime.gpu_module().device_problem() is None
-    return ["cpu", "cuda"]
-
-
-@pytest.fixture(params=devices())
+@pytest.fixture(params=cuda_kernel_devices())
 def device(request):
     return request.param
 

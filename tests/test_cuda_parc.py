@@ -320,6 +320,24 @@ def test_chunks_and_parts(kernels, monkeypatch, bins, chunk):
     assert torch.equal(by_kernels([level]), by_torch([level]))
 
 
+@pytest.mark.parametrize("bins", [1 << 14, 1 << 15, 1 << 18])
+def test_gpus_with_less_shared_memory(kernels, monkeypatch, bins):
+    """There two blocks share the counters of one part."""
+    monkeypatch.setenv("TRANSFER_KERNELS_HOST_SHARED_KIB", "99")
+    by_kernels, by_torch = counters(kernels, *problem(290, 5, 3), bins)
+    level = tensor_ranks.fitted_level(by_torch.sample(), bins)
+    assert torch.equal(by_kernels([level]), by_torch([level]))
+
+
+def test_chunks_fit_into_what_is_free():
+    assert cuda_gpu.chunk_tiles(float("inf")) == cuda_gpu.CHUNK_TILES
+    for free in (1 << 20, 1 << 28, 1 << 30, 1 << 40):
+        tiles = cuda_gpu.chunk_tiles(free)
+        assert cuda_gpu.FEWEST_TILES <= tiles <= cuda_gpu.CHUNK_TILES
+        assert tiles == cuda_gpu.FEWEST_TILES or 4 * 32768 * tiles <= free
+    assert cuda_gpu.chunk_tiles(1 << 30) == 8192
+
+
 def test_counts_beyond_32_bits(kernels, monkeypatch):
     """The counts of a chunk are added to what is there, with all their bits."""
     X, codes = problem(140, 5, 3)

@@ -19,11 +19,12 @@ from transfer_kernels.backends import forced_backend  # noqa: E402
 X, y = make_problem(70, 9, 4)
 
 
-@pytest.fixture(params=["cuda", "triton"])
+@pytest.fixture(params=["cuda", "torch", "triton"])
 def backend(request, monkeypatch):
     """A GPU backend, run on the host where there is no GPU."""
     if not HAS_GPU:
         monkeypatch.setenv("TRANSFER_KERNELS_CUDA_ON_HOST", "1")
+        monkeypatch.setenv("TRANSFER_KERNELS_TORCH_ON_HOST", "1")
     try:
         forced_backend(request.param)
     except ValueError as error:
@@ -117,6 +118,13 @@ class TestOnAGpu:
             doubled = features * 2.0
             found = tk.logme(doubled, y)
         assert found == pytest.approx(tk.logme(X * 2.0, y), rel=1e-9)
+
+    @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+    def test_a_second_gpu(self, backend):
+        features = torch.from_numpy(X)
+        expected = tk.score(features.cuda(), y, backend=backend)
+        assert tk.score(features.to("cuda:1"), y, backend=backend) == expected
+        assert torch.cuda.current_device() == 0
 
     def test_labels_and_arrays_of_other_libraries(self):
         features = torch.from_numpy(X).cuda()

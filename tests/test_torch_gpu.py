@@ -8,6 +8,7 @@ import importlib
 import numpy as np
 import pytest
 from conftest import make_problem
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence
 
 torch = pytest.importorskip("torch")
 
@@ -135,3 +136,88 @@ def test_self_challenging(n_classes, mixed, block_elements, dtype, monkeypatch):
     expected = reference.self_challenging(array, codes, coef, intercept, mixing)
     for one, other in zip(found, expected, strict=True):
         close(one, other)
+
+
+SCATTER_SHAPES = [
+    (1, 1, 1), (2, 3, 5), (33, 7, 3), (300, 65, 7), (90, 300, 40),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SCATTER_SHAPES, ids=str)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("blocks", ["one", "several"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_fisher_scatter(shape, weighted, blocks, dtype, monkeypatch):
+    version, reference = versions("fisher_scatter")
+    n, d, n_classes = shape
+    if blocks == "several":
+        monkeypatch.setattr(version, "BLOCK_ELEMENTS", 40 * d)
+        monkeypatch.setattr(version, "SUM_ROWS", 7)
+        monkeypatch.setattr(version, "SUM_PART", 0.0)
+        monkeypatch.setattr(version, "FEWEST_COLUMNS", 16)
+    rng = np.random.default_rng(n)
+    X, array, _ = features(n, d, dtype, offset=2.0)
+    codes = rng.integers(0, max(1, n_classes - 1), n)  # the last class stays empty
+    weights = rng.random(n) * (rng.random(n) > 0.2) if weighted else None
+    shift = rng.normal(size=d)
+    expected = reference.fisher_scatter(array, codes, n_classes, weights, shift)
+    found, again = (
+        version.fisher_scatter(layout, codes, n_classes, weights, shift)
+        for layout in (X, X.T.contiguous().T)
+    )
+    for name in ("shift", "counts", "shifted_sums", "root_counts", "shifted_root_sums"):
+        close(getattr(found, name), getattr(expected, name), 1e-12)
+        assert torch.equal(getattr(found, name), getattr(again, name))
+    close(found.shifted_gram.triu(), np.triu(expected.shifted_gram), 1e-12)
+    assert torch.equal(found.shifted_gram.triu(), again.shifted_gram.triu())
+
+
+def test_fisher_scatter_computes_one_triangle(monkeypatch):
+    version, _ = versions("fisher_scatter")
+    X, _, y = features(50, 64)
+    monkeypatch.setattr(version, "FEWEST_COLUMNS", 8)
+    gram = version.fisher_scatter(X, y, 3).shifted_gram
+    assert not gram[8:, :8].any() and gram[:8, 8:].all()
+
+
+EVIDENCE_RULES = {
+    "evidence": {},
+    "rank only": {"full_spectrum": False},
+    "epsilon inside": {"tolerance": 1e-2, "epsilon_in_evidence": True},
+    "no epsilon": {"epsilon": 0.0, "tolerance": 1e-2},
+    "warm start": {"full_spectrum": False, "warm_start": True},
+    "long": {"tolerance": 1e-9, "max_rounds": 25},
+    "largest": None,
+}
+
+
+@pytest.mark.parametrize("rule", EVIDENCE_RULES)
+@pytest.mark.parametrize("n, d", [(1, 1), (9, 8), (50, 23), (31, 70)])
+def test_logme_evidence(n, d, rule):
+    version, reference = versions("logme_evidence")
+    settings = EVIDENCE_RULES[rule]
+    rule = LargestEvidence() if settings is None else EvidenceRule(**settings)
+    X, _, labels = features(n, d, torch.float64)
+    X = X.cpu().numpy()
+    noisy = X[:, :1] + 0.1 * np.random.default_rng(1).normal(size=(n, 2))
+    Y = np.concatenate([np.eye(3)[labels], np.zeros((n, 1)), 1e3 * noisy], axis=1)
+    if rule == LargestEvidence():
+        Y = noisy
+    dual = n < d
+    gram = X @ X.T if dual else X.T @ X
+    gram[np.tril_indices(len(gram), -1)] = np.nan
+    arguments = Y if dual else X.T @ Y, (Y * Y).sum(axis=0), n, d, rule, dual
+    expected = vars(reference.logme_evidence(gram, *arguments))
+    found = vars(version.logme_evidence(torch.from_numpy(gram).to(DEVICE), *arguments))
+    for name, value in found.items():
+        # An evidence is the difference of terms of order one a sample.
+        atol = 1e-9 if name == "evidences" else 0.0
+        np.testing.assert_allclose(host(value), expected[name], rtol=1e-9, atol=atol, err_msg=name)
+
+
+def test_logme_evidence_of_no_targets():
+    version, _ = versions("logme_evidence")
+    found = version.logme_evidence(
+        torch.eye(3), np.zeros((3, 0)), np.zeros(0), 9, 3, EvidenceRule()
+    )
+    assert all(value.shape == (0,) for value in vars(found).values())

@@ -26,6 +26,13 @@ from transfer_kernels.kernels.fisher_scatter import triton_gpu as fisher_scatter
 from transfer_kernels.kernels.logme_evidence import EvidenceRule  # noqa: E402
 from transfer_kernels.kernels.logme_evidence import reference as evidence_definition  # noqa: E402
 from transfer_kernels.kernels.logme_evidence import triton_gpu as logme_evidence  # noqa: E402
+from transfer_kernels.kernels.parc_correlation import (  # noqa: E402
+    reference as parc_definition,
+)
+from transfer_kernels.kernels.parc_correlation import tensor_ranks  # noqa: E402
+from transfer_kernels.kernels.parc_correlation import torch_gpu as parc_by_torch  # noqa: E402
+from transfer_kernels.kernels.parc_correlation import triton_gpu as parc_correlation  # noqa: E402
+from transfer_kernels.kernels.parc_correlation.tensor_rows import UnitRows  # noqa: E402
 from transfer_kernels.kernels.self_challenging import (  # noqa: E402
     reference as challenge_definition,
 )
@@ -36,8 +43,10 @@ if not HAS_GPU and not triton_runtime.is_interpreted():
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 #: Bounds of the Gram matrix's error, relative to the features' norms. In single precision every
-#: product has a few roundings to float32, and so has the sum of sixteen or thirty-two of them.
-GRAM_ERROR = {"float64": 1e-12, "float32": 1e-6}
+#: product has a few roundings to float32. Their sums over sixteen or thirty-two rows have more:
+#: tensor cores cut off where they add, up to an ulp of 2^-23 each time, and three products, eight
+#: rows at a time, make six to twelve additions, all to the same side on the diagonal. Twice that.
+GRAM_ERROR = {"float64": 1e-12, "float32": 32 * 2.0**-23}
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +55,8 @@ def poisoned_workspaces(monkeypatch):
     empty = torch.empty
 
     def poisoned(*args, **kwargs):
-        return empty(*args, **kwargs).fill_(math.nan)
+        made = empty(*args, **kwargs)
+        return made.fill_(math.nan) if made.is_floating_point() else made
 
     monkeypatch.setattr(torch, "empty", poisoned)
 
@@ -77,15 +87,15 @@ def in_layouts(X):
 
 
 def beyond_32_bits(n, d, row_stride, column_stride):
-    """(n, d) float16 tensor over reserved memory of which only the entries are ever touched."""
-    n_bytes = 2 * ((n - 1) * row_stride + (d - 1) * column_stride + 1)
+    """(n, d) float32 tensor over reserved memory of which only the entries are ever touched."""
+    n_bytes = 4 * ((n - 1) * row_stride + (d - 1) * column_stride + 1)
     if HAS_GPU:
         if n_bytes > torch.cuda.mem_get_info()[0] // 2:
             pytest.skip(f"needs {n_bytes} bytes on the GPU")
-        memory = torch.zeros(n_bytes // 2, dtype=torch.float16, device=DEVICE)
+        memory = torch.zeros(n_bytes // 4, dtype=torch.float32, device=DEVICE)
     else:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
-        memory = torch.frombuffer(mmap.mmap(-1, n_bytes, flags=flags), dtype=torch.float16)
+        memory = torch.frombuffer(mmap.mmap(-1, n_bytes, flags=flags), dtype=torch.float32)
     X = memory.as_strided((n, d), (row_stride, column_stride))
     X.copy_(torch.from_numpy(np.random.default_rng(7).normal(size=(n, d))))
     return X
@@ -152,6 +162,15 @@ class TestFisherScatter:
                 assert not torch.equal(
                     found.shifted_gram.triu(), there(expected.shifted_gram).triu()
                 )
+
+    @pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+    def test_halves_in_several_blocks(self, dtype, monkeypatch):
+        monkeypatch.setattr(triton_runtime, "WIDENED_ELEMENTS", 20 * 24)
+        X, codes, weights = self.problem(50, 24, 4, dtype)
+        shift = np.linspace(-1.0, 1.0, 24)
+        for chosen in (None, weights):
+            expected = scatter_definition.fisher_scatter(host(X), codes, 4, chosen, shift)
+            self.assert_same(fisher_scatter.fisher_scatter(X, codes, 4, chosen, shift), expected)
 
     @pytest.mark.parametrize("precision", fisher_scatter.PRECISIONS)
     def test_large_tiles(self, precision):
@@ -279,6 +298,13 @@ class TestSelfChallenging:
         for layout in in_layouts(X).values():
             self.assert_same(layout, *arguments)
         self.assert_same(X[3].expand(40, 24), *arguments)
+
+    @pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+    def test_halves_in_several_blocks(self, dtype, monkeypatch):
+        monkeypatch.setattr(triton_runtime, "WIDENED_ELEMENTS", 16 * 24)
+        *arguments, mixing = self.problem(40, 24, 5, dtype)
+        self.assert_same(*arguments)
+        self.assert_same(*arguments, mixing)
 
     @pytest.mark.parametrize("n_classes", [9, 140])
     @pytest.mark.parametrize("scale", [1e2, 1e4, 1e8])
@@ -466,6 +492,70 @@ class TestLogmeEvidence:
             assert torch.equal(one, two)
         for tensor, copy in zip(tensors, before, strict=True):
             assert torch.equal(tensor.nan_to_num(), copy.nan_to_num())
+
+
+class TestParcCorrelation:
+    # Around the tile's edge, and with features that do and do not fill a step.
+    SHAPES = [(2, 1, 2), (3, 16, 2), (64, 5, 3), (65, 16, 5), (100, 33, 100), (130, 2, 4)]
+    BINS = 1 << 12
+
+    @staticmethod
+    def problem(n, d, n_classes, dtype=torch.float64):
+        rng = np.random.default_rng(n + d)
+        codes = rng.integers(0, n_classes, n)
+        return there(rng.normal(size=(n, d)) + 0.3 * codes[:, None], dtype), there(codes)
+
+    def counters(self, X, codes, kept_bytes=1 << 28):
+        """The kernel's counter and plain PyTorch's."""
+        order = torch.argsort(codes, stable=True)
+        for version in (parc_correlation, parc_by_torch):
+            multiples = version.KeyCounter.MULTIPLES
+            rows = UnitRows(X, order, multiples=multiples, kept_bytes=kept_bytes)
+            yield version.KeyCounter(rows, codes[order], self.BINS)
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    @pytest.mark.parametrize("kept", [True, False], ids=["one stripe", "stripes"])
+    def test_counts(self, shape, kept):
+        X, codes = self.problem(*shape)
+        by_kernel, by_torch = self.counters(X, codes, 1 << 28 if kept else 1)
+        assert torch.equal(by_kernel.sample(), by_torch.sample())
+        first = tensor_ranks.fitted_level(by_torch.sample(), self.BINS)
+        levels, counts = [first], by_torch([first])
+        assert torch.equal(by_kernel(levels), counts)
+        assert counts.sum() == len(X) * (len(X) - 1) // 2
+        for _ in range(2):  # levels of finer bins in place of the fullest
+            fullest = torch.sort(torch.topk(counts.sum(dim=0), 5).indices).values
+            levels.append(tensor_ranks.refined_level(levels[-1], fullest, self.BINS))
+            counts = by_torch(levels)
+            assert torch.equal(by_kernel(levels), counts)
+
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    def test_equals_the_definition(self, dtype):
+        X, codes = self.problem(70, 6, 3, dtype)
+        for layout in in_layouts(X).values():
+            found, bound = parc_correlation.bounded_correlation(
+                layout, codes, sort_limit=0, bins=self.BINS, tolerance=1e-5
+            )
+            assert 0.0 < bound <= 1e-5
+            expected = parc_definition.parc_correlation(host(X), codes.cpu().numpy())
+            assert found == pytest.approx(expected, abs=bound)
+
+    def test_few_pairs_are_sorted(self):
+        X, codes = self.problem(90, 6, 3)
+        expected = parc_definition.parc_correlation(host(X), codes.cpu().numpy())
+        assert parc_correlation.parc_correlation(X, codes) == pytest.approx(expected, abs=1e-14)
+
+    def test_duplicate_rows_tie_in_any_tile(self):
+        row = np.random.default_rng(0).normal(size=(3, 20))
+        X = there(np.concatenate([row[[0] * 100], row[1:]]))
+        by_kernel, _ = self.counters(X, there(np.arange(102) % 2))
+        groups = by_kernel([tensor_ranks.uniform_level(X.device)]).sum(dim=0)
+        assert sorted(groups[groups > 0].tolist()) == sorted([1, 100, 100, 100 * 99 // 2])
+
+    def test_no_pairs_of_a_class(self):
+        X, _ = self.problem(10, 3, 2)
+        for codes in (np.zeros(10, np.int64), np.arange(10)):
+            assert math.isnan(parc_correlation.parc_correlation(X, there(codes)))
 
 
 class TestFirstNonfinite:

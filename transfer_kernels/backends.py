@@ -18,6 +18,8 @@ from .optional_packages import Unloadable, obstacle, unloadable
 from .terminal import encodable
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
+#: The oldest compute capability that the CUDA kernels can be compiled for.
+CUDA_OLDEST = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ def _numba_obstacle() -> str | None:
     return obstacle("numba", "njit")
 
 
-def _torch_obstacle() -> str | None:
+def _loading_torch() -> str | None:
     return obstacle("torch", "Tensor", "cuda")
 
 
 def _missing_gpu() -> str | None:
-    if (reason := _torch_obstacle()) is not None:
+    if (reason := _loading_torch()) is not None:
         return reason
     import torch
 
@@ -103,9 +105,21 @@ def _missing_gpu() -> str | None:
 def _triton_obstacle() -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "the package triton is not installed"
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    reason = _torch_obstacle() if interpreted else _missing_gpu()
-    return reason if reason is not None else obstacle("triton", "jit")
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return _loading_torch() or obstacle("triton", "jit")
+    if missing := _missing_gpu() or obstacle("triton", "jit"):
+        return missing
+    import torch
+    import triton
+
+    from .kernels.triton_versions import obstacle_of
+
+    return obstacle_of(triton.__version__, torch.cuda.get_device_capability())
+
+
+def _torch_obstacle() -> str | None:
+    on_host = os.environ.get("TRANSFER_KERNELS_TORCH_ON_HOST") == "1"
+    return _loading_torch() if on_host else _missing_gpu()
 
 
 def _cuda_obstacle() -> str | None:
@@ -114,7 +128,34 @@ def _cuda_obstacle() -> str | None:
     reason = _module_obstacle("_cuda_on_host" if on_host else "_cuda")
     if reason is not None:
         return reason
-    return _torch_obstacle() if on_host else _missing_gpu()
+    if on_host:
+        return _loading_torch()
+    if missing := _missing_gpu():
+        return missing
+    import torch
+
+    return _foreign_gpu(torch.cuda.current_device())
+
+
+@cache
+def _foreign_gpu(device: int) -> str | None:
+    """Why the CUDA kernels do not run on that GPU, or None: there may be no code for it in them."""
+    import torch
+
+    _cuda = importlib.import_module("transfer_kernels._cuda")
+    with torch.cuda.device(device):
+        problem = _cuda.device_problem()
+    if problem is None:
+        return None
+    major, minor = torch.cuda.get_device_capability(device)
+    if (major, minor) < CUDA_OLDEST:
+        remedy = "the kernels need " + ".".join(map(str, CUDA_OLDEST)) + " or newer"
+    else:
+        remedy = f"build them with TRANSFER_KERNELS_CUDA_ARCHS={major}{minor}"
+    return (
+        f"the CUDA kernels do not run on this GPU of compute capability {major}.{minor} "
+        f"({problem}); {remedy}"
+    )
 
 
 #: In the order in which they are chosen.
@@ -129,6 +170,8 @@ BACKENDS = (
         _cuda_obstacle,
         "TRANSFER_KERNELS_CUDA_ON_HOST",
     ),
+    # Whatever the GPU: so it comes before "triton", which serves where it is named.
+    Backend("torch", ("torch_gpu",), "cuda", _torch_obstacle, "TRANSFER_KERNELS_TORCH_ON_HOST"),
     Backend("triton", ("triton_gpu", "torch_gpu"), "cuda", _triton_obstacle, "TRITON_INTERPRET"),
 )
 

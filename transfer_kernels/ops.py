@@ -178,8 +178,8 @@ def fisher_scatter(
         Point around which to accumulate; by default near the mean.
     precision : {"float64", "float32"}
         Of the products of the Gram matrix. "float32", on a GPU with the backend "triton", takes
-        three TF32 products for each and sums blocks of rows in float64: good to some 1e-6 relative
-        to the features' norms, where "float64" is to 1e-12 and better.
+        three TF32 products for each and sums blocks of rows in float64: good to a few 1e-6
+        relative to the features' norms, where "float64" is to 1e-12 and better.
     backend : str, optional
         Force a backend.
 

@@ -19,15 +19,15 @@ namespace tk::host {
 namespace {
 
 constexpr unsigned kLanes = 32;
-// CUDA's limits; of shared memory, those of compute capability 9.0 and 10.0.
+// CUDA's limits.
 constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned kMaxGridYZ = 65535;
-constexpr size_t kMaxSharedBytes = 227 * 1024;
 constexpr std::align_val_t kSharedAlignment{128};
 // Eight bytes that are NaN as one double and as two floats, and large as integers.
 constexpr uint64_t kPoison = 0x7ffca5a57ffca5a5u;
 
 const char kOrderVariable[] = "TRANSFER_KERNELS_HOST_ORDER";
+const char kSharedVariable[] = "TRANSFER_KERNELS_HOST_SHARED_KIB";
 
 bool same_place(const Site& a, const Site& b) {
     return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
@@ -368,6 +368,11 @@ float half_bits_to_float(uint16_t bits) {
     return as_bits<float>(sign | as_bits<uint32_t>(as_bits<float>(magnitude << 13) * 0x1p112f));
 }
 
+size_t shared_memory_limit() {
+    const char* text = std::getenv(kSharedVariable);
+    return 1024 * (text ? std::stoul(text) : 227);
+}
+
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
     const uint64_t n_threads = uint64_t{block.x} * block.y * block.z;
     if (n_threads == 0 || n_threads > kMaxThreads || block.z > 64)
@@ -375,7 +380,7 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
     if (grid.x == 0 || grid.x > 0x7fffffffu || grid.y == 0 || grid.y > kMaxGridYZ || grid.z == 0 ||
         grid.z > kMaxGridYZ)
         throw std::invalid_argument("a grid has 1 to 2^31 - 1 blocks in x, 1 to 65535 in y and z");
-    if (shared_bytes > kMaxSharedBytes)
+    if (shared_bytes > shared_memory_limit())
         throw std::invalid_argument("more shared memory than a block can have");
     if (running_block) throw std::logic_error("a kernel cannot launch another one");
     Order order;

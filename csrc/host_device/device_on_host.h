@@ -77,6 +77,10 @@ void meet_block(Site site);
 using WarpFunction = void (*)(void* const* brought, unsigned mask);
 void meet_warp(unsigned mask, WarpFunction function, void* mine, Site site);
 
+// Bytes of shared memory that a block may have: those of compute capability 9.0 and 10.0, or what
+// TRANSFER_KERNELS_HOST_SHARED_KIB in the environment says.
+size_t shared_memory_limit();
+
 [[noreturn]] void refuse(const char* what, Site site);
 
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);

@@ -10,8 +10,8 @@ d = 2048, whatever the number of classes; products with one-hot tiles would take
 
 Precision by name: "float64" multiplies on the FP64 tensor cores. "float32" rounds the shifted,
 weighted features to float32 and takes three TF32 products for each, whose float32 sums over a few
-rows are added in float64; relative to the features' norms the Gram matrix is good to some 1e-6. The
-class sums are float64 in both.
+rows are added in float64; relative to the features' norms the Gram matrix is good to a few 1e-6.
+The class sums are float64 in both.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 
 from ..torch_runtime import as_codes, as_doubles, as_features, on_device_of
-from ..triton_runtime import LAUNCH, processors, vector_width
+from ..triton_runtime import LAUNCH, processors, vector_width, widened_blocks
 from . import FisherScatter, default_shift
 
 PRECISIONS = ("float64", "float32")
@@ -233,9 +233,18 @@ def _add_segments(partials, class_segment, sums, counts, d, n_segments, COLUMNS:
 
 def _gram(X, weights, shift, precision):
     """(d, d) weighted products of the shifted features, upper triangle."""
-    n, d = X.shape
     if weights is None:  # n ones cost less than a second version of the kernel
-        weights = torch.ones(n, dtype=torch.float64, device=X.device)
+        weights = torch.ones(len(X), dtype=torch.float64, device=X.device)
+    gram = None
+    for rows, block in widened_blocks(X):
+        part = _gram_of(block, weights[rows], shift, precision)
+        gram = part if gram is None else gram.add_(part)
+    return gram
+
+
+def _gram_of(X, weights, shift, precision):
+    """The same for features of 32 or 64 bits."""
+    n, d = X.shape
     vector = vector_width(X)
     cut = tiling(precision, vector, d)
     tiles = n_tiles(d, cut)

@@ -13,7 +13,7 @@ BAND = 32  # rows of a panel and width of the band
 
 
 def targets_at_once(kernels):
-    """As many as the multiprocessors hold thread blocks; each takes 33 * 32 * d doubles."""
+    """As many as the multiprocessors hold thread blocks; each takes some 33 d doubles."""
     return 2 * kernels.multiprocessor_count()
 
 

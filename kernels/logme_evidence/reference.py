@@ -13,8 +13,12 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
     s = np.maximum(eigenvalues, 0.0)
     projections = (vectors.T @ moments) ** 2  # (r, K)
-    zeros = n_features - len(s) if rule.full_spectrum else 0
+    return from_spectrum(s, projections, squares, n_samples, n_features, rule, dual)
 
+
+def from_spectrum(s, projections, squares, n_samples, n_features, rule, dual):
+    """The fixed points from eigenvalues (r,) and squared projections (r, K) of the moments."""
+    zeros = n_features - len(s) if rule.full_spectrum else 0
     columns = []
     alpha = beta = 1.0
     for p, square in zip(projections.T, squares, strict=True):

@@ -4,6 +4,8 @@ Which bins are counted, and what follows from the counts, is up to `tensor_ranks
 in csrc/parc_correlation.cu. Label vectors are left to `torch_gpu`.
 """
 
+import math
+
 import torch
 
 from ..cuda_runtime import address, module_for
@@ -18,8 +20,30 @@ __all__ = ["bounded_correlation", "parc_correlation", "parc_correlation_vectors"
 #: Rows and columns of a tile of pairs, and what features are filled up to, as in csrc.
 PAIR_TILE = 128
 FEATURE_STEP = 16
-#: Tiles of pairs that are sorted before they are counted, 32 KiB each.
-CHUNK_TILES = 4096
+#: Bytes of the sorted pairs of a tile.
+ENTRY_BYTES = 2 * PAIR_TILE**2
+#: Tiles of pairs that are sorted before they are counted, 32 KiB each. After each such chunk all
+#: counters are added to in the GPU's memory, so few chunks are better.
+CHUNK_TILES = 16384
+#: Part of a GPU's free memory that they may take; `FEWEST_TILES` they are in any case.
+MEMORY_PART = 0.25
+FEWEST_TILES = 1024
+
+
+def chunk_tiles(free_bytes):
+    """Most tiles in a chunk with so much memory free: `CHUNK_TILES`, or some halves of that."""
+    tiles = CHUNK_TILES
+    while tiles > FEWEST_TILES and tiles * ENTRY_BYTES > MEMORY_PART * free_bytes:
+        tiles //= 2
+    return tiles
+
+
+def free_memory(device):
+    """Bytes that can still be allocated on a device; without bound on the host."""
+    if device.type != "cuda":
+        return math.inf
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + held
 
 
 class KeyCounter(torch_gpu.KeyCounter):
@@ -59,7 +83,7 @@ class _PairCounts:
         self._cells = torch.stack([first.first, first.shift], dim=1).to(torch.int32)
         self.counts = torch.zeros(2 << bin_bits, dtype=torch.int64, device=codes.device)
         tiles = -(-len(codes) // PAIR_TILE)
-        self._chunk = min(CHUNK_TILES, tiles * tiles)
+        self._chunk = min(chunk_tiles(free_memory(codes.device)), tiles * tiles)
         runs = self._module.digit_count(bin_bits) + 1
         scratch = {"dtype": torch.int16, "device": codes.device}
         self._entries = torch.empty(self._chunk * PAIR_TILE * PAIR_TILE, **scratch)

@@ -4,7 +4,7 @@ A program keeps the discriminants of its rows in registers as long as all classe
 With more classes it goes over the tiles twice: first for the maximum and the sum of the softmax as
 they grow, then, with both known, for the sum of the second softmax over every class; the products
 are made again, so that no more than a tile is ever stored. Products are float64, on the FP64 tensor
-cores.
+cores; features in half precision are widened before them, see `triton_runtime.widened_blocks`.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from ..torch_runtime import as_codes, as_doubles, as_features, on_device_of
-from ..triton_runtime import LAUNCH, vector_width
+from ..triton_runtime import LAUNCH, vector_width, widened_blocks
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,15 @@ def self_challenging(X, codes, coef, intercept, mixing=None):
         anchor_discriminants = anchors @ coef.T
     posterior = torch.empty(n, dtype=torch.float64, device=X.device)
     challenge = torch.empty_like(posterior)
-    vector = vector_width(X)
-    cut = tiling(n_classes, vector)
     with on_device_of(X):
-        _self_challenge[(triton.cdiv(n, cut.ROWS),)](
-            X, codes, coef, intercept, shares, anchor_discriminants, posterior, challenge,
-            n, d, n_classes, X.stride(0), X.stride(1),
-            ONE_TILE=n_classes <= cut.CLASSES, MIXED=mixing is not None, VECTOR=vector,
-            **asdict(cut), **LAUNCH,
-        )  # fmt: skip
+        for rows, block in widened_blocks(X):
+            vector = vector_width(block)
+            cut = tiling(n_classes, vector)
+            _self_challenge[(triton.cdiv(len(block), cut.ROWS),)](
+                block, codes[rows], coef, intercept, None if shares is None else shares[rows],
+                anchor_discriminants, posterior[rows], challenge[rows],
+                len(block), d, n_classes, block.stride(0), block.stride(1),
+                ONE_TILE=n_classes <= cut.CLASSES, MIXED=mixing is not None, VECTOR=vector,
+                **asdict(cut), **LAUNCH,
+            )  # fmt: skip
     return posterior, challenge
