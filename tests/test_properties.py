@@ -13,10 +13,24 @@ import transfer_kernels as tk
 FAST = VARIANTS[-1][0] if len(VARIANTS) == 1 else VARIANTS[0][0]
 
 #: Metrics that a shift of the features does not move, and how nearly.
-SHIFT_FREE = {"fda_score": 1e-7, "parc": 1e-5, "sfda": 1e-7}
+SHIFT_FREE = {
+    "etran_lda": 1e-7,
+    "fda_score": 1e-7,
+    "hscore": 1e-7,
+    "hscore(shrinkage='ledoit-wolf')": 1e-7,
+    "parc": 1e-5,
+    "sfda": 1e-7,
+    "transrate": 1e-7,
+}
+ANY = (-np.finfo(float).max, np.finfo(float).max)
 RANGES = {
+    "etran_energy": ANY,
+    "etran_lda": (0.0, 1.0),
+    "hscore": (0.0, 5.0 + 1e-9),
+    "lfc": (-1.0, 1.0),
+    "transrate": ANY,
     "fda_score": (0.0, 1.0),
-    "logme": (-np.finfo(float).max, np.finfo(float).max),
+    "logme": ANY,
     "parc": (-100.0, 100.0),
     "sfda": (0.0, 1.0),
 }

@@ -71,7 +71,7 @@ def _metrics(options: argparse.Namespace) -> int:
         print(f"    {metric.summary}")
         for name, option in metric.options.items():
             if option.choices:
-                print(f"    {name}: {', '.join(option.choices)}")
+                print(f"    {name}: {', '.join(map(str, option.choices))}")
         print(f"    {', '.join(metric.tasks)}" + (f"; {metric.paper}" if metric.paper else ""))
     return OK
 
