@@ -39,7 +39,9 @@ public:
     void run(Member member, const double* gram, const double* columns) {
         fill(member, gram, columns);
         for (int64_t p = 0; p < n_tiles_; ++p) {
+            if (member.rank == 0) ended_ = stopped();
             member.barrier.wait();
+            if (ended_) break;
             // The first thread joins the others when its factor is done.
             if (member.rank == 0) factor(p);
             for (int64_t g = groups_queue_.next(); g >= 0; g = groups_queue_.next()) rotate(g, p);
@@ -102,12 +104,12 @@ private:
     }
 
     void fill(Member member, const double* gram, const double* columns) {
-        for (int64_t i = member.rank; i < n_tiles_; i += member.size)
+        for (int64_t i = member.rank; i < n_tiles_ && !stopped(); i += member.size)
             for (int64_t j = i; j < n_tiles_; ++j) {
                 fill_tile(i, j, gram);
                 if (i == 0) copy(tile(i, j), panel(j));
             }
-        for (int64_t g = member.rank; g < n_groups_; g += member.size)
+        for (int64_t g = member.rank; g < n_groups_ && !stopped(); g += member.size)
             for (int64_t row = 0; row < n_tiles_ * kTile; ++row)
                 for (int64_t c = 0; c < kProductColumns; ++c) {
                     const int64_t index = g * kProductColumns + c;
@@ -371,6 +373,7 @@ private:
     Buffer<double> parts_, overlaps_;
     double taus_[kTile], S_[kTileSize];
     Queue groups_queue_, blocks_queue_;
+    bool ended_ = false;
 };
 
 }  // namespace TK_ISA

@@ -11,10 +11,7 @@ py::object call(const py::array& X, const std::string& isa, int n_threads) {
     FirstNonfiniteArgs args{matrix_view(X), n_threads, &row, &column};
     if (n_threads < 1) throw py::value_error("n_threads must be positive");
     const Isa chosen = parse_isa(isa);
-    {
-        py::gil_scoped_release release;
-        first_nonfinite(chosen, args);
-    }
+    without_gil([&] { first_nonfinite(chosen, args); });
     if (row < 0) return py::none();
     return py::make_tuple(row, column);
 }

@@ -36,8 +36,7 @@ void call(const py::array& X, const CodeArray& codes, int64_t n_classes,
     args.gram = gram.mutable_data();
     args.sums = sums.mutable_data();
     const Isa chosen = parse_isa(isa);
-    py::gil_scoped_release release;
-    fisher_scatter(chosen, args);
+    without_gil([&] { fisher_scatter(chosen, args); });
 }
 
 }  // namespace

@@ -12,10 +12,7 @@ py::dict call(const std::string& isa, int n_threads, double seconds) {
     double float64 = 0.0, float32 = 0.0;
     const FmaPeakArgs args{seconds, n_threads, &float64, &float32};
     const Isa chosen = parse_isa(isa);
-    {
-        py::gil_scoped_release release;
-        fma_peak(chosen, args);
-    }
+    without_gil([&] { fma_peak(chosen, args); });
     py::dict rates;
     rates["float64"] = float64;
     rates["float32"] = float32;

@@ -45,10 +45,7 @@ py::tuple bind_call(const DoubleArray& gram, const DoubleArray& moments, const D
     args.ratios = results[3].mutable_data();
     args.n_threads = n_threads;
     const Isa chosen = parse_isa(isa);
-    if (n_targets > 0) {
-        py::gil_scoped_release release;
-        logme_evidence(chosen, args);
-    }
+    if (n_targets > 0) without_gil([&] { logme_evidence(chosen, args); });
     return py::make_tuple(results[0], results[1], results[2], results[3]);
 }
 

@@ -34,37 +34,33 @@ int64_t pairs_within_classes(const CodeArray& codes, const std::vector<int64_t>&
 }
 
 py::tuple correlation(const py::array& x, const CodeArray& codes, int64_t sort_limit,
-                      double lookup_share, double tolerance, const std::string& isa,
-                      int n_threads) {
+                      double lookup_share, double tolerance, int64_t narrow_limit,
+                      const std::string& isa, int n_threads) {
     const MatrixView view = matrix_view(x);
     require_shape("codes", codes, {view.rows});
     const Isa chosen = parse_isa(isa);
     double value, bound;
-    {
-        py::gil_scoped_release release;
+    without_gil([&] {
         const std::vector<int64_t> order = by_class(codes);
         const ParcArgs args{
-            view,      codes.data(), order.data(), pairs_within_classes(codes, order),
-            n_threads, sort_limit,   lookup_share, tolerance,
-            &value,    &bound};
+            view,         codes.data(), order.data(), pairs_within_classes(codes, order),
+            n_threads,    sort_limit,   lookup_share, tolerance,
+            narrow_limit, &value,       &bound};
         parc_correlation(chosen, args);
-    }
+    });
     return py::make_tuple(value, bound);
 }
 
 py::tuple correlation_vectors(const py::array& x, const py::array& labels, double label_magnitude,
-                              int64_t sort_limit, double tolerance, const std::string& isa,
-                              int n_threads) {
+                              int64_t sort_limit, double tolerance, int64_t narrow_limit,
+                              const std::string& isa, int n_threads) {
     const MatrixView view = matrix_view(x), label_view = matrix_view(labels);
     if (view.rows != label_view.rows) throw py::value_error("labels must have a row for each of x");
     const Isa chosen = parse_isa(isa);
     double value, bound;
-    const ParcVectorsArgs args{view,       label_view, label_magnitude, n_threads,
-                               sort_limit, tolerance,  &value,          &bound};
-    {
-        py::gil_scoped_release release;
-        parc_correlation_vectors(chosen, args);
-    }
+    const ParcVectorsArgs args{view,      label_view,   label_magnitude, n_threads, sort_limit,
+                               tolerance, narrow_limit, &value,          &bound};
+    without_gil([&] { parc_correlation_vectors(chosen, args); });
     return py::make_tuple(value, bound);
 }
 
@@ -73,10 +69,12 @@ py::tuple correlation_vectors(const py::array& x, const py::array& labels, doubl
 void bind_parc_correlation(py::module_& module) {
     module.def("parc_correlation", &correlation, py::arg("x").noconvert(),
                py::arg("codes").noconvert(), py::kw_only(), py::arg("sort_limit"),
-               py::arg("lookup_share"), py::arg("tolerance"), py::arg("isa"), py::arg("n_threads"));
+               py::arg("lookup_share"), py::arg("tolerance"), py::arg("narrow_limit"),
+               py::arg("isa"), py::arg("n_threads"));
     module.def("parc_correlation_vectors", &correlation_vectors, py::arg("x").noconvert(),
                py::arg("labels").noconvert(), py::kw_only(), py::arg("label_magnitude"),
-               py::arg("sort_limit"), py::arg("tolerance"), py::arg("isa"), py::arg("n_threads"));
+               py::arg("sort_limit"), py::arg("tolerance"), py::arg("narrow_limit"), py::arg("isa"),
+               py::arg("n_threads"));
 }
 
 }  // namespace tk

@@ -39,8 +39,7 @@ void call(const py::array& X, const CodeArray& codes, const DoubleArray& coef,
     args.posterior = posterior.mutable_data();
     args.challenge = challenge.mutable_data();
     const Isa chosen = parse_isa(isa);
-    py::gil_scoped_release release;
-    self_challenging(chosen, args);
+    without_gil([&] { self_challenging(chosen, args); });
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // The Python module `_native`: one bind_<op>.cpp for each op, and what they share.
 #include "bindings.h"
 
+#include <pthread.h>
+
 namespace tk {
 
 MatrixView matrix_view(const py::array& array) {
@@ -48,6 +50,32 @@ void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes)
             throw py::value_error("codes must lie in [0, n_classes)");
 }
 
+// The thread on which Python runs the handlers of signals; in a forked child the one that forked.
+static unsigned long main_thread;
+
+static void find_main_thread() {
+    const py::object main = py::module_::import("threading").attr("main_thread")();
+    main_thread = main.attr("ident").cast<unsigned long>();
+    pthread_atfork(nullptr, nullptr, [] { main_thread = PyThread_get_thread_ident(); });
+}
+
+Interruptible::Interruptible() {
+    // Other threads would wait for the GIL in vain, and die of it while the interpreter shuts down.
+    if (PyThread_get_thread_ident() == main_thread)
+        call_.emplace(&Interruptible::hears_signal, this);
+    state_ = PyEval_SaveThread();
+}
+
+Interruptible::~Interruptible() { PyEval_RestoreThread(state_); }
+
+bool Interruptible::hears_signal(void* self) {
+    auto* const here = static_cast<Interruptible*>(self);
+    PyEval_RestoreThread(here->state_);
+    const bool raised = PyErr_CheckSignals() != 0;
+    here->state_ = PyEval_SaveThread();
+    return raised;
+}
+
 }  // namespace tk
 
 PYBIND11_MODULE(_native, module) {
@@ -60,6 +88,7 @@ PYBIND11_MODULE(_native, module) {
         return names;
     });
     module.attr("__compiler__") = __VERSION__;
+    tk::find_main_thread();
     tk::bind_first_nonfinite(module);
     tk::bind_fisher_scatter(module);
     tk::bind_fma_peak(module);

@@ -4,10 +4,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 
 #include "array_view.h"
 #include "isa.h"
+#include "parallel.h"
 
 namespace tk {
 
@@ -29,6 +31,40 @@ void require_shape(const char* name, const py::array& array,
 
 // Throws py::value_error unless all codes are in [0, n_classes).
 void require_codes(const CodeArray& codes, int64_t n_samples, int64_t n_classes);
+
+// Lets other Python threads run while this one works for a call, and hears the signals that Python
+// has noted meanwhile, such as an interrupt.
+class Interruptible {
+public:
+    Interruptible();
+    ~Interruptible();
+    Interruptible(const Interruptible&) = delete;
+    Interruptible& operator=(const Interruptible&) = delete;
+
+    // Whether a handler has raised: its exception is set.
+    bool stopped() const { return call_ && call_->stopped(); }
+
+private:
+    static bool hears_signal(void* self);
+
+    PyThreadState* state_;
+    std::optional<StoppableCall> call_;
+};
+
+// work() without the GIL; throws the exception of a signal's handler.
+template <class Work>
+void without_gil(Work work) {
+    bool was_stopped;
+    {
+        const Interruptible interruptible;
+        try {
+            work();
+        } catch (const Stopped&) {
+        }
+        was_stopped = interruptible.stopped();
+    }
+    if (was_stopped) throw py::error_already_set();
+}
 
 // Each adds one op to the module.
 void bind_first_nonfinite(py::module_& module);

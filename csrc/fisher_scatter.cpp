@@ -301,7 +301,7 @@ static void scatter_slices(const FisherScatterArgs& args, const Columns& columns
         clear_padding(columns, panels);
         for (int64_t s = slices.next(); s >= 0; s = slices.next()) {
             const int64_t begin = n_blocks * s / n_slices, end = n_blocks * (s + 1) / n_slices;
-            for (int64_t b = begin; b < end; ++b) {
+            for (int64_t b = begin; b < end && !stopped(); ++b) {
                 const Block block = block_at(n, b, b == begin);
                 for (int64_t unit = 0; unit < columns.units; ++unit)
                     pack_unit<T>(args, columns, block, unit, shift, totals[s], staging, panels);

@@ -31,7 +31,7 @@ static double measure(double seconds) {
     asm volatile("" : : "r"(&factor) : "memory");  // unknown to the compiler from here on
     const double begin = now();
     double best = 1e30, end = begin;
-    while (end - begin < seconds) {
+    while (end - begin < seconds && !stopped()) {
         const double start = now();
         Vec a = sum[0], b = sum[1], c = sum[2], d = sum[3], e = sum[4], f = sum[5];
         Vec g = sum[6], h = sum[7], i = sum[8], j = sum[9], k = sum[10], l = sum[11];

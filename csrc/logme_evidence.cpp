@@ -37,7 +37,7 @@ public:
                 if (targets[lane].index < 0) start(targets[lane]);
                 n_active += targets[lane].index >= 0;
             }
-            if (n_active == 0) return;
+            if (n_active == 0 || stopped()) return;
             solve(targets, scratch);
             for (Target& target : targets)
                 if (target.index >= 0 && update(target, scratch)) conclude(target, scratch);
@@ -224,6 +224,7 @@ private:
             for (int lane = 0; lane < kLanes; ++lane)
                 further |= searches[lane].index >= 0 && slope[lane] < 0.0;
             if (!further) break;
+            if (stopped()) return;
             top += 1.0;
         }
         VecD above{};
@@ -250,7 +251,7 @@ private:
                 go_on |= !search.ended;
             }
             above = found.slope;
-            if (!go_on || place - kStep < floor) return;
+            if (!go_on || place - kStep < floor || stopped()) return;
         }
     }
 
@@ -269,7 +270,7 @@ private:
             if (!any) return;
             bool last[kLanes] = {}, side[kLanes] = {};
             int moves[kLanes] = {};
-            for (int round = 0; any && round < kRounds; ++round) {
+            for (int round = 0; any && round < kRounds && !stopped(); ++round) {
                 const Profile found = profile(searches, places, scratch);
                 any = false;
                 for (int lane = 0; lane < kLanes; ++lane) {

@@ -15,6 +15,7 @@
 
 #include "buffer.h"
 #include "pair_chunks.h"
+#include "parallel.h"
 #include "rank_tally.h"
 
 namespace tk {
@@ -160,6 +161,7 @@ private:
 template <class Count, class Visit>
 static void for_each_bin(const Histogram<Count>& histogram, Visit visit) {
     for (int64_t s = 0; s < kSegments; ++s) {
+        throw_if_stopped();
         const bool has_different = histogram.used[s], has_same = histogram.used[kSegments + s];
         if (!has_different && !has_same) continue;
         const Count* different = histogram.counts + s * kSegment;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "buffer.h"
+#include "integers.h"
 #include "pair_chunks.h"
 #include "row_pairs.h"
 
@@ -99,26 +100,36 @@ static void insertion_sort(uint64_t* words, int64_t count) {
 // Sorts words that agree above their lowest `bits` bits: distributes them on the leading ones of
 // these, as many as make nearly all parts tiny, and sorts large parts likewise.
 static void sort_words(uint64_t* words, uint64_t* scratch, int64_t count, int bits) {
-    constexpr int64_t kSmall = 32;
+    constexpr int64_t kSmall = 32, kStretch = 1 << 20;
     constexpr int kMostBits = 13;
     if (count <= kSmall) return insertion_sort(words, count);
-    if (bits == 0) return;
+    const bool large = count > kSmall * 1024;
+    if (bits == 0 || (large && stopped())) return;
     int part_bits = 1;
     while (part_bits < kMostBits && part_bits < bits && count >> part_bits > 0) ++part_bits;
     const int shift = bits - part_bits;
     const int64_t mask = (int64_t{1} << part_bits) - 1;
     int32_t ends[(1 << kMostBits) + 1];
     for (int64_t b = 0; b <= mask + 1; ++b) ends[b] = 0;
-    for (int64_t i = 0; i < count; ++i) ++ends[((words[i] >> shift) & mask) + 1];
+    for (int64_t i = 0; i < count;) {
+        if (large && stopped()) return;
+        for (const int64_t end = smaller(i + kStretch, count); i < end; ++i)
+            ++ends[((words[i] >> shift) & mask) + 1];
+    }
     for (int64_t b = 0; b <= mask; ++b) ends[b + 1] += ends[b];
-    for (int64_t i = 0; i < count; ++i) scratch[ends[(words[i] >> shift) & mask]++] = words[i];
+    for (int64_t i = 0; i < count;) {
+        if (large && stopped()) return;
+        for (const int64_t end = smaller(i + kStretch, count); i < end; ++i)
+            scratch[ends[(words[i] >> shift) & mask]++] = words[i];
+    }
     __builtin_memcpy(words, scratch, count * sizeof(uint64_t));
     int64_t begin = 0;
     for (int64_t b = 0; b <= mask; ++b) {
         if (ends[b] - begin > kSmall) sort_words(words + begin, scratch, ends[b] - begin, shift);
         begin = ends[b];
     }
-    insertion_sort(words, count);  // the parts are in order: words move only within tiny ones
+    if (large && stopped()) return;  // its parts may be in disorder, and large
+    insertion_sort(words, count);    // the parts are in order: words move only within tiny ones
 }
 
 // Sorts the words of all pairs and calls visit(bucket, words in lower buckets, words, count) for every

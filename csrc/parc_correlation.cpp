@@ -60,6 +60,11 @@ RankTally sorted_tally(RowPairs& pairs, const Codes& codes, int64_t n_pairs, int
     return total;
 }
 
+// All pairs may fall in one bin.
+bool fits_narrow_counters(int64_t n_pairs, int64_t limit) {
+    return n_pairs <= limit && n_pairs >> 32 == 0;
+}
+
 template <class Count>
 void bin_pairs(RowPairs& pairs, const Codes& codes, RankSum& sum, int n_threads) {
     const CountingMemory<Count> memory(n_threads);
@@ -114,7 +119,7 @@ void parc_correlation_vectors(const ParcVectorsArgs& args) {
     *args.error_bound = 0.0;
     if (n_pairs <= smaller(args.sort_limit, kMostNumberedPairs))
         *args.correlation = sorted_correlation(pairs, label_pairs, n, args.n_threads);
-    else if (n_pairs >> 32 == 0)
+    else if (fits_narrow_counters(n_pairs, args.narrow_limit))
         correlate_in_bins<uint32_t>(pairs, label_pairs, args);
     else
         correlate_in_bins<uint64_t>(pairs, label_pairs, args);
@@ -149,7 +154,7 @@ void parc_correlation(const ParcArgs& args) {
         return;
     }
     RankSum sum(same, different, args.tolerance);
-    if (n_pairs >> 32 == 0)
+    if (fits_narrow_counters(n_pairs, args.narrow_limit))
         bin_pairs<uint32_t>(pairs, codes, sum, args.n_threads);
     else
         bin_pairs<uint64_t>(pairs, codes, sum, args.n_threads);

@@ -138,8 +138,10 @@ private:
     // Calls visit(bin, its first key, log2 of its width) in the order of the keys.
     template <class Visit>
     void for_each_bin(Visit visit) {
-        for (int64_t cell = 0; cell < n_roots_; ++cell)
+        for (int64_t cell = 0; cell < n_roots_; ++cell) {
+            if (cell % kSegment == 0) throw_if_stopped();
             visit_cell(cell, cell << root_shift_, root_shift_, visit);
+        }
     }
     template <class Visit>
     void visit_cell(int64_t cell, int64_t key, int width_bits, Visit& visit) {

@@ -66,7 +66,7 @@ public:
                 visit_stripes(member, s, t, cols_.data(), sink, make_words, wanted);
             }
         }
-        sink.close();
+        if (!stopped()) sink.close();
         member.barrier.wait();
     }
     template <class Sink, class MakeWords>

@@ -4,7 +4,6 @@ import multiprocessing
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
 
@@ -24,18 +23,6 @@ def test_eight_threads_give_the_same_bits(backend):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: tk.score(X, y, backend=backend), range(24)))
     assert all(result == expected for result in results)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 7])
-def test_native_bits_do_not_depend_on_threads(monkeypatch, n_threads):
-    pytest.importorskip("transfer_kernels._native")
-    X, y = make_problem(900, 130, 7)
-    monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", "1")
-    one = tk.ops.fisher_scatter(X, y, 7, backend="native").gram
-    rank = tk.parc(X, y, backend="native")
-    monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", str(n_threads))
-    assert np.array_equal(tk.ops.fisher_scatter(X, y, 7, backend="native").gram, one)
-    assert tk.parc(X, y, backend="native") == rank
 
 
 def _child(queue, X, y, backend):

@@ -27,6 +27,17 @@ VERSIONS = [(torch_gpu, device) for device in TORCH_DEVICES]
 VERSIONS += [(cuda_gpu, device) for device in KERNEL_DEVICES]
 
 
+def version_id(version):
+    module, device = version
+    return f"{module.__name__.rpartition('.')[2]}-{device}"
+
+
+def on_the_cpu(fixture, versions, **options):
+    """Let a test run with those of a fixture's versions that are on the CPU."""
+    chosen = [version for version in versions if "cpu" in version]
+    return pytest.mark.parametrize(fixture, chosen, indirect=True, **options)
+
+
 class PoisonedTorch:
     """PyTorch, but that its uninitialised memory holds large numbers or NaN."""
 
@@ -74,7 +85,7 @@ class Version:
         return X if self.device == "cpu" else torch.as_tensor(np.array(X), device=self.device)
 
 
-@pytest.fixture(params=VERSIONS, ids=lambda v: f"{v[0].__name__.rpartition('.')[2]}-{v[1]}")
+@pytest.fixture(params=VERSIONS, ids=version_id)
 def version(request):
     return Version(*request.param)
 
@@ -145,10 +156,9 @@ def test_types_and_layouts(version, dtype):
         assert torch.equal(layout, before)
 
 
+@on_the_cpu("version", VERSIONS, ids=version_id)
 @pytest.mark.parametrize("dtype", [np.float16, np.int32, np.float64])
 def test_arrays(version, dtype):
-    if version.device != "cpu":
-        pytest.skip("arrays are scored on the CPU")
     X = (3 * problem(90, 12, 4)[0]).astype(dtype)
     codes = np.arange(90) % 4
     broadcast = np.broadcast_to(X[:, 3:4], X.shape)
@@ -348,10 +358,10 @@ def test_constants_are_those_of_the_kernels(kernels):
     assert tensor_ranks.CELL_BITS == module.CELL_BITS
 
 
+@on_the_cpu("kernels", KERNEL_DEVICES)
 @pytest.mark.parametrize("order", ["backward", "7", "8"])
 def test_order_of_the_threads_does_not_matter(kernels, monkeypatch, order):
-    if kernels.device != "cpu":
-        pytest.skip("only the host execution layer can be told an order")
+    """Only the host execution layer can be told one."""
     X, codes = problem(200, 20, 6)
     X[150:] = X[:50]
     expected = kernels.bounded(X, codes)

@@ -1,6 +1,8 @@
 """parc_correlation: every version against the definition, on ties, degenerate rows and layouts."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -220,6 +222,63 @@ def test_bins_do_not_depend_on_the_threads(native, monkeypatch, threads):
     expected = native.bounded_correlation(X, codes, sort_limit=0)
     monkeypatch.setenv(VARIABLES[0], str(threads))
     assert native.bounded_correlation(X, codes, sort_limit=0) == expected
+
+
+@pytest.mark.parametrize("name", ["quantised", "concentrated", "duplicated"])
+@pytest.mark.parametrize("tolerance", [1.0, 1e-12])
+def test_bins_of_64_bits(native, name, tolerance):
+    """The counters of more than 92 682 rows, whose pairs do not fit in 32 bits."""
+    rng = np.random.default_rng(5)
+    X = SPECIAL[name](rng)
+    codes = rng.integers(0, 3, len(X))
+    options = {"sort_limit": 0, "tolerance": tolerance}
+    narrow = native.bounded_correlation(X, codes, **options)
+    assert native.bounded_correlation(X, codes, narrow_limit=0, **options) == narrow
+    Y = label_vectors("real", len(X), rng)
+    narrow = native.bounded_correlation_vectors(X, Y, **options)
+    assert native.bounded_correlation_vectors(X, Y, narrow_limit=0, **options) == narrow
+
+
+def spearman_of_groups(rows, sizes):
+    """The coefficient of rows that repeat, from exact integers: `sizes` (K, C) of row and class."""
+    sizes = np.asarray(sizes, dtype=object)
+    repeats = sizes.sum(axis=1)
+    weights = (repeats / repeats.sum()).astype(float)
+    centred = rows - weights @ rows
+    unit = centred / np.sqrt(weights @ centred**2)
+    distances = np.round(1.0 - np.corrcoef(unit), 9)
+    counts = {}
+    for g in range(len(rows)):
+        for h in range(g, len(rows)):
+            pairs, same = repeats[g] * repeats[h], sum(sizes[g] * sizes[h])
+            if g == h:
+                pairs = (pairs - repeats[g]) // 2
+                same = (same - repeats[g]) // 2
+            there = counts.get(distances[g, h], (0, 0))
+            counts[distances[g, h]] = there[0] + same, there[1] + pairs - same
+    same = different = twice_u = ties = 0
+    for _, (s, d) in sorted(counts.items()):
+        twice_u += d * (2 * same + s)
+        ties += (s + d) ** 3 - (s + d)
+        same, different = same + s, different + d
+    n = same + different
+    spread = Fraction(n**3 - n - ties, 12) * Fraction(same * different, n)
+    return float(twice_u - same * different) / 2 / math.sqrt(spread), n, counts
+
+
+@pytest.mark.slow
+def test_pairs_that_32_bits_cannot_count():
+    """Few distinct rows: a bin for each of their distances, one of more than 2^32 pairs."""
+    pytest.importorskip("transfer_kernels._native")
+    native = implementation("parc_correlation", "native")
+    rows = np.array([[1.0, 0.0, 0.3], [0.0, 1.0, -0.4], [0.2, 0.5, 2.0]])
+    sizes = [[60_000, 33_500], [200, 50], [10, 90]]
+    expected, n_pairs, counts = spearman_of_groups(rows, sizes)
+    assert n_pairs > 1 << 32 and max(map(sum, counts.values())) > 1 << 32
+    X = np.repeat(rows, np.sum(sizes, axis=1), axis=0)
+    codes = np.repeat(np.tile([0, 1], 3), np.ravel(sizes))
+    value, _ = native.bounded_correlation(X, codes, tolerance=1.0)
+    assert_close(value, expected, 1e-13)
 
 
 def classes_of(n_classes, n=1100):

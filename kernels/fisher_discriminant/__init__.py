@@ -19,6 +19,8 @@ or meant. ``gram`` is not changed; ``within`` is C-ordered and consumed by `fish
     With S = (1 - shrinkage) within + shrinkage trace(within) / n_features I and ``means`` (C, d):
     coef = means S^-1, (C, d), and offset = diag(coef means^T) / 2, (C,). Raises `SingularScatter`
     when S is not positive definite to working precision.
+
+Bits are those of BLAS and LAPACK, and may change with their number of threads.
 """
 
 POWER_ROUNDS = 3

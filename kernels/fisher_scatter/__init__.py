@@ -17,6 +17,9 @@ square roots of the weights, which Self-challenging Fisher Discriminant Analysis
 Work n d (d + 1) flops; memory beyond X is O(d^2 + n_classes d), on a GPU O(n) more for the order of
 the classes. Results over disjoint samples add. A version may offer faster products of a lower
 precision by name, as a last argument ``precision``; its PRECISIONS then lists them.
+
+The compiled version gives the same bits on every run and for any number of threads; they are those
+of one instruction set. Numba's Gram matrix is summed by BLAS, which promises no such thing.
 """
 
 from __future__ import annotations

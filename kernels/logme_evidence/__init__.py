@@ -24,6 +24,9 @@ stay finite. Then, with the last alpha and beta and the m and residual before th
 with the sum over all d eigenvalues, zeros included. `EvidenceRule` holds these settings; published
 implementations differ in them. With `LargestEvidence` as the rule the maximum itself is sought. The
 Gram matrix squares the condition number of F; ``factored.py`` is the same from F itself.
+
+The compiled version gives the same bits, those of its instruction set, on every run and for any
+number of threads. The others call LAPACK, whose bits may change with BLAS's threads.
 """
 
 from dataclasses import dataclass

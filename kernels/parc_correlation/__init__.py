@@ -20,6 +20,9 @@ the coefficient is a rank sum (Mann-Whitney U with the ties of both sides averag
 
 The n x n matrix is never stored: memory beyond X is O(n d) for standardised rows where d is small,
 blocks of them where it is large, and at most a gigabyte of pairs or counters.
+
+The compiled version gives the same bits, those of its instruction set, on every run and for any
+number of threads: pairs are multiplied in one order, and counted in integers.
 """
 
 #: Distances that round to the same multiple of this are tied; their rounding error is some 1e-15.

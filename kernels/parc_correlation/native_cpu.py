@@ -17,9 +17,17 @@ VECTORS_SORT_LIMIT = 2**26
 #: smaller.
 TOLERANCE = 1e-9
 
+#: Up to so many pairs, those of 92 682 rows, are counted in 32 bits; in half the memory of 64.
+NARROW_LIMIT = 2**32 - 1
+
 
 def bounded_correlation(
-    X, codes, sort_limit=SORT_LIMIT, tolerance=TOLERANCE, lookup_share=LOOKUP_SHARE
+    X,
+    codes,
+    sort_limit=SORT_LIMIT,
+    tolerance=TOLERANCE,
+    lookup_share=LOOKUP_SHARE,
+    narrow_limit=NARROW_LIMIT,
 ):
     """The coefficient and the bound of the error that it may have (0 when pairs are sorted)."""
     return native_module().parc_correlation(
@@ -28,6 +36,7 @@ def bounded_correlation(
         sort_limit=sort_limit,
         lookup_share=lookup_share,
         tolerance=tolerance,
+        narrow_limit=narrow_limit,
         **runtime_arguments(),
     )
 
@@ -37,7 +46,9 @@ def parc_correlation(X, codes):
     return bounded_correlation(X, codes)[0]
 
 
-def bounded_correlation_vectors(X, Y, sort_limit=VECTORS_SORT_LIMIT, tolerance=TOLERANCE):
+def bounded_correlation_vectors(
+    X, Y, sort_limit=VECTORS_SORT_LIMIT, tolerance=TOLERANCE, narrow_limit=NARROW_LIMIT
+):
     """As `bounded_correlation`, with label vectors."""
     Y = np.asarray(Y, dtype=np.float64)
     return native_module().parc_correlation_vectors(
@@ -46,6 +57,7 @@ def bounded_correlation_vectors(X, Y, sort_limit=VECTORS_SORT_LIMIT, tolerance=T
         label_magnitude=float(np.abs(Y).max()) or 1.0,
         sort_limit=sort_limit,
         tolerance=tolerance,
+        narrow_limit=narrow_limit,
         **runtime_arguments(),
     )
 

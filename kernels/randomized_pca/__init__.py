@@ -10,6 +10,7 @@ iterated_power=1, random_state=1919)``, signs of the components included. With o
 the result depends on the random directions, so they are part of the contract.
 
 ``n_components`` is in [1, min(n, d)]. All arithmetic is float64; X is centred without a copy of it.
+Bits are those of BLAS and LAPACK, and may change with their number of threads.
 """
 
 SEED = 1919

@@ -15,4 +15,6 @@ both (n,) float64: the second softmax is the "self-challenge" of SFDA (Shao et a
 q[i] x[i] + (1 - q[i]) anchors[codes[i]] without making them.
 
 Work 2 n d C flops; memory beyond X is O(C (d + C)) and blocks: an n x C matrix is never stored.
+The compiled version gives the same bits, those of its instruction set, on every run and for any
+number of threads.
 """

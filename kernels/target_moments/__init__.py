@@ -4,4 +4,5 @@
 
 ``X`` is (n, d), float16, float32 or float64, any strides; ``Y`` (n, K) float64; ``moments`` = X^T Y
 is (d, K) float64. X is read once, in blocks; no copy of it is made.
+Bits are those of BLAS, and may change with its number of threads.
 """
