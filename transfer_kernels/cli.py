@@ -72,7 +72,7 @@ def _metrics(options: argparse.Namespace) -> int:
         for name, option in metric.options.items():
             if option.choices:
                 print(f"    {name}: {', '.join(map(str, option.choices))}")
-        print(f"    {', '.join(metric.tasks)}" + (f"; {metric.paper}" if metric.paper else ""))
+        print(f"    {'; '.join(filter(None, [', '.join(metric.tasks), metric.paper]))}")
     return OK
 
 

@@ -97,6 +97,7 @@ METRIC = Metric(
     "etran_energy",
     compute,
     "mean log-sum of the features of the samples where it is lowest",
+    (),
     paper="Gholami et al., ICCV 2023",
     choices={"tail": TAILS},
 )

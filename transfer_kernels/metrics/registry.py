@@ -78,7 +78,8 @@ class Metric:
     summary : str
         What it measures, in half a line.
     tasks : tuple of str
-        Kinds of labels that it takes: "classification", "regression", "label vectors".
+        Kinds of labels that it takes: "classification", "regression", "label vectors"; none where
+        the labels do not enter.
     paper : str
         Where it was published.
     choices : mapping of str to sequence of str
