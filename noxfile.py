@@ -25,6 +25,7 @@ CPP_TESTS = [
         "first_nonfinite",
         "logme_evidence",
         "parc_correlation",
+        "row_statistics",
     )
 ] + ["tests/test_same_bits.py"]
 

@@ -73,6 +73,7 @@ OPS = [
     "fma_peak",
     "logme_evidence",
     "parc_correlation",
+    "row_statistics",
     "self_challenging",
 ]
 KERNEL_SOURCES = [f"csrc/{op}.cpp" for op in OPS]

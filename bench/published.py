@@ -271,6 +271,73 @@ def sfda(X, y) -> float:
     return float(np.mean(second.probabilities(mixed)[np.arange(n), y]))
 
 
+def class_means(X, y):
+    """(n, d) each sample's class mean."""
+    means = np.stack([X[y == c].mean(axis=0) for c in range(int(y.max()) + 1)])
+    return means[y]
+
+
+def hscore(X, y) -> float:
+    """H-score (Bao et al., ICIP 2019) by a pseudo-inverse of the covariance."""
+    X = np.asarray(X, np.float64)
+    between = np.cov(class_means(X, y), rowvar=False)
+    return float(np.trace(np.linalg.pinv(np.cov(X, rowvar=False), rcond=1e-15) @ between))
+
+
+def regularised_hscore(X, y) -> float:
+    """H-score with Ledoit and Wolf's covariance (Ibrahim et al., ECML-PKDD 2022)."""
+    from sklearn.covariance import LedoitWolf
+
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    shrunk = LedoitWolf(assume_centered=True).fit(X)
+    between = (1.0 - shrunk.shrinkage_) * np.cov(class_means(X, y), rowvar=False)
+    return float(np.trace(linalg.pinvh(shrunk.covariance_) @ between))
+
+
+def transrate(X, y, eps=1e-4) -> float:
+    """TransRate (Huang et al., ICML 2022): coding rates by determinants of (d, d) matrices."""
+
+    def rate(Z):
+        return 0.5 * np.linalg.slogdet(np.eye(Z.shape[1]) + Z.T @ Z / (len(Z) * eps))[1]
+
+    Z = np.asarray(X, np.float64)
+    Z = Z - Z.mean(axis=0)
+    return float(rate(Z) - np.mean([rate(Z[y == c]) for c in range(int(y.max()) + 1)]))
+
+
+def lfc(X, y) -> float:
+    """LFC (Deshpande et al., 2021) by both (n, n) kernels."""
+    X = np.asarray(X, np.float64)
+    labels = np.where(y[:, None] == y[None, :], 1.0, -1.0)
+    kernel = X @ X.T
+    kernel -= kernel.mean()
+    labels -= labels.mean()
+    return float((kernel * labels).sum() / (np.linalg.norm(kernel) * np.linalg.norm(labels)))
+
+
+def etran_lda(X, y) -> float:
+    """ETran's discriminant (Gholami et al., ICCV 2023): a symmetric solver for what is not so."""
+    X = np.asarray(X, np.float64)
+    n, d = X.shape
+    counts = np.bincount(y)
+    means = np.stack([X[y == c].mean(axis=0) for c in range(len(counts))])
+    within = sum(k / n * np.cov(X[y == c].T, bias=True) for c, k in enumerate(counts))
+    between = np.cov(X.T, bias=True) - within
+    _, vectors = np.linalg.eigh(np.linalg.pinv(within) @ between)
+    coef = means @ vectors @ vectors.T
+    logits = X @ coef.T - 0.5 * np.diag(means @ coef.T) + np.log(counts / n)
+    return float(softmax(logits)[np.arange(n), y].mean())
+
+
+def etran_energy(X, percent=0.5) -> float:
+    """ETran's energy (Gholami et al., ICCV 2023): mean log-sum of the lowest samples."""
+    from scipy.special import logsumexp
+
+    energies = np.sort(logsumexp(np.asarray(X, np.float64), axis=1))
+    return float(energies[: int(10 * percent) * len(X) // 1000].mean())
+
+
 def fda_score(X, y, n_components=32) -> float:
     """FDA score (Bai et al., 2024): mean posterior of the true class, components of the features.
 

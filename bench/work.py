@@ -32,6 +32,18 @@ def sfda(n: int, d: int, n_classes: int) -> float:
     return 2.0 * (fisher_scatter(n, d) + algebra + self_challenging(n, d, n_classes))
 
 
+def hscore(n: int, d: int, n_classes: int) -> float:
+    """Scatter, Cholesky factor, one triangular solve."""
+    return fisher_scatter(n, d) + d**3 / 3.0 + float(d) * d * n_classes
+
+
+def transrate(n: int, d: int, n_classes: int) -> float:
+    """Scatter and its factor; for each class the smaller of its two Gram matrices, factored."""
+    size = min(n / n_classes, float(d))
+    one_class = n / n_classes * d * size + size**3 / 3.0
+    return fisher_scatter(n, d) + d**3 / 3.0 + n_classes * one_class
+
+
 def parc_correlation(n: int, d: int) -> float:
     """The products of all pairs of rows; the counting is not floating-point work."""
     return float(n) * (n - 1) * d

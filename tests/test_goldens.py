@@ -39,6 +39,30 @@ METRICS = {
         1e-6,
         0.0,
     ),
+    "hscore_parc_f64": (lambda X, y, b: tk.hscore(X, y, backend=b), 1e-8, 0.0),
+    "hscore_tllib_f64": (lambda X, y, b: tk.hscore(X, y, backend=b), 1e-8, 0.0),
+    "regularized_hscore_tllib": (
+        lambda X, y, b: tk.hscore(X, y, "ledoit-wolf", backend=b),
+        1e-12,
+        0.0,
+    ),
+    "hscore_transformer_ranker": (
+        lambda X, y, b: tk.hscore(X, y, "ledoit-wolf", backend=b),
+        2e-7,
+        0.0,
+    ),
+    "transrate_tllib_f64": (lambda X, y, b: tk.transrate(X, y, backend=b), 1e-11, 0.0),
+    "lfc": (lambda X, y, b: tk.lfc(X, y, backend=b), 3e-7, 0.0),
+    "lfc_f64": (lambda X, y, b: tk.lfc(X, y, backend=b), 2e-7, 0.0),
+    "etran_lda": (lambda X, y, b: tk.etran_lda(X, y, backend=b), 1e-10, 0.0),
+    "etran_energy_bot_0.5": (lambda X, y, b: tk.etran_energy(X, y, backend=b), 3e-7, 0.0),
+    "etran_energy_bot_10": (lambda X, y, b: tk.etran_energy(X, y, 10.0, backend=b), 3e-7, 0.0),
+    "etran_energy_bot_100": (lambda X, y, b: tk.etran_energy(X, y, 100.0, backend=b), 3e-7, 0.0),
+    "etran_energy_top_10": (
+        lambda X, y, b: tk.etran_energy(X, y, 10.0, "top", backend=b),
+        3e-7,
+        0.0,
+    ),
     "parc_exact_both": (lambda X, y, b: tk.parc(X, y, backend=b), 1e-6, 1e-6),
     "parc_32_exact_both": (lambda X, y, b: tk.parc(X, y, n_components=32, backend=b), 1e-6, 0.0),
 }
@@ -145,4 +169,4 @@ def test_zoo(goldens, backend):
             ours = function(arrays[f"X{i}"], arrays["y"], backend)
             assert ours == pytest.approx(published, rel=max(relative, 1e-9), abs=absolute)
             checked += 1
-    assert checked == 18
+    assert checked == 48

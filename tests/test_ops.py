@@ -63,17 +63,21 @@ def examples():
     dual = (few @ few.T, Y[:9], (Y[:9] ** 2).sum(axis=0), 9, D)
     rules = (LargestEvidence(), EvidenceRule(), EvidenceRule(full_spectrum=False, warm_start=True))
     return {
+        "class_logdets": [(X, codes, C, F.mean(axis=0), np.full(C, 3.0))],
         "first_nonfinite": [(X,), (broken,), (broken.T,)],
         "within_scatter": [(within, means, mixing[1], N)],
         "dominant_eigenvalue": [(within, np.ones(D))],
         "fisher_discriminant": [(within, means, 0.2, D)],
         "fisher_scatter": [(X, codes, C), (X, codes, C, rng.random(N)), (X, codes, C + 2)],
+        "log_determinant": [(within, 2.0)],
         "logme_evidence": [(*evidence, rule) for rule in rules]
         + [(*dual, rule, True) for rule in rules],
         "parc_correlation": [(X, codes)],
         "parc_correlation_vectors": [(X, Y)],
+        "quadratic_forms": [(within, F.T @ Y)],
         "randomized_pca": [(X, 5)],
         "row_space": [(X[:9],)],
+        "row_statistics": [(X, F.mean(axis=0))],
         "self_challenging": [
             (X, codes, means, means[:, 0]),
             (X, codes, means, means[:, 0], mixing),
@@ -193,6 +197,15 @@ def refused():
     yield "logme_evidence", (*evidence[:2], np.ones(3), N, D), {}, ValueError, r"squares .*\(2,\)"
     yield "logme_evidence", (*evidence, "thuml"), {}, TypeError, "rule must be an EvidenceRule"
     yield "logme_evidence", (*evidence[:3], N, 13.0), {}, TypeError, "n_features must be an integer"
+    yield "quadratic_forms", (X, means), {}, ValueError, r"gram must be of shape \(m, m\)"
+    yield "quadratic_forms", (within, means), {}, ValueError, r"columns .*\(13, K\)"
+    yield "log_determinant", (within, -1.0), {}, ValueError, "scale=-1.0 is out of range"
+    yield "log_determinant", (text, 1.0), {}, TypeError, "gram has dtype <U1"
+    logdets = (X, codes, C, origin)
+    yield "class_logdets", (*logdets, np.ones(C - 1)), {}, ValueError, r"scales .*\(4,\)"
+    yield "class_logdets", (*logdets, -np.ones(C)), {}, ValueError, "scales must be finite and not"
+    yield "class_logdets", (X, codes, C, X, np.ones(C)), {}, ValueError, r"shift .*\(13,\)"
+    yield "row_statistics", (X, origin[1:]), {}, ValueError, r"shift must be of shape \(13,\)"
     yield "parc_correlation", (X, codes[1:]), {}, ValueError, "the same length"
     yield "parc_correlation_vectors", (X, Y[1:]), {}, ValueError, "the same length"
 

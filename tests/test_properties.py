@@ -9,14 +9,29 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import transfer_kernels as tk
+from transfer_kernels.metrics import METRICS
 
 FAST = VARIANTS[-1][0] if len(VARIANTS) == 1 else VARIANTS[0][0]
 
 #: Metrics that a shift of the features does not move, and how nearly.
-SHIFT_FREE = {"fda_score": 1e-7, "parc": 1e-5, "sfda": 1e-7}
+SHIFT_FREE = {
+    "etran_lda": 1e-7,
+    "fda_score": 1e-7,
+    "hscore": 1e-7,
+    "hscore(shrinkage='ledoit-wolf')": 1e-7,
+    "parc": 1e-5,
+    "sfda": 1e-7,
+    "transrate": 1e-7,
+}
+ANY = (-np.finfo(float).max, np.finfo(float).max)
 RANGES = {
+    "etran_energy": ANY,
+    "etran_lda": (0.0, 1.0),
+    "hscore": (0.0, 5.0 + 1e-9),
+    "lfc": (-1.0, 1.0),
+    "transrate": ANY,
     "fda_score": (0.0, 1.0),
-    "logme": (-np.finfo(float).max, np.finfo(float).max),
+    "logme": ANY,
     "parc": (-100.0, 100.0),
     "sfda": (0.0, 1.0),
 }
@@ -139,8 +154,9 @@ def test_integer_weights_repeat_samples(problem):
 
 
 def test_better_separated_features_score_higher():
+    labelled = [name for name in tk.metric_names() if METRICS[name].tasks]
     values = []
     for spread in (0.0, 0.3, 1.0):
         X, y = make_problem(400, 16, 5, seed=3, spread=spread)
-        values.append(scores(X, y))
-    assert (np.diff(np.array(values), axis=0) > 0).all()
+        values.append(list(tk.score(X, y, labelled).values()))
+    assert (np.diff(np.array(values), axis=0) > 0).all(), values

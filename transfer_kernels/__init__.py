@@ -8,10 +8,15 @@ from .ensemble import sfda_ensemble
 from .estimators import PARC, SFDA, LogME
 from .evaluation import evaluate
 from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, register, score
+from .metrics.etran_energy import etran_energy
+from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
+from .metrics.hscore import hscore
+from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.parc import parc
 from .metrics.sfda import sfda
+from .metrics.transrate import transrate
 from .ranking import rank
 
 __all__ = [
@@ -22,8 +27,12 @@ __all__ = [
     "Problem",
     "UninformativeScoreWarning",
     "describe_backends",
+    "etran_energy",
+    "etran_lda",
     "evaluate",
     "fda_score",
+    "hscore",
+    "lfc",
     "logme",
     "metric_names",
     "ops",
@@ -34,4 +43,5 @@ __all__ = [
     "sfda",
     "sfda_ensemble",
     "show_backends",
+    "transrate",
 ]

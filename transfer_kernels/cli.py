@@ -78,8 +78,8 @@ def _metrics(options: argparse.Namespace) -> int:
         print(f"    {metric.summary}")
         for name, option in metric.options.items():
             if option.choices:
-                print(f"    {name}: {', '.join(option.choices)}")
-        print(f"    {', '.join(metric.tasks)}" + (f"; {metric.paper}" if metric.paper else ""))
+                print(f"    {name}: {', '.join(map(str, option.choices))}")
+        print(f"    {'; '.join(filter(None, [', '.join(metric.tasks), metric.paper]))}")
     return OK
 
 

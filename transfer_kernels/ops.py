@@ -30,15 +30,19 @@ __all__ = [
     "Known",
     "LargestEvidence",
     "bound_ops",
+    "class_logdets",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
+    "log_determinant",
     "logme_evidence",
     "parc_correlation",
     "parc_correlation_vectors",
+    "quadratic_forms",
     "randomized_pca",
     "row_space",
+    "row_statistics",
     "self_challenging",
     "target_moments",
     "within_scatter",
@@ -50,6 +54,9 @@ DEFAULT_PRECISION = "float64"
 
 #: Ops whose folder has another name than they.
 _FOLDERS = {
+    "class_logdets": "class_scatter",
+    "log_determinant": "positive_definite",
+    "quadratic_forms": "positive_definite",
     "dominant_eigenvalue": "fisher_discriminant",
     "parc_correlation_vectors": "parc_correlation",
     "within_scatter": "fisher_discriminant",
@@ -611,3 +618,135 @@ def logme_evidence(
     return _version("logme_evidence", backend, gram).logme_evidence(
         gram, moments, squares, n_samples, n_features, rule or EvidenceRule(), dual, known
     )
+
+
+def quadratic_forms(gram, columns, *, backend: str | None = None) -> tuple[np.ndarray, int]:
+    """x^T G^+ x of vectors in the range of a Gram matrix, and its rank.
+
+    Parameters
+    ----------
+    gram : (m, m) float64 array
+        G, positive semidefinite, upper triangle; not changed. Its units do not matter: it is scaled
+        to a unit diagonal, of which m times float64's rounding counts as nothing.
+    columns : (m, K) float64 array
+        The vectors x, in the range of G.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    forms : (K,) float64 array
+    rank : int
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
+    """
+    gram = arrays.as_operand(gram, "gram", ("m", "m"))
+    columns = arrays.as_operand(columns, "columns", (gram.shape[0], "K"))
+    return _version("positive_definite", backend, gram).quadratic_forms(gram, columns)
+
+
+def log_determinant(gram, scale: float, *, backend: str | None = None) -> float:
+    """Logarithm of det(I + scale G) for a Gram matrix G.
+
+    Parameters
+    ----------
+    gram : (m, m) float64 array
+        G, positive semidefinite, upper triangle; not changed.
+    scale : float
+        Not negative.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    float
+        In nats.
+
+    Raises
+    ------
+    TypeError
+        If gram holds no real numbers.
+    ValueError
+        If gram is not square, scale is negative or not finite, or the backend is not available.
+    """
+    gram = arrays.as_operand(gram, "gram", ("m", "m"))
+    if not 0.0 <= scale < np.inf:
+        raise ValueError(f"scale={scale!r} is out of range: it must be finite and not negative")
+    return _version("positive_definite", backend, gram).log_determinant(gram, scale)
+
+
+def class_logdets(X, codes, n_classes: int, shift, scales, *, backend: str | None = None):
+    """Logarithm of det(I + scale Z^T Z) for the samples Z of each class, less a common shift.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    codes : (n,) integer array
+        Classes in [0, n_classes).
+    n_classes : int
+        Number of classes, C.
+    shift : (d,) float64 array
+        Subtracted from every sample.
+    scales : (C,) float64 array
+        Not negative.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (C,) float64 array
+        In nats; 0 for a class without samples. Beyond X one class is held at a time.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or the codes or n_classes are no integers.
+    ValueError
+        If the shapes do not fit, a code is out of range, a scale is negative or not finite, or the
+        backend is not available.
+    """
+    X = arrays.as_features(X, "X")
+    arrays.require_positive_integer(n_classes, "n_classes")
+    codes = arrays.as_codes(codes, len(X), n_classes)
+    shift = arrays.as_operand(shift, "shift", (X.shape[1],))
+    scales = arrays.as_operand(scales, "scales", (n_classes,))
+    if not bool(((scales >= 0.0) & (scales < np.inf)).all()):
+        raise ValueError("scales must be finite and not negative")
+    return _version("class_scatter", backend, X).class_logdets(X, codes, n_classes, shift, scales)
+
+
+def row_statistics(X, shift, *, backend: str | None = None):
+    """Squared norms and log-sums of exponentials of the rows, in one pass.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    shift : (d,) float64 array
+        Subtracted for the squared norms only.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    squares : (n,) float64 array
+        Sum over the features of (x - shift)^2.
+    logsums : (n,) float64 array
+        Logarithm of the sum over the features of exp(x), in nats.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
+    """
+    X = arrays.as_features(X, "X")
+    shift = arrays.as_operand(shift, "shift", (X.shape[1],))
+    return _version("row_statistics", backend, X).row_statistics(X, shift)

@@ -20,15 +20,19 @@ from .arrays import as_array, as_features
 from .ops import EvidenceRule, LargestEvidence
 
 __all__ = [
+    "class_logdets",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
+    "log_determinant",
     "logme_evidence",
     "parc_correlation",
     "parc_correlation_vectors",
+    "quadratic_forms",
     "randomized_pca",
     "row_space",
+    "row_statistics",
     "self_challenging",
     "target_moments",
     "within_scatter",
@@ -256,3 +260,49 @@ def first_nonfinite(X: Tensor) -> Tensor:
 @first_nonfinite.register_fake
 def _(X):
     return X.new_empty(2, dtype=torch.int64)
+
+
+@custom_op("transfer_kernels::quadratic_forms", mutates_args=())
+def quadratic_forms(gram: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """x^T G^+ x (K,) of the columns x of a matrix, and the rank () of G."""
+    return _call(ops.quadratic_forms, gram, columns)
+
+
+@quadratic_forms.register_fake
+def _(gram, columns):
+    return _doubles(gram, columns.shape[1]), _doubles(gram)
+
+
+@custom_op("transfer_kernels::log_determinant", mutates_args=())
+def log_determinant(gram: Tensor, scale: float) -> Tensor:
+    """Logarithm () of det(I + scale G)."""
+    return _call(ops.log_determinant, gram, scale)
+
+
+@log_determinant.register_fake
+def _(gram, scale):
+    return _doubles(gram)
+
+
+@custom_op("transfer_kernels::class_logdets", mutates_args=())
+def class_logdets(
+    X: Tensor, codes: Tensor, n_classes: int, shift: Tensor, scales: Tensor
+) -> Tensor:
+    """Logarithm (C,) of det(I + scale Z^T Z) for the samples Z of each class less the shift."""
+    return _call(ops.class_logdets, X, codes, n_classes, shift, scales)
+
+
+@class_logdets.register_fake
+def _(X, codes, n_classes, shift, scales):
+    return _doubles(X, n_classes)
+
+
+@custom_op("transfer_kernels::row_statistics", mutates_args=())
+def row_statistics(X: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared norms (n,) of the rows less the shift, and log-sums (n,) of their exponentials."""
+    return _call(ops.row_statistics, X, shift)
+
+
+@row_statistics.register_fake
+def _(X, shift):
+    return _doubles(X, X.shape[0]), _doubles(X, X.shape[0])

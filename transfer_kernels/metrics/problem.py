@@ -138,6 +138,41 @@ class Problem:
         return self.ops.fisher_scatter(self.features, self.codes, len(self.classes))
 
     @cached_property
+    def centred(self) -> FisherScatter:
+        """Class sums and Gram matrix of the features around their mean."""
+        total = self.scatter.shifted_sums.sum(axis=0) / self.n_samples
+        return self.scatter.moved_to(self.scatter.shift + total)
+
+    @cached_property
+    def row_statistics(self) -> tuple[Any, Any]:
+        """(n,) squared distance of each sample from the mean, and logarithm of its sum of exp."""
+        return self.ops.row_statistics(self.features, self.mean)
+
+    @cached_property
+    def mean(self) -> Any:
+        """(d,) float64 mean of the features."""
+        if "scatter" in self.__dict__:
+            return self.centred.shift
+        return self.features.mean(axis=0, dtype=array_namespace(self.features).float64)
+
+    @cached_property
+    def centred_rows(self) -> Any:
+        """(n, d) float64 features less their mean; a copy, for n < d."""
+        X = as_float64(self.features)
+        X = X - X.mean(axis=0)
+        return X - X.mean(axis=0)  # what the rounding of a large mean has left
+
+    @cached_property
+    def centred_gram(self) -> Any:
+        """Z^T Z (d, d) of the centred features, Z Z^T (n, n) where n < d; upper triangle."""
+        if self.n_samples >= self.n_features:
+            return self.centred.shifted_gram
+        rows = self.centred_rows.T
+        codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
+        zero = beside(rows, np.zeros(self.n_samples))
+        return self.ops.fisher_scatter(rows, codes, 1, None, zero).shifted_gram
+
+    @cached_property
     def gram(self) -> Any:
         """X^T X (d, d) where n > d, else X X^T (n, n); upper triangle, features not centred."""
         scatter = self.gram_scatter

@@ -38,14 +38,14 @@ class Option:
         What it is when it is not given; `inspect.Parameter.empty` where it must be.
     types : tuple of type
         Types of its values, NumPy's scalars of the kind included; any value where there are none.
-    choices : tuple of str
+    choices : tuple of str or None
         The values that it takes, where they are few.
     """
 
     name: str
     default: Any
     types: tuple[type, ...] = ()
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | None, ...] = ()
 
     def check(self, value: Any) -> None:
         """Raise a TypeError or ValueError unless it may have this value."""
@@ -53,7 +53,7 @@ class Option:
             kinds = " or ".join(_ARTICLES.get(t, "None") for t in self.types)
             raise TypeError(f"{self.name} must be {kinds}, not {shown(value)}")
         if self.choices and value not in self.choices:
-            listed = ", ".join(self.choices)
+            listed = ", ".join(map(str, self.choices))
             raise ValueError(f"{self.name}={shown(value)} is unknown; choose one of {listed}")
 
     def __str__(self) -> str:
@@ -80,7 +80,8 @@ class Metric:
     summary : str
         What it measures, in half a line.
     tasks : tuple of str
-        Kinds of labels that it takes: "classification", "regression", "label vectors".
+        Kinds of labels that it takes: "classification", "regression", "label vectors"; none where
+        the labels do not enter.
     paper : str
         Where it was published.
     choices : mapping of str to sequence of str
@@ -92,7 +93,7 @@ class Metric:
     summary: str = ""
     tasks: tuple[str, ...] = ("classification",)
     paper: str = ""
-    choices: Mapping[str, typing.Iterable[str]] = field(default_factory=dict)
+    choices: Mapping[str, typing.Iterable[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.isidentifier()):

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import array_namespace
+from ..ops import FisherScatter
 from .discriminant import Discriminant, shrunk_discriminant
 from .problem import Problem
 from .registry import Metric
@@ -88,27 +89,62 @@ def compute(problem: Problem) -> float:
     return result.score
 
 
+@dataclass(frozen=True)
+class Stage:
+    """SFDA before its challenge: a discriminant and what it says of the samples it was made from.
+
+    Parameters
+    ----------
+    problem : Problem
+        Rescaled by 2^-``exponent``.
+    exponent : int
+    X : (n, p) array
+        The features, or they in their own row space where n < d.
+    rotation : tuple or None
+        The basis of that space and the mean of the features.
+    scatter : FisherScatter
+        Of X.
+    discriminant : Discriminant
+    shrinkage : float
+    posterior, challenge : (n,) arrays
+        Probability of the true class, and of it again after a second softmax.
+    """
+
+    problem: Problem
+    exponent: int
+    X: Any
+    rotation: Any
+    scatter: FisherScatter
+    discriminant: Discriminant
+    shrinkage: float
+    posterior: Any
+    challenge: Any
+
+
 @np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
-def fit(problem: Problem) -> Fit:
-    """First discriminant, shrinkage and score of a problem."""
+def first_stage(problem: Problem) -> Stage:
+    """Linear discriminant analysis with SFDA's shrinkage."""
     problem, exponent = problem.rescaled
     X, scatter, ones, rotation = _discriminant_space(problem)
-    codes, ops = problem.codes, problem.ops
-    n, d = problem.n_samples, problem.n_features
-    counts = scatter.counts
-    xp = array_namespace(counts)
-
+    ops, n, d = problem.ops, problem.n_samples, problem.n_features
     means = scatter.shifted_means
     within = ops.within_scatter(scatter.shifted_gram, -scatter.shifted_sums, means, n)
     largest = ops.dominant_eigenvalue(within, ones)
     true_largest = np.ldexp(float(largest), 2 * exponent)  # the shrinkage depends on the scale
     shrinkage = max(float(np.exp(-5.0 * true_largest)), SHRINKAGE_FLOOR)
+    found = shrunk_discriminant(ops, within, means, scatter.shift, scatter.counts, shrinkage, d)
+    p, q = ops.self_challenging(X, problem.codes, found.coef, found.intercept)
+    return Stage(problem, exponent, X, rotation, scatter, found, shrinkage, p, q)
 
-    def discriminant(within, means, shift):
-        return shrunk_discriminant(ops, within, means, shift, counts, shrinkage, d)
 
-    first = discriminant(within, means, scatter.shift)
-    _, q = ops.self_challenging(X, codes, first.coef, first.intercept)
+@np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
+def fit(problem: Problem) -> Fit:
+    """First discriminant, shrinkage and score of a problem."""
+    stage = first_stage(problem)
+    problem, X, first, q = stage.problem, stage.X, stage.discriminant, stage.challenge
+    codes, ops, n, d = problem.codes, problem.ops, problem.n_samples, problem.n_features
+    counts = stage.scatter.counts
+    xp = array_namespace(counts)
 
     # ConfMix, around the mean of all samples, where the anchors are small.
     anchors = (first.means.sum(axis=0) - first.means) / (len(counts) - 1)
@@ -122,7 +158,7 @@ def fit(problem: Problem) -> Fit:
     right = xp.concatenate([anchors, means])
     within = ops.within_scatter(mixed.shifted_gram, left, right, n)
 
-    second = discriminant(within, means, first.center)
+    second = shrunk_discriminant(ops, within, means, first.center, counts, stage.shrinkage, d)
     posterior, _ = ops.self_challenging(
         X,
         codes,
@@ -130,20 +166,20 @@ def fit(problem: Problem) -> Fit:
         second.intercept,
         (q, anchors + first.center),
     )
-    if rotation is not None:
-        basis, origin = rotation
+    if stage.rotation is not None:
+        basis, origin = stage.rotation
         first = Discriminant(
             first.coef @ basis,
             first.intercept - first.coef @ (basis @ origin),
             first.means @ basis,
             first.center @ basis + origin,
         )
-    if exponent:
-        scale = float(np.ldexp(1.0, exponent))
+    if stage.exponent:
+        scale = float(np.ldexp(1.0, stage.exponent))
         first = Discriminant(
             first.coef / scale, first.intercept, first.means * scale, first.center * scale
         )
-    return Fit(first, shrinkage, float(posterior.mean()))
+    return Fit(first, stage.shrinkage, float(posterior.mean()))
 
 
 def _discriminant_space(problem):

@@ -1,0 +1,40 @@
+"""`positive_definite` by LAPACK's Cholesky factors, pivoted where the rank is in doubt.
+
+The upper triangle of a C-ordered matrix is the lower one of its Fortran-ordered transpose, so the
+routines work on ``A.T`` with ``lower=1`` and copy nothing.
+"""
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from . import RANK_EPS, SAFE_PIVOT, unit_roots
+
+
+def quadratic_forms(gram, columns):
+    """See the contract in the package's docstring."""
+    roots = unit_roots(np.diagonal(gram))
+    present = np.flatnonzero(roots)
+    order = len(present)
+    if order == 0:
+        return np.zeros(columns.shape[1]), 0
+    scaled = roots[:, None] * gram * roots
+    columns = roots[:, None] * columns
+    if order < len(gram):
+        scaled, columns = scaled[np.ix_(present, present)], columns[present]
+    factor, info = lapack.dpotrf(scaled.T, lower=1, clean=0)
+    if info != 0 or factor.diagonal().min() ** 2 < SAFE_PIVOT:
+        factor, pivots, order, _ = lapack.dpstrf(
+            scaled.T, tol=len(gram) * RANK_EPS, lower=1, overwrite_a=1
+        )
+        columns = columns[pivots[:order] - 1]
+        factor = np.asfortranarray(factor[:order, :order])
+    solved = blas.dtrsm(1.0, factor, np.asfortranarray(columns), lower=1, overwrite_b=1)
+    return (solved * solved).sum(axis=0), order
+
+
+def log_determinant(gram, scale):
+    """See the contract in the package's docstring."""
+    shifted = scale * gram
+    shifted.reshape(-1)[:: len(gram) + 1] += 1.0
+    factor, _ = lapack.dpotrf(shifted.T, lower=1, clean=0, overwrite_a=1)
+    return 2.0 * float(np.log(factor.diagonal()).sum())

@@ -1,0 +1,23 @@
+"""Definition of `positive_definite` in NumPy: by eigenvalues, by LU factors."""
+
+import numpy as np
+
+from . import RANK_EPS, unit_roots
+
+
+def _full(upper):
+    return np.triu(upper) + np.triu(upper, 1).T
+
+
+def quadratic_forms(gram, columns):
+    """See the contract in the package's docstring."""
+    roots = unit_roots(np.diagonal(gram))
+    values, vectors = np.linalg.eigh(roots[:, None] * _full(gram) * roots)
+    kept = values > len(gram) * RANK_EPS
+    coordinates = vectors[:, kept].T @ (roots[:, None] * columns)
+    return (coordinates**2 / values[kept, None]).sum(axis=0), int(kept.sum())
+
+
+def log_determinant(gram, scale):
+    """See the contract in the package's docstring."""
+    return float(np.linalg.slogdet(np.eye(len(gram)) + scale * _full(gram))[1])
