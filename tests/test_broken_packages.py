@@ -7,6 +7,7 @@ import pytest
 from conftest import in_subprocess
 
 from transfer_kernels import optional_packages
+from transfer_kernels.backends import BACKENDS
 
 FAULTS = {
     "ImportError": "raise ImportError('numpy.core.multiarray failed to import')",
@@ -80,10 +81,10 @@ def test_the_next_backend_serves_and_all_is_reported(stubs, fault):
     assert "backend 'native' is passed over: the compiled module _native is installed" in lines[0]
     assert "backend 'numba' is passed over: the package numba is installed" in lines[1]
     assert all(line.endswith("'reference' serves instead") for line in lines[:2])
-    backends = [line for line in lines if line.startswith("  ")][:5]
+    backends = [line for line in lines if line.startswith("  ")][: len(BACKENDS)]
     report = {line.split()[0]: line for line in backends}
     assert "GLIBCXX_3.4.99 not found" in report["native"]
-    for backend in ("numba", "triton"):
+    for backend in ("numba", "torch", "triton"):
         assert "not available: " in report[backend]
         assert "is installed but does not load (" in report[backend]
     assert any(line.split() == ["chosen", "cpu", "reference"] for line in lines)

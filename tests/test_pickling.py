@@ -80,7 +80,7 @@ def results(history):
         yield from (ranking, ranking[0], ranking["abc".index("b")], ranking.scores)
         yield tk.sfda_ensemble({"a": X, "b": X**2}, Y, k=2)
         problem = Problem(X, Y)
-        tk.metrics.compute(problem, "sfda")
+        tk.metrics.metric_call("sfda")(problem)
         yield problem
     yield ranking.evaluate({"a": 0.1, "b": 0.3, "c": 0.2})
     yield tk.evaluate({"a": 1.0, "b": 2.0, "c": float("nan")}, {"a": 1.0, "b": 2.0, "c": 0.0})

@@ -9,5 +9,6 @@ negative: with Z_c the rows of class c less the shift,
     logdets[c] = ln det(I + scales[c] Z_c^T Z_c)
 
 in nats, (C,) float64, 0 for a class without samples. The matrix is taken in the smaller of its two
-forms, Z_c^T Z_c and Z_c Z_c^T, whose determinants are equal. Memory beyond X: one class.
+forms, Z_c^T Z_c and Z_c Z_c^T, whose determinants are equal. Memory beyond X: one class. Bits are
+those of LAPACK, and may change with its number of threads.
 """

@@ -12,6 +12,8 @@ changed.
     features do not matter; what is below m `RANK_EPS` of it then counts as absent.
 `log_determinant`
     ln det(I + scale gram) for ``scale`` >= 0, in nats.
+
+Bits are those of LAPACK, and may change with its number of threads.
 """
 
 import numpy as np

@@ -8,5 +8,6 @@
     logsums[i] = ln of the sum over j of exp(x[j])
 
 both (n,) float64, summed in float64; the logarithm's sum is taken relative to the row's largest
-entry, so that it overflows for no finite row. Memory beyond X: blocks of rows.
+entry, so that it overflows for no finite row. Memory beyond X: blocks of rows. The same bits on
+every run and for any number of threads.
 """

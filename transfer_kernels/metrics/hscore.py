@@ -144,6 +144,8 @@ def ledoit_wolf(problem: Problem) -> tuple[float, float]:
     """
     n, d = problem.n_samples, problem.n_features
     gram = problem.centred_gram
+    if d == 1:  # the identity is the covariance
+        return 0.0, float(gram[0, 0]) / n
     xp = array_namespace(gram)
     trace = float(gram.diagonal().sum()) / n
     square = float((xp.triu(gram) ** 2).sum() + (xp.triu(gram, 1) ** 2).sum()) / n**2
