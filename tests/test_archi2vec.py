@@ -270,6 +270,7 @@ def digest():
     return hashlib.sha256(zoo.vectors.tobytes() + vector.tobytes()).hexdigest()
 
 
+@pytest.mark.exhaustive
 def test_same_bits_in_every_process():
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
     code += "import test_archi2vec; print(test_archi2vec.digest())"
@@ -329,6 +330,7 @@ def real():
     return architectures.graphs(shown)
 
 
+@pytest.mark.exhaustive
 def test_families_of_real_architectures_cluster(real):
     from sklearn.metrics import adjusted_rand_score
 

@@ -71,7 +71,13 @@ for name in ("ModelSpider", "archi2vec"):
 """
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+EXHAUSTIVE = {"RuntimeError", "AttributeError", "dependency"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(f, marks=[pytest.mark.exhaustive] * (f in EXHAUSTIVE)) for f in FAULTS],
+)
 def test_the_next_backend_serves_and_all_is_reported(stubs, fault):
     packages = ("numba", "torch", "triton", "matplotlib", "pandas", "gensim")
     done = in_subprocess(SCORES, PYTHONPATH=stubs(fault, *packages))

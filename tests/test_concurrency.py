@@ -70,7 +70,7 @@ print(peak() - before)
 
 @pytest.mark.skipif(not __import__("sys").platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("metric", ["sfda", "logme", "parc(n_components=32)"])
-@pytest.mark.parametrize("name", ["native", "numba"])
+@pytest.mark.parametrize("name", ["native", pytest.param("numba", marks=pytest.mark.exhaustive)])
 def test_memory_beyond_the_features(metric, name):
     if name == "native":
         pytest.importorskip("transfer_kernels._native")

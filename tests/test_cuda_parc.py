@@ -125,6 +125,7 @@ def test_few_pairs_are_sorted(version, n_classes):
     assert version.by_default(X, codes) == value
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("n_classes", [100])
 def test_agrees_with_the_compiled_version(version, n_classes):
     """More pairs than are sorted, and all the bins there can be."""

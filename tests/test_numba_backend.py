@@ -49,6 +49,7 @@ def test_compiled_kernels_are_kept_on_disk(tmp_path):
     assert [run.stdout for run in runs] == ["0\n", "1\n"], runs[1].stderr
 
 
+@pytest.mark.exhaustive
 def test_works_where_no_cache_can_be_written():
     # Numba's locators refuse every folder, as on a read-only install without a home.
     code = "from numba.core import caching\ncaching.CacheImpl._locator_classes = []\n"

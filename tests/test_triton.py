@@ -514,7 +514,7 @@ class TestParcCorrelation:
             yield version.KeyCounter(rows, codes[order], self.BINS)
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
-    @pytest.mark.parametrize("kept", [True, False], ids=["one stripe", "stripes"])
+    @pytest.mark.parametrize("kept", [pytest.param(True, marks=pytest.mark.exhaustive), False])
     def test_counts(self, shape, kept):
         X, codes = self.problem(*shape)
         by_kernel, by_torch = self.counters(X, codes, 1 << 28 if kept else 1)

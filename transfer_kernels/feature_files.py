@@ -50,7 +50,7 @@ def read_features(path: Pathlike, *, mapped: bool = True, narrow: bool = False) 
         process that reads it, except for `transfer_kernels.rank`, which reports it.
     narrow : bool, default False
         Whether bfloat16 in a mapped ``.safetensors`` file stays so: its features are then a
-        `transfer_kernels.bfloat16.BFloat16Matrix`, which metrics take like an array.
+        ``transfer_kernels.bfloat16.BFloat16Matrix``, which metrics take like an array.
 
     Returns
     -------

@@ -239,7 +239,7 @@ class Ranking(Sequence[ModelScores]):
         """Write a CSV file, all at once: model, scores, ranks, seconds and error, best first.
 
         Names that a spreadsheet would run or a reader would change are marked, see
-        `transfer_kernels.csv_cells`; the readers of this package restore them.
+        ``transfer_kernels.csv_cells``; the readers of this package restore them.
         """
         records = self._records()
         rows = [list(records[0]), *(list(record.values()) for record in records)]
@@ -362,7 +362,7 @@ def rank(
         threads: with ``TRANSFER_KERNELS_NUM_THREADS=8`` and 4 workers each has 2, its linear
         algebra libraries included. They are started anew (spawn), so a script needs its
         ``if __name__ == "__main__":``; in a daemonic process, such as a worker of
-        `multiprocessing.Pool`, none can be started, and all is done there. Give paths rather than
+        ``multiprocessing.Pool``, none can be started, and all is done there. Give paths rather than
         arrays, since arrays are copied to the workers. A score may differ in its last bits from
         that of another number of workers, since each has fewer threads.
     progress : bool, optional

@@ -80,8 +80,8 @@ class LargestEvidence:
     Without epsilon, cap or start, converged to rounding error; ``profile.py`` has the mathematics.
     The model without noise, t = 0, counts too where it has an evidence: in the dual form, where the
     rank is n. A target's evidence is NaN where the rounding error of the Gram matrix may be worth
-    more than `GRAM_ERROR` in it: an error E of the matrix is worth |E| / (s + t) at most, with its
-    smallest eigenvalue s.
+    more than 1e-9 in it: an error of spectral norm e is worth e / (s + t) at most, with the
+    matrix's smallest eigenvalue s.
     """
 
 

@@ -86,6 +86,8 @@ def _could_hide(s, rest, absent, found, n, d):
     rest: then -2 n times the evidence is this, for some t = x least. The smaller they are, the more
     it costs to fit them.
     """
+    if len(s) == 0:  # all features are zero, exactly
+        return np.zeros(len(rest), dtype=bool)
     with np.errstate(all="ignore"):
         least = (max(n, d) * np.finfo(np.float64).eps) ** 2 * s.max(initial=0.0)
         x = np.exp(np.arange(-DEPTH, 5.0))[:, None]
