@@ -110,3 +110,24 @@ def test_the_definition_against_exact_arithmetic():
         found = reference.fisher_discriminant(gram, left, 0.25, 4)
         np.testing.assert_allclose(found[0], np.array(coef.tolist(), dtype=float), rtol=1e-11)
         np.testing.assert_allclose(found[1], np.array(offset, dtype=float), rtol=1e-11)
+
+
+@pytest.mark.parametrize("d", [63, 64, 65, 200])
+def test_large_matrices_are_factored_in_pieces(monkeypatch, d):
+    """So that an interrupt is heard between them."""
+    from transfer_kernels.kernels import blas_blocks
+
+    gram, means, *_ = problem(d, 70, 2 * d)
+    gram[np.tril_indices(d, -1)] = 0.0
+    full = gram + np.triu(gram, 1).T
+    whole = blas_blocks.cholesky(gram.copy())
+    monkeypatch.setattr(blas_blocks, "WHOLE", 40)
+    monkeypatch.setattr(blas_blocks, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(blas_blocks, "SOLVE_FLOPS", 2.0 * d * d * 9)
+    gram[np.tril_indices(d, -1)] = np.nan
+    factor = blas_blocks.cholesky(gram)
+    np.testing.assert_allclose(np.tril(factor), np.tril(whole), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(full @ blas_blocks.solve(factor, means.T), means.T, atol=1e-10)
+    indefinite = full.copy()
+    indefinite[-1, -1] = -1.0
+    assert blas_blocks.cholesky(indefinite) is None

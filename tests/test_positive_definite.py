@@ -42,6 +42,8 @@ def test_quadratic_forms(op, shape, kind):
     np.testing.assert_allclose(forms, expected, rtol=1e-9)
     for layout in (np.asfortranarray(columns), np.repeat(columns, 2, axis=1)[:, ::2]):
         np.testing.assert_allclose(op.quadratic_forms(gram, layout)[0], forms, rtol=1e-12)
+    again, _ = op.quadratic_forms(np.asfortranarray(gram), columns)
+    np.testing.assert_allclose(again, forms, rtol=1e-9)
 
 
 def test_the_form_is_a_projection(op):
@@ -68,6 +70,7 @@ def test_log_determinant(op, shape, scale):
     expected = reference.log_determinant(gram, scale)
     found = op.log_determinant(gram, scale)
     assert isinstance(found, float) and found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert op.log_determinant(np.asfortranarray(gram), scale) == pytest.approx(found, rel=1e-13)
 
 
 def test_definitions_against_exact_arithmetic():

@@ -7,8 +7,9 @@ routines work on ``A.T`` with ``lower=1`` and copy nothing.
 import math
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 
+from ..blas_blocks import cholesky, solve
 from . import POWER_ROUNDS, SingularScatter
 
 
@@ -45,8 +46,8 @@ def fisher_discriminant(within, means, shrinkage, n_features):
     ridge = shrinkage * within.trace() / n_features
     within *= 1.0 - shrinkage
     within.reshape(-1)[:: len(within) + 1] += ridge  # the diagonal; a view, as it is C-ordered
-    factor, info = lapack.dpotrf(within.T, lower=1, clean=0, overwrite_a=1)
-    if info != 0:
+    factor = cholesky(within)
+    if factor is None:
         raise SingularScatter("the shrunk within-class scatter is singular")
-    coef = lapack.dpotrs(factor, means.T, lower=1)[0].T
+    coef = solve(factor, means.T).T
     return coef, 0.5 * (coef * means).sum(axis=1)

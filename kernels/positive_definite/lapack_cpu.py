@@ -7,6 +7,7 @@ routines work on ``A.T`` with ``lower=1`` and copy nothing.
 import numpy as np
 from scipy.linalg import blas, lapack
 
+from ..blas_blocks import cholesky
 from . import RANK_EPS, SAFE_PIVOT, unit_roots
 
 
@@ -21,8 +22,8 @@ def quadratic_forms(gram, columns):
     columns = roots[:, None] * columns
     if order < len(gram):
         scaled, columns = scaled[np.ix_(present, present)], columns[present]
-    factor, info = lapack.dpotrf(scaled.T, lower=1, clean=0)
-    if info != 0 or factor.diagonal().min() ** 2 < SAFE_PIVOT:
+    factor = cholesky(scaled.copy())
+    if factor is None or factor.diagonal().min() ** 2 < SAFE_PIVOT:
         factor, pivots, order, _ = lapack.dpstrf(
             scaled.T, tol=len(gram) * RANK_EPS, lower=1, overwrite_a=1
         )
@@ -34,7 +35,6 @@ def quadratic_forms(gram, columns):
 
 def log_determinant(gram, scale):
     """See the contract in the package's docstring."""
-    shifted = scale * gram
+    shifted = np.multiply(scale, gram, order="C")
     shifted.reshape(-1)[:: len(gram) + 1] += 1.0
-    factor, _ = lapack.dpotrf(shifted.T, lower=1, clean=0, overwrite_a=1)
-    return 2.0 * float(np.log(factor.diagonal()).sum())
+    return 2.0 * float(np.log(cholesky(shifted).diagonal()).sum())
