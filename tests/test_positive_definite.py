@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from transfer_kernels.kernels.positive_definite import reference
+from transfer_kernels.kernels.positive_definite import from_rows, reference
 
 from transfer_kernels.backends import implementation
 
@@ -71,6 +71,20 @@ def test_log_determinant(op, shape, scale):
     found = op.log_determinant(gram, scale)
     assert isinstance(found, float) and found == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert op.log_determinant(np.asfortranarray(gram), scale) == pytest.approx(found, rel=1e-13)
+
+
+def test_lost_digits_are_told(op):
+    Z = np.random.default_rng(3).normal(size=(90, 6))
+    Z[7] *= 1e9
+    gram = Z.T @ Z
+    assert np.isnan(op.log_determinant(gram, 100.0)) and np.isnan(
+        reference.log_determinant(gram, 100.0)
+    )
+    with mpmath.workdps(60):
+        exact = mpmath.matrix(Z.tolist())
+        determinant = mpmath.log(mpmath.det(mpmath.eye(6) + 100 * (exact.T * exact)))
+    found = from_rows.log_determinant(Z, 100.0)
+    assert found == pytest.approx(float(determinant), rel=1e-13)
 
 
 def test_definitions_against_exact_arithmetic():

@@ -665,7 +665,8 @@ def log_determinant(gram, scale: float, *, backend: str | None = None) -> float:
     Returns
     -------
     float
-        In nats.
+        In nats. NaN where the Gram matrix has lost the digits that it depends on, beside a sample
+        that drowns all others; `transfer_kernels.transrate` then takes the samples themselves.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..positive_definite import from_rows
 from ..positive_definite.lapack_cpu import log_determinant
 
 
@@ -23,4 +24,7 @@ def class_logdets(fisher_scatter, X, codes, n_classes, shift, scales):
         one_class = np.zeros(len(rows), dtype=np.int64)
         gram = fisher_scatter(rows, one_class, 1, None, around).shifted_gram
         logdets[c] = log_determinant(gram, scales[c])
+        if np.isnan(logdets[c]):
+            samples = X[order[start:end]].astype(np.float64) - shift
+            logdets[c] = from_rows.log_determinant(samples, scales[c])
     return logdets

@@ -2,6 +2,8 @@
 
 import torch
 
+from ..positive_definite import from_rows
+from ..positive_definite.torch_gpu import log_determinant
 from ..torch_runtime import as_codes, as_doubles, as_features
 
 
@@ -17,6 +19,7 @@ def class_logdets(X, codes, n_classes, shift, scales):
             continue
         rows = X[order[start:end]].double() - shift
         gram = rows @ rows.T if len(rows) <= X.shape[1] else rows.T @ rows
-        gram.mul_(scales[c]).diagonal().add_(1.0)
-        logdets[c] = 2.0 * torch.linalg.cholesky_ex(gram)[0].diagonal().log().sum()
+        logdets[c] = log_determinant(gram, scales[c])
+        if torch.isnan(logdets[c]):
+            logdets[c] = from_rows.log_determinant(rows.cpu().numpy(), float(scales[c]))
     return logdets

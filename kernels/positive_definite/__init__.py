@@ -11,7 +11,9 @@ changed.
     gram, and the rank of gram. It is scaled to a unit diagonal first, so that the units of the
     features do not matter; what is below m `RANK_EPS` of it then counts as absent.
 `log_determinant`
-    ln det(I + scale gram) for ``scale`` >= 0, in nats.
+    ln det(I + scale gram) for ``scale`` >= 0, in nats; NaN where the matrix has lost the digits
+    that it depends on, beside a sample that drowns all others, as its smallest pivot tells.
+    ``from_rows.py`` is the same from the samples themselves.
 
 Bits are those of LAPACK, and may change with its number of threads.
 """

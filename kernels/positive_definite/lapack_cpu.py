@@ -4,6 +4,8 @@ The upper triangle of a C-ordered matrix is the lower one of its Fortran-ordered
 routines work on ``A.T`` with ``lower=1`` and copy nothing.
 """
 
+import math
+
 import numpy as np
 from scipy.linalg import blas, lapack
 
@@ -37,4 +39,8 @@ def log_determinant(gram, scale):
     """See the contract in the package's docstring."""
     shifted = np.multiply(scale, gram, order="C")
     shifted.reshape(-1)[:: len(gram) + 1] += 1.0
-    return 2.0 * float(np.log(cholesky(shifted).diagonal()).sum())
+    diagonal = shifted.diagonal().copy()
+    factor = cholesky(shifted)
+    if factor is None or not (factor.diagonal() ** 2 > SAFE_PIVOT * diagonal).all():
+        return math.nan
+    return 2.0 * float(np.log(factor.diagonal()).sum())

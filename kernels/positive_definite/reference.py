@@ -1,8 +1,10 @@
 """Definition of `positive_definite` in NumPy: by eigenvalues, by LU factors."""
 
+import math
+
 import numpy as np
 
-from . import RANK_EPS, unit_roots
+from . import RANK_EPS, SAFE_PIVOT, unit_roots
 
 
 def _full(upper):
@@ -20,4 +22,11 @@ def quadratic_forms(gram, columns):
 
 def log_determinant(gram, scale):
     """See the contract in the package's docstring."""
-    return float(np.linalg.slogdet(np.eye(len(gram)) + scale * _full(gram))[1])
+    shifted = np.eye(len(gram)) + scale * _full(gram)
+    try:
+        pivots = np.linalg.cholesky(shifted).diagonal() ** 2
+    except np.linalg.LinAlgError:
+        return math.nan
+    if not (pivots > SAFE_PIVOT * shifted.diagonal()).all():
+        return math.nan
+    return float(np.linalg.slogdet(shifted)[1])

@@ -1,5 +1,7 @@
 """`positive_definite` by cuSOLVER through PyTorch: Cholesky, eigenvalues where rank is in doubt."""
 
+import math
+
 import torch
 
 from ..torch_runtime import as_tensor
@@ -32,4 +34,8 @@ def log_determinant(gram, scale):
     gram = as_tensor(gram)
     shifted = scale * (gram.triu() + gram.triu(1).T)
     shifted.diagonal().add_(1.0)
-    return 2.0 * float(torch.linalg.cholesky(shifted).diagonal().log().sum())
+    factor, info = torch.linalg.cholesky_ex(shifted)
+    pivots = factor.diagonal() ** 2
+    if int(info) != 0 or not bool((pivots > SAFE_PIVOT * shifted.diagonal()).all()):
+        return math.nan
+    return float(pivots.log().sum())

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside
+from ..kernels.array_namespace import array_namespace
 from . import sfda as _sfda
 from .problem import Problem
 from .registry import Metric
@@ -72,8 +72,7 @@ def compute(problem: Problem, variant: str = "code") -> float:
     if variant == "paper":
         stage = _sfda.first_stage(problem)
         return float(stage.posterior.mean())
-    counts = beside(problem.features, problem.class_counts)
-    means = problem.centred.shifted_means
+    counts, means = problem.centred.counts, problem.centred.shifted_means
     log_priors = array_namespace(counts).log(counts / problem.n_samples)
     intercept = log_priors - 0.5 * (means**2).sum(axis=1) - means @ problem.mean
     posterior, _ = problem.ops.self_challenging(problem.features, problem.codes, means, intercept)

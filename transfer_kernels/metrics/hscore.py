@@ -88,6 +88,10 @@ def compute(problem: Problem, shrinkage: str | None = None) -> float:
     primal = problem.n_samples >= problem.n_features
     sums = problem.centred.shifted_sums.T if primal else _centred_indicators(problem)
     forms, rank = problem.ops.quadratic_forms(problem.centred_gram, sums)
+    inside = None
+    if primal and rank < int((problem.centred_gram.diagonal() > 0.0).sum()):
+        # Columns may depend on others, or a loud row drown them: the rows themselves tell.
+        inside, rank = _from_rows(problem)
     if rank >= problem.n_samples - 1:
         warn_uninformative(
             "the H-score cannot tell models apart here: the features fit any labels of these "
@@ -95,15 +99,36 @@ def compute(problem: Problem, shrinkage: str | None = None) -> float:
             'shrinkage="ledoit-wolf" or more samples'
         )
         return float(len(problem.classes) - 1)
+    if inside is not None:
+        return inside
     if not primal:
         return _projected(problem.centred_gram, sums, rank)
     return float((on_host(forms) / problem.class_counts).sum())
 
 
+def _from_rows(problem):
+    """tr Y^T P Y for the projection P on the centred features' columns, and their rank.
+
+    By a QR factorisation with the loudest rows and columns first, which leaves the others their
+    digits.
+    """
+    from scipy.linalg import qr
+
+    rows = on_host(problem.centred_rows)
+    order = np.argsort(-(rows * rows).sum(axis=1))
+    lengths = np.linalg.norm(rows, axis=0)
+    scaled = rows[order] / np.where(lengths > 0.0, lengths, 1.0)
+    basis, upper, _ = qr(scaled, mode="economic", pivoting=True, overwrite_a=True)
+    sizes = np.abs(upper.diagonal())
+    rank = int((sizes > max(rows.shape) * np.finfo(np.float64).eps * sizes[0]).sum())
+    indicators = on_host(_centred_indicators(problem))[order]
+    return float(((basis[:, :rank].T @ indicators) ** 2).sum()), rank
+
+
 def _projected(gram, indicators, rank):
     """tr Y^T P Y for the projection P on the range of a (n, n) Gram matrix of known rank."""
     _, vectors = array_namespace(gram).linalg.eigh(gram, UPLO="U")
-    inside = vectors[:, len(gram) - rank :].T @ indicators
+    inside = vectors[:, len(gram) - rank :].T @ beside(gram, indicators)
     return float((inside**2).sum())
 
 

@@ -157,8 +157,8 @@ class Problem:
 
     @cached_property
     def centred_rows(self) -> Any:
-        """(n, d) float64 features less their mean; a copy, for n < d."""
-        X = as_float64(self.features)
+        """(n, d) float64 features less their mean: a copy, for n < d and where digits are short."""
+        X = beside(self.centred.shift, as_float64(self.features))
         X = X - X.mean(axis=0)
         return X - X.mean(axis=0)  # what the rounding of a large mean has left
 
