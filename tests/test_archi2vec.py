@@ -300,6 +300,7 @@ def test_input_errors_of_embeddings():
         archi2vec(zoo, X, min_count=1000)
 
 
+@pytest.mark.exhaustive
 def test_missing_libraries_are_named():
     code = (
         "import sys\n"

@@ -478,6 +478,7 @@ def test_a_cache_that_is_no_absolute_path_is_passed_over(folder, tmp_path, monke
     assert sorted(os.listdir(tmp_path)) == ["zoo"]
 
 
+@pytest.mark.exhaustive
 def test_archi2vec_without_a_home():
     for package in ("torch", "gensim", "sklearn"):
         pytest.importorskip(package)

@@ -427,6 +427,7 @@ class TestLogmeEvidence:
         for rule in self.RULES.values():
             self.assert_same(*self.arguments(X, Y, rule))
 
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("dual", [False, True], ids=["primal", "dual"])
     @pytest.mark.parametrize(
         "kind", ["no features", "no target", "exact fit", "tiny", "huge", "rank one"]
