@@ -187,6 +187,8 @@ def kernel_tests(session: nox.Session, folder: Path, **variables: str) -> None:
             session.error(f"the tests would run {path.strip()}, not what is in {folder}")
         pytest = ["pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
         pytest += ["-c", str(ROOT / "pyproject.toml"), "-k", "native"]
+        # Every instruction set, but not the long runs.
+        pytest += ["--exhaustive", "-m", "not exhaustive"]
         session.run(*pytest, *(str(ROOT / path) for path in CPP_TESTS), env=variables)
 
 
