@@ -4,6 +4,7 @@ The ops and their functions are found on disk: one without an example here fails
 tests say more; these say that none is left out.
 """
 
+import ast
 import dataclasses
 import inspect
 from importlib import import_module
@@ -232,3 +233,22 @@ def test_public_ops_leave_their_arguments_alone():
 def test_every_public_op_is_refused_something():
     functions = {name for op in OPS for name in functions_of(op)}
     assert functions == {name for name, *_ in refused()}
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_version_takes_the_reference_s_arguments(op):
+    """Those for a GPU, which cannot all be imported here, by their text."""
+    wanted = {name: arguments_in(KERNELS / op / "reference.py")[name] for name in functions_of(op)}
+    paths = [path for path in (KERNELS / op).glob("*_*.py") if path.stem.endswith(("cpu", "gpu"))]
+    assert paths
+    for path in paths:
+        found = arguments_in(path)
+        for name, arguments in wanted.items():
+            if name in found:  # else it is another module's, imported there
+                assert found[name][: len(arguments)] == arguments, f"{path.name}: {name}"
+
+
+def arguments_in(path):
+    tree = ast.parse(path.read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {node.name: [argument.arg for argument in node.args.args] for node in functions}

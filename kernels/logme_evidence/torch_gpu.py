@@ -16,14 +16,14 @@ from .profile import from_gram
 from .reference import from_spectrum
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False):
+def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
     gram = as_tensor(gram, dtype=torch.float64)
     moments, squares = as_doubles(moments, gram), as_doubles(squares, gram)
     if moments.shape[1] == 0:
         return Evidence(*torch.empty(4, 0, dtype=torch.float64, device=gram.device))
     if isinstance(rule, LargestEvidence):
-        return from_gram(gram, moments, squares, n_samples, dual)
+        return from_gram(gram, moments, squares, n_samples, dual, known)
     s, vectors = torch.linalg.eigh(gram, UPLO="U")
     s = s.clamp_(min=0.0)
     projections = (vectors.T @ moments).square_()
