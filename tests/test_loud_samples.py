@@ -48,3 +48,16 @@ def test_transrate(backend, kind):
         warnings.simplefilter("error")
         found = tk.transrate(X, y, backend=backend)
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["hscore", "transrate"])
+@pytest.mark.parametrize("kind", ["loud row", "dependent columns"])
+def test_tensors_are_taken_where_they_are(metric, kind, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("TRANSFER_KERNELS_TORCH_ON_HOST", "1")
+    X, y = problem(kind)
+    # NumPy's factorisation would mean that samples were brought to it.
+    expected = getattr(tk, metric)(X, y, backend="native")
+    monkeypatch.setattr(np.linalg, "qr", None)
+    found = getattr(tk, metric)(torch.from_numpy(X), y, backend="torch")
+    assert found == pytest.approx(expected, rel=1e-9)

@@ -21,5 +21,5 @@ def class_logdets(X, codes, n_classes, shift, scales):
         gram = rows @ rows.T if len(rows) <= X.shape[1] else rows.T @ rows
         logdets[c] = log_determinant(gram, scales[c])
         if torch.isnan(logdets[c]):
-            logdets[c] = from_rows.log_determinant(rows.cpu().numpy(), float(scales[c]))
+            logdets[c] = from_rows.log_determinant(rows, float(scales[c]))
     return logdets

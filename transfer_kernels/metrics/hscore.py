@@ -109,20 +109,22 @@ def compute(problem: Problem, shrinkage: str | None = None) -> float:
 def _from_rows(problem):
     """tr Y^T P Y for the projection P on the centred features' columns, and their rank.
 
-    By a QR factorisation with the loudest rows and columns first, which leaves the others their
-    digits.
+    By QR factorisations with the loudest rows first, which leaves the others their digits; which
+    columns do not depend on others is told by pivoting in the (d, d) factor.
     """
     from scipy.linalg import qr
 
-    rows = on_host(problem.centred_rows)
-    order = np.argsort(-(rows * rows).sum(axis=1))
-    lengths = np.linalg.norm(rows, axis=0)
-    scaled = rows[order] / np.where(lengths > 0.0, lengths, 1.0)
-    basis, upper, _ = qr(scaled, mode="economic", pivoting=True, overwrite_a=True)
-    sizes = np.abs(upper.diagonal())
+    rows = problem.centred_rows
+    linalg = array_namespace(rows).linalg
+    order = beside(rows, on_host((-(rows * rows).sum(axis=1)).argsort()))
+    lengths = on_host((rows * rows).sum(axis=0) ** 0.5)
+    scaled = rows[order] * beside(rows, 1.0 / np.where(lengths > 0.0, lengths, 1.0))
+    pivoted, pivots = qr(on_host(linalg.qr(scaled)[1]), mode="r", pivoting=True)
+    sizes = np.abs(pivoted.diagonal())
     rank = int((sizes > max(rows.shape) * np.finfo(np.float64).eps * sizes[0]).sum())
-    indicators = on_host(_centred_indicators(problem))[order]
-    return float(((basis[:, :rank].T @ indicators) ** 2).sum()), rank
+    basis, _ = linalg.qr(scaled[:, beside(rows, pivots[:rank].astype(np.int64))])
+    indicators = beside(rows, _centred_indicators(problem))[order]
+    return float(((basis.T @ indicators) ** 2).sum()), rank
 
 
 def _projected(gram, indicators, rank):

@@ -84,7 +84,7 @@ def compute(problem: Problem, eps: float = EPS, weighted: bool = False) -> float
     n, counts = problem.n_samples, problem.class_counts
     whole = 0.5 * problem.ops.log_determinant(problem.centred_gram, 1.0 / (n * eps))
     if np.isnan(whole):
-        whole = 0.5 * from_rows.log_determinant(on_host(problem.centred_rows), 1.0 / (n * eps))
+        whole = 0.5 * from_rows.log_determinant(problem.centred_rows, 1.0 / (n * eps))
     scales = beside(problem.features, 1.0 / (counts * eps))
     parts = problem.ops.class_logdets(
         problem.features, problem.codes, len(counts), problem.mean, scales
