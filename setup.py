@@ -342,18 +342,14 @@ def say(what):
     print(f"transfer_kernels: {what}", file=sys.stderr)
 
 
-kernel_packages = sorted(
-    f"transfer_kernels.kernels.{path.parent.name}" for path in Path("kernels").glob("*/__init__.py")
-)
+packages = {"transfer_kernels": "transfer_kernels", "transfer_kernels.kernels": "kernels"}
 
 setup(
-    packages=[
-        "transfer_kernels",
-        "transfer_kernels.metrics",
-        "transfer_kernels.recommend",
-        "transfer_kernels.kernels",
-        *kernel_packages,
-    ],
+    packages=sorted(
+        ".".join([name, *path.parent.relative_to(folder).parts])
+        for name, folder in packages.items()
+        for path in Path(folder).glob("**/__init__.py")
+    ),
     package_dir={"transfer_kernels.kernels": "kernels"},
     # nvcc takes longest, and so it starts first.
     ext_modules=[CudaModule(), CudaOnHostModule(), NativeModule()],
