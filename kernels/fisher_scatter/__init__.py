@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..array_namespace import array_namespace, as_float64, is_tensor, on_host
-from . import saved
+from . import shared_saved
 
 #: Rows that are looked at for the shift.
 SHIFT_ROWS = 64
@@ -167,7 +167,7 @@ class FisherScatter:
         """Write to an ``.npz`` file, all of it or nothing; `load` reads it."""
         arrays = {field.name: on_host(getattr(self, field.name)) for field in fields(self)}
         arrays["shifted_gram"] = np.triu(arrays["shifted_gram"])
-        saved.write(path, arrays)
+        shared_saved.write(path, arrays)
 
     @classmethod
     def load(cls, path) -> FisherScatter:
@@ -181,4 +181,4 @@ class FisherScatter:
         FileNotFoundError
             If there is no such file.
         """
-        return cls(**saved.read(path, [field.name for field in fields(cls)]))
+        return cls(**shared_saved.read(path, [field.name for field in fields(cls)]))

@@ -25,8 +25,8 @@ stay finite. Then, with the last alpha and beta and the m and residual before th
 
 with the sum over all d eigenvalues, zeros included. `EvidenceRule` holds these settings; published
 implementations differ in them. With `LargestEvidence` as the rule the maximum itself is sought. The
-Gram matrix squares the condition number of F; ``centred.py`` is the same from the centred Gram
-matrix and the mean, ``factored.py`` from F itself.
+Gram matrix squares the condition number of F; ``shared_centred.py`` is the same from the centred
+Gram matrix and the mean, ``shared_factored.py`` from F itself.
 
 The compiled version gives the same bits, those of its instruction set, on every run and for any
 number of threads. The others call LAPACK, whose bits may change with BLAS's threads.
@@ -77,11 +77,11 @@ class EvidenceRule:
 class LargestEvidence:
     """Instead of an `EvidenceRule`: the largest evidence over all alpha and beta.
 
-    Without epsilon, cap or start, converged to rounding error; ``profile.py`` has the mathematics.
-    The model without noise, t = 0, counts too where it has an evidence: in the dual form, where the
-    rank is n. A target's evidence is NaN where the rounding error of the Gram matrix may be worth
-    more than 1e-9 in it: an error of spectral norm e is worth e / (s + t) at most, with the
-    matrix's smallest eigenvalue s.
+    Without epsilon, cap or start, converged to rounding error; the mathematics is in
+    ``shared_profile.py``. The model without noise, t = 0, counts too where it has an evidence: in
+    the dual form, where the rank is n. A target's evidence is NaN where the rounding error of the
+    Gram matrix may be worth more than 1e-9 in it: an error of spectral norm e is worth e / (s + t)
+    at most, with the matrix's smallest eigenvalue s.
     """
 
 

@@ -12,8 +12,8 @@ import torch
 from ..array_namespace import on_host
 from ..torch_runtime import as_doubles, as_tensor
 from . import SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram
 from .reference import from_spectrum
+from .shared_profile import from_gram
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):

@@ -1,4 +1,6 @@
-"""Spearman's correlation of keys with two classes of pairs, by counting the keys in bins.
+"""For the GPU versions: Spearman's correlation of keys with two classes of pairs, by counts.
+
+The keys are counted in bins.
 
 The first level's bins follow a sample of the pairs: they are fine where many pairs lie. Pairs of
 one bin count as tied. What that may cost is bounded: in a bin with s and d pairs of either class
