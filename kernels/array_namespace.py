@@ -5,8 +5,13 @@ that NumPy and PyTorch spell alike.
 """
 
 import sys
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
+
+#: A NumPy array or a PyTorch tensor: PyTorch is not imported to say so.
+Array: TypeAlias = Any
 
 
 def is_tensor(values) -> bool:

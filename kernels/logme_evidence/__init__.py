@@ -36,6 +36,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..array_namespace import Array
+
 #: Bound of alpha and beta; squares of their ratio stay within float64.
 SMALLEST_PRECISION = 1e-75
 
@@ -121,7 +123,7 @@ class Evidence:
         The t at which the last m was taken: the weights are m = (F^T F + t I)^-1 F^T y.
     """
 
-    evidences: np.ndarray
-    alphas: np.ndarray
-    betas: np.ndarray
-    ratios: np.ndarray
+    evidences: Array
+    alphas: Array
+    betas: Array
+    ratios: Array

@@ -323,7 +323,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     def tridiagonal(k, alpha=1.0, beta=1.0):
         return fixed_point(s, rotated[k], False, squares[k], alpha, beta)
 
-    spectrum = []
+    spectrum: list[np.ndarray] = []
 
     def projected(k, alpha=1.0, beta=1.0):
         if not spectrum:

@@ -303,7 +303,8 @@ def _graded(matrix, columns):
 
 def _pivots(matrix):
     """Order of the columns by what is left of them after the loudest few."""
-    left, first = matrix, []
+    left = matrix
+    first: list[int] = []
     for _ in range(min(PIVOTS, matrix.shape[1])):
         squares = (left * left).sum(axis=0)
         squares[first] = -1.0

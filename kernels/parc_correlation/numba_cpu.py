@@ -192,9 +192,9 @@ def _bins_of_at_most(most, pairs, columns):
         if not split.any():
             break
         bins = bins.split(bin_starts[split])
-    starts, counts = np.concatenate(starts), np.concatenate(counts)
-    order = np.argsort(starts)
-    return starts[order], counts[order]
+    all_starts = np.concatenate(starts)
+    order = np.argsort(all_starts)
+    return all_starts[order], np.concatenate(counts)[order]
 
 
 def _sorted_keys(pairs, columns, low, high, first_key, n_keys):
