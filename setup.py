@@ -355,18 +355,14 @@ def say(what):
 #: For whoever works in the checkout, not for builds: those take kernels/ itself, once.
 KERNELS_LINK = Path("transfer_kernels", "kernels")
 
-kernel_packages = sorted(
-    f"transfer_kernels.kernels.{path.parent.name}" for path in Path("kernels").glob("*/__init__.py")
-)
+packages = {"transfer_kernels": "transfer_kernels", "transfer_kernels.kernels": "kernels"}
 
 setup(
-    packages=[
-        "transfer_kernels",
-        "transfer_kernels.metrics",
-        "transfer_kernels.recommend",
-        "transfer_kernels.kernels",
-        *kernel_packages,
-    ],
+    packages=sorted(
+        ".".join([name, *path.parent.relative_to(folder).parts])
+        for name, folder in packages.items()
+        for path in Path(folder).glob("**/__init__.py")  # not through links
+    ),
     package_dir={"transfer_kernels.kernels": "kernels"},
     package_data={"transfer_kernels": ["py.typed"]},
     # nvcc takes longest, and so it starts first.

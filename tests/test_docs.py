@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 import transfer_kernels as tk
-from transfer_kernels.cli import main
+from transfer_kernels.cli.main import main
 from transfer_kernels.metrics import METRICS
 from transfer_kernels.metrics.logme import VARIANTS
 
