@@ -131,7 +131,8 @@ def tests(name: str, seconds: int, files: tuple[str, ...], chosen: str) -> Step:
     command = python("-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-p")
     command += ("bench.pytest_rows", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"))
     command += ("-k", chosen) if chosen else ()
-    command += tuple(str(ROOT / "tests" / f"test_{name}.py") for name in files)
+    for file in files:
+        command += tuple(map(str, (ROOT / "tests").rglob(f"test_{file}.py")))
     return Step(name, command, seconds, rows=f"{name}.jsonl")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from transfer_kernels.files.feature_files import find_features, read_features
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ZOO = EXAMPLES / "digits_zoo"
 
 

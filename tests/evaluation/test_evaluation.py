@@ -19,7 +19,7 @@ from transfer_kernels.evaluation import (
     weighted_kendall,
 )
 
-PUBLISHED = Path(__file__).parent / "published_transfers"
+PUBLISHED = Path(__file__).parents[1] / "published_transfers"
 # Model Spider's README, weighted tau of its baselines; Aircraft of LogME is not reproducible
 # from the scores that the authors released.
 MODEL_SPIDER_TABLE = {

@@ -22,7 +22,7 @@ from transfer_kernels.recommend import (  # noqa: E402
 )
 from transfer_kernels.recommend.architectures.architecture_embedding import graph_words  # noqa: E402
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 X = torch.zeros(2, 6)
 #: Small depths, so that the graphs are quickly made; RegNet-X has a test of its own.
 SHOWN = {

@@ -9,7 +9,7 @@ import pytest
 from transfer_kernels.files.target_files import read_labels, read_layers, read_truth
 from transfer_kernels.recommend import TransferHistory
 
-PUBLISHED = Path(__file__).parent / "published_transfers"
+PUBLISHED = Path(__file__).parents[1] / "published_transfers"
 
 #: One table, as different programs write it.
 TABLES = {

@@ -10,7 +10,7 @@ import pytest
 from transfer_kernels.evaluation.yardstick import MEAN_RANK, leave_one_task_out
 from transfer_kernels.recommend import TransferHistory
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HISTORY = EXAMPLES / "transfer_history"
 
 

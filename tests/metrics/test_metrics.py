@@ -13,7 +13,7 @@ import transfer_kernels as tk
 from transfer_kernels.metrics import METRICS, Problem, metric_call, registry
 from transfer_kernels.metrics.registry import Option
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 X, y = make_problem(80, 6, 3)
 
 

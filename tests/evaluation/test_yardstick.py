@@ -22,7 +22,7 @@ from transfer_kernels.evaluation.yardstick import (
 )
 from transfer_kernels.recommend import TransferHistory
 
-TABLES = Path(__file__).parent / "published_transfers"
+TABLES = Path(__file__).parents[1] / "published_transfers"
 NAN = float("nan")
 
 

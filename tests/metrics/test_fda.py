@@ -9,7 +9,7 @@ from conftest import make_problem
 
 import transfer_kernels as tk
 
-sys.path.append(str(Path(__file__).parents[1]))  # `bench` is not installed
+sys.path.append(str(Path(__file__).parents[2]))  # `bench` is not installed
 
 from bench import published  # noqa: E402
 
