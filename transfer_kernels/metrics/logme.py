@@ -289,10 +289,10 @@ def _warn_of_exact_fits(evidences, regression):
         )
 
 
-def weights_need_rows(problem: Problem, ratios: Any) -> bool:
-    """Whether `weights` reads the features again: the Gram matrix lacks digits, or n <= d."""
+def weights_need_rows(problem: Problem, ratios: Any, regression: bool) -> bool:
+    """Whether `weights` reads the features: not where Gram matrix and class sums serve."""
     dual = problem.n_samples <= problem.n_features
-    return dual or not _gram_serves_weights(problem, ratios)
+    return dual or regression or not _gram_serves_weights(problem, ratios)
 
 
 def _gram_serves_weights(problem, ratios):
