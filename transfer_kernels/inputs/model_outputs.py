@@ -61,6 +61,11 @@ class NamedInput:
     owner: str = ""
 
     @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of a file that make it up."""
+        return self.keys or (self.name,)
+
+    @property
     def remedy(self) -> str:
         """How to give it."""
         if self.owner == "target":
@@ -342,6 +347,11 @@ def _shape(value: Any) -> str:
 def as_outputs(features: Any) -> ModelOutputs:
     """A model's outputs, of features alone where they are no record yet."""
     return features if isinstance(features, ModelOutputs) else ModelOutputs(features)
+
+
+def features_of(value: Any) -> Any:
+    """The features of a `ModelOutputs`, None where it has none; anything else as it is."""
+    return value.features if isinstance(value, ModelOutputs) else value
 
 
 def checked_target_inputs(given: Mapping[str, Any]) -> dict[str, Any]:

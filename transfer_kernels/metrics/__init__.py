@@ -228,11 +228,4 @@ def score_models(
     found = {
         model: score(features, labels, call, backend=backend) for model, features, labels in models
     }
-    if not call.metric.parts:
-        return {model: values[call.spec] for model, values in found.items()}
-    return call.combined(
-        {
-            model: {part: values[call.column_of(part)] for part in call.metric.parts}
-            for model, values in found.items()
-        }
-    )
+    return call.column(found)

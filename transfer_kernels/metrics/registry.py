@@ -300,6 +300,17 @@ class MetricCall:
             return {self.spec: self(problem)}
         return {self.column_of(part): value for part, value in self.parts(problem).items()}
 
+    def column(self, found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """Model to score, from model to what `values` gave of it."""
+        if not self.metric.parts:
+            return {model: values[self.spec] for model, values in found.items()}
+        return self.combined(
+            {
+                model: {part: values[self.column_of(part)] for part in self.metric.parts}
+                for model, values in found.items()
+            }
+        )
+
     def combined(self, parts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """Model to score, of a metric that compares models, from model to part to value.
 
