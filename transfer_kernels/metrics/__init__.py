@@ -17,6 +17,7 @@ from ..inputs.model_outputs import INPUTS, MissingInputWarning, ModelOutputs, as
 from ..text.quoting import several, shown
 from .problem import Problem
 from .registry import Metric, MetricCall, OfArrays, Registry, RelativeToZoo, parse_spec
+from .scatter_problem import problem_of
 from .uninformative import UninformativeScoreWarning
 
 __all__ = [
@@ -157,10 +158,12 @@ def score(
 
     Parameters
     ----------
-    features : (n, d) array or tensor, or ModelOutputs
-        Features of the target's samples, or all that the model gives for them.
+    features : (n, d) array or tensor, ModelOutputs or FisherScatter
+        Features of the target's samples, or all that the model gives for them; or the sums of the
+        features, for metrics that they determine.
     labels : (n,) array, tensor or list, optional
-        Class labels of any hashable kind. Metrics that take no labels do without.
+        Class labels of any hashable kind. Metrics that take no labels do without, and so do those
+        of a `FisherScatter`, which has its classes in it.
     metrics : str, Metric, callable, or iterable of them
         Specs: a name, or a name with options as in ``"parc(n_components=32)"``; or functions
         ``f(features, labels) -> float`` of your own, filed under their names.
@@ -192,11 +195,11 @@ def score(
     """
     calls = metric_calls(metrics)
     outputs = as_outputs(features).only(frozenset().union(*(c.metric.needs for c in calls)))
-    problem = Problem(outputs, labels, backend, ignore_label, **target_inputs)
+    problem = problem_of(outputs, labels, backend, ignore_label, **target_inputs)
     scores: dict[str, float] = {}
     lacks: dict[str, list[str]] = {}
     for call in calls:
-        if lacking := problem.inputs.lacking(call.metric.needs):
+        if lacking := call.lacking(problem):
             scores |= dict.fromkeys(call.columns, math.nan)
             for name in lacking:
                 lacks.setdefault(name, []).append(call.spec)

@@ -19,6 +19,7 @@ from ..inputs.bfloat16 import BFloat16Matrix
 from ..inputs.model_outputs import INPUTS, TARGET_INPUTS, MissingInput, as_outputs
 from ..text.quoting import shown
 from .problem import Problem
+from .scatter_problem import problem_of
 
 #: Group of entry points by which other packages add metrics.
 ENTRY_POINTS = "transfer_kernels.metrics"
@@ -118,6 +119,9 @@ class Metric:
         Names of the inputs that it reads, see `transfer_kernels.inputs.model_outputs`.
     scope : "model" or RelativeToZoo
         Whether the number of one model is its score, or models are compared.
+    from_scatter : bool
+        Whether the class sums and the Gram matrix of a `FisherScatter` determine it, so that it
+        takes one instead of features and labels.
     direction : {"higher", "lower"}
         Which number of ``compute``, or of ``combine``, is the better. Scores are always such that
         higher is better: others are negated.
@@ -132,6 +136,7 @@ class Metric:
     needs: frozenset[str] = frozenset({"features"})
     scope: RelativeToZoo | typing.Literal["model"] = "model"
     direction: typing.Literal["higher", "lower"] = "higher"
+    from_scatter: bool = False
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.isidentifier()):
@@ -331,6 +336,10 @@ class MetricCall:
             scores.update(zip(whole, map(self.signed, column.tolist()), strict=True))
         return scores
 
+    def lacking(self, problem: Problem) -> list[str]:
+        """The inputs that the metric needs and the problem lacks."""
+        return problem.lacking(self.metric.needs, self.metric.from_scatter)
+
     def signed(self, value: float) -> float:
         """The number such that higher is better."""
         return -value if self.metric.direction == "lower" else value
@@ -349,8 +358,12 @@ class MetricCall:
         self.metric.check(**options)
         call = MetricCall(self.metric, options)
         outputs = as_outputs(features).only(self.metric.needs)
-        problem = Problem(outputs, labels, backend, ignore_label, **of_target)
-        if lacking := problem.inputs.lacking(self.metric.needs):
+        problem = problem_of(outputs, labels, backend, ignore_label, **of_target)
+        if lacking := self.lacking(problem):
+            if problem.only_sums:
+                raise MissingInput(
+                    f"{self.metric.name} needs {lacking[0]}: a FisherScatter does not determine it"
+                )
             raise MissingInput(
                 f"{self.metric.name} needs {lacking[0]}, not given; {INPUTS[lacking[0]].remedy}"
             )

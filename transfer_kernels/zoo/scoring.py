@@ -22,6 +22,7 @@ from ..files.zoo_folders import label_file_of
 from ..inputs.arrays import as_array, as_labels
 from ..inputs.model_outputs import as_outputs
 from ..metrics import MetricCall, Problem, UninformativeScoreWarning
+from ..metrics.scatter_problem import is_scatter, problem_of
 from ..text.quoting import plain, shown
 
 # The warnings of a score are recorded, which Python does for the whole process at a time.
@@ -99,7 +100,7 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
             yield from (failure(task.model, call.spec, error) for call in task.metrics)
             return
         for call in task.metrics:
-            if lacking := problem.inputs.lacking(call.metric.needs):
+            if lacking := call.lacking(problem):
                 nan = float("nan")
                 yield Outcome(task.model, call.spec, nan, nan, lacks=tuple(lacking))
                 continue
@@ -147,6 +148,8 @@ def _read(task: Task) -> OutputsFile:
 
 def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
     labels = target.labels if held.labels is None else held.labels
+    if is_scatter(held.outputs):  # which has its classes in it
+        return problem_of(held.outputs, None, target.backend, **target.inputs)
     if labels is None and any(call.metric.tasks for call in task.metrics):
         raise ValueError("labels: none were given, and none are stored beside the features")
     if held.labels is not None and target.labels is not None:
@@ -154,7 +157,7 @@ def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
     outputs = held.outputs.only(task.needs)
     if target.device is not None:
         outputs = outputs.moved_to(target.device)
-    return Problem(outputs, labels, target.backend, target.ignore_label, **target.inputs)
+    return problem_of(outputs, labels, target.backend, target.ignore_label, **target.inputs)
 
 
 def _refuse_contradiction(source: Source, own: Any, target: Target) -> None:
