@@ -175,7 +175,7 @@ def _fit_once(problem, regression, variant):
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         if problem.only_sums and regression:
             raise ValueError("regression=True needs features and targets, not a FisherScatter")
-        if problem.only_sums and problem.n_samples <= problem.n_features:
+        if problem.only_sums and problem.n_samples < problem.n_features:
             evidence = _from_sums_of_few(problem, chosen)
         else:
             evidence = _from_gram(problem, regression, chosen)
@@ -200,7 +200,7 @@ def _fit_once(problem, regression, variant):
 def _from_gram(problem, regression, chosen):
     """The evidence by way of the Gram matrix, or None where that may lack digits."""
     n, d = problem.n_samples, problem.n_features
-    dual = n <= d
+    dual = n <= d and not problem.only_sums
     if problem.backend == "reference" and not problem.only_sums:
         return None  # the definition
     if not _in_range(problem):
@@ -230,7 +230,7 @@ def _from_gram(problem, regression, chosen):
 
 
 def _from_sums_of_few(problem, chosen):
-    """The evidence of n <= d samples from their (d, d) Gram matrix, or None where digits lack.
+    """The evidence of n < d samples from their (d, d) Gram matrix, or None where digits lack.
 
     Its n leading eigenvectors give the targets in the basis of the samples' own Gram matrix, which
     is then diagonal: that these coordinates have the targets' length shows that none is lost.
@@ -270,7 +270,7 @@ def _from_centred_gram(problem, regression, chosen):
         return None
     evidences, betas = on_host(found.evidences), on_host(found.betas)
     fine = np.isfinite(evidences) & (on_host(found.alphas) > 0.0)
-    if problem.n_samples > problem.n_features:
+    if problem.n_samples > problem.n_features or problem.only_sums:
         fine &= _squares(problem, regression, absent) * betas <= LEAST_RESIDUAL * problem.n_samples
     return found if fine.all() else None
 

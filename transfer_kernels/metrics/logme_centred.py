@@ -54,7 +54,7 @@ def evidence(
 def _without(problem, rows, loud, regression, rule, widened, shift=None):
     """The same with some rows left out of the Gram matrix."""
     n, d = problem.n_samples, problem.n_features
-    dual = n <= d
+    dual = n <= d and not problem.only_sums
     quiet = np.ones(n if problem.only_sums else len(rows))
     quiet[loud] = 0.0
     if shift is not None:
