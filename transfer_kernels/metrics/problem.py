@@ -134,6 +134,11 @@ class Problem:
         """Those inputs of a metric's needs that are not there, in the order of the table."""
         return self.inputs.lacking(needs)
 
+    @cached_property
+    def task(self) -> str | None:
+        """The task that the labels are of, see `Metric`; None without labels."""
+        return arrays.kind_of_labels(self.labels) if self.is_labelled else None
+
     @property
     def backend(self) -> str:
         """Name of the backend that serves."""

@@ -24,6 +24,9 @@ from .scatter_problem import problem_of
 #: Group of entry points by which other packages add metrics.
 ENTRY_POINTS = "transfer_kernels.metrics"
 
+#: What stands for all metrics where metrics are named.
+ALL = "all"
+
 #: What an option of a type takes besides values of that very type; a bool is no number.
 _ALSO = {bool: (np.bool_,), int: (np.integer,), float: (int, np.floating, np.integer)}
 
@@ -143,6 +146,8 @@ class Metric:
             raise ValueError(
                 f"name: {self.name!r} given; a metric's name is an identifier, such as 'my_metric'"
             )
+        if self.name == ALL:
+            raise ValueError(f"name: {ALL!r} stands for all metrics; choose another")
         if not callable(self.compute):
             raise TypeError(f"compute must be callable, not {self.compute!r}")
         if isinstance(self.needs, str):

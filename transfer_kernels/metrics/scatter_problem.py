@@ -127,6 +127,11 @@ class ScatterProblem(Problem):
         """Those inputs of a metric's needs that are not there."""
         return self.inputs.lacking(needs - {"features"} if from_scatter else needs)
 
+    @cached_property
+    def task(self) -> str | None:
+        """Classification: there are sums of classes."""
+        return "classification"
+
     features: Any = _Unknown("features")
     centred_rows: Any = _Unknown("features")
     row_statistics: Any = _Unknown("features")

@@ -36,7 +36,9 @@ from ..metrics import (
     Spec,
     UninformativeScoreWarning,
     lacking_text,
+    left_out_text,
     metric_calls,
+    stands_for_all,
 )
 from ..metrics.scatter_problem import is_scatter
 from ..ops.backends import choose_backend, forced_backend
@@ -58,6 +60,7 @@ from .adjustments import (
     printed,
     usual,
 )
+from .every_metric import calls_for, without_inputless
 from .scoring import Outcome, Source, Target, Task
 from .worker_pool import score_all
 
@@ -363,7 +366,8 @@ def rank(
     metrics : str, Metric, callable, or sequence of them, default ("sfda", "logme", "parc")
         Metric specs such as ``"parc(n_components=32)"``; or functions ``f(features, labels)`` of
         your own that give a number, higher for the better model. They are filed under their names
-        and scored anew each time: a journal cannot tell whether a function has changed.
+        and scored anew each time: a journal cannot tell whether a function has changed. ``"all"``
+        stands for every metric that is defined for what is given, with its default options.
     order_by : str, optional
         What orders the table: one of the metrics (the default is the first), ``"consensus"`` (the
         mean rank over the metrics), or ``"<metric> + layers"``.
@@ -424,11 +428,15 @@ def rank(
     KeyboardInterrupt
         When interrupted; what was finished is in the journal if there is one.
     """
-    calls = metric_calls(metrics)
-    specs = tuple(call.spec for call in calls)
+    by_all = stands_for_all(metrics)
+    calls = () if by_all else metric_calls(metrics)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
     target = _target(labels, backend, device, ignore_label, checked_target_inputs(target_inputs))
+    left_out: dict[str, list[str]] = {}
+    if by_all:
+        calls, left_out = calls_for(zoo, target)
+    specs = tuple(call.spec for call in calls)
     order = _checked_order(order_by, calls, layers, adjustments)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
@@ -467,6 +475,12 @@ def rank(
                     store = None
                     _warn_of_journal(error)
             bar.update()
+    if by_all:
+        calls, lacking = without_inputless(calls, zoo, outcomes)
+        specs = tuple(call.spec for call in calls)
+        left_out |= lacking
+        if order_by is None:
+            order = _checked_order(None, calls, layers, adjustments)
     for call in calls:
         if call.metric.parts:
             column = [outcomes[model, call.spec] for model in zoo]
@@ -474,7 +488,7 @@ def rank(
                 outcomes[model, call.spec] = replace(outcomes[model, call.spec], score=score)
     rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
-    _warn_of_lacks(outcomes.values())
+    _warn_of_lacks([outcomes[model, spec] for model in zoo for spec in specs], left_out)
     return Ranking(rows, specs, order, layers, adjustments)
 
 
@@ -487,15 +501,18 @@ def _warn_of_journal(error: OSError) -> None:
     )
 
 
-def _warn_of_lacks(outcomes: Iterable[Outcome]) -> None:
+def _warn_of_lacks(outcomes: Iterable[Outcome], left_out: Mapping[str, Iterable[str]]) -> None:
     metrics: dict[str, list[str]] = {}
     models: dict[str, list[str]] = {}
     for outcome in outcomes:
         for name in outcome.lacks:
             metrics.setdefault(name, []).append(outcome.metric)
             models.setdefault(name, []).append(outcome.model)
+    texts = [left_out_text(left_out)] if left_out else []
     if metrics:
-        warnings.warn(lacking_text(metrics, models), MissingInputWarning, stacklevel=3)
+        texts.append(lacking_text(metrics, models))
+    if texts:
+        warnings.warn(". ".join(texts), MissingInputWarning, stacklevel=3)
 
 
 def _row(model: str, calls: Sequence[MetricCall], outcomes: Sequence[Outcome]) -> ModelScores:
