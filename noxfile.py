@@ -98,6 +98,12 @@ def test_all(session: nox.Session) -> None:
     session.run("pytest", "--exhaustive", *session.posargs)
 
 
+@nox.session(name="test-rest")
+def test_rest(session: nox.Session) -> None:
+    """What `test` leaves out of `test-all`: the exhaustive tier alone."""
+    session.run("pytest", "--exhaustive-only", *session.posargs)
+
+
 @nox.session
 def poisoned(session: nox.Session) -> None:
     """The Numba kernels' tests with scratch memory poisoned, which their code cannot do itself."""
