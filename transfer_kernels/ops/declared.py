@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -131,7 +130,7 @@ def _operand(kind: kinds.Doubles, value: Any, name: str, sizes: dict[str, int]) 
 
 
 def _require_number(kind: kinds.Number, value: Any, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
     most = math.inf if kind.most is None else kind.most
     if kind.least <= float(value) <= most and float(value) < math.inf:
