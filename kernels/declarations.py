@@ -121,7 +121,7 @@ class Declaration:
     Parameters
     ----------
     function : callable
-        Its signature and docstring; it is never called.
+        Its signature, with ``backend`` as the last argument, and docstring; it is never called.
     folder : str
         The op's folder, which holds its versions.
     arguments : dict

@@ -28,6 +28,7 @@ import pytest
 
 import transfer_kernels as tk
 from transfer_kernels.cli.main import main
+from transfer_kernels.kernels.declarations import declarations
 from transfer_kernels.metrics import METRICS
 from transfer_kernels.metrics.logme import VARIANTS
 
@@ -239,6 +240,8 @@ def documented() -> set[str]:
     for line in API.splitlines():
         if line.startswith(".. currentmodule:: "):
             module = line.split(":: ")[1]
+        elif line.startswith(".. declared-ops:: "):
+            names |= {f"{line.split(':: ')[1]}.{name}" for name in declarations()}
         elif found := re.match(r"\.\. auto(?:function|class|exception):: (\S+)", line):
             name = found[1]
             names.add(name if name.startswith("transfer_kernels.") else f"{module}.{name}")

@@ -14,7 +14,15 @@ from ..declarations import Codes, Count, Doubles, Features, declare
     shift=Doubles("d"),
     scales=Doubles("n_classes", not_negative=True),
 )
-def class_logdets(X: Array, codes: Array, n_classes: int, shift: Array, scales: Array) -> Array:
+def class_logdets(
+    X: Array,
+    codes: Array,
+    n_classes: int,
+    shift: Array,
+    scales: Array,
+    *,
+    backend: str | None = None,
+) -> Array:
     """Logarithm of det(I + scale Z^T Z) for the samples Z of each class, less a common shift.
 
     Parameters

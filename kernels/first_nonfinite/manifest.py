@@ -7,12 +7,12 @@ from ..declarations import Features, Integers, declare
 
 
 def _position(found: tuple[int, int] | None) -> tuple[int, int]:
-    """As PyTorch's operator gives it: -1 where there is none."""
+    """Both numbers are -1 where all are finite."""
     return found or (-1, -1)
 
 
 @declare(Integers(2), X=Features(), gives=_position)
-def first_nonfinite(X: Array) -> tuple[int, int] | None:
+def first_nonfinite(X: Array, *, backend: str | None = None) -> tuple[int, int] | None:
     """Row and column of the first NaN or infinity, in row-major order.
 
     Parameters

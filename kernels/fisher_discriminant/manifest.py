@@ -11,7 +11,7 @@ from ..declarations import Count, Doubles, Given, Number, declare
 
 
 def _upper(matrix: Array) -> Array:
-    """PyTorch's operators give zeros below the diagonal, where versions leave anything."""
+    """Below the diagonal it is zero."""
     return array_namespace(matrix).triu(matrix)
 
 
@@ -42,7 +42,9 @@ def _overwrite(version: ModuleType, *, overwrite_within: bool, **arguments: Any)
     n_samples=Count(),
     gives=_upper,
 )
-def within_scatter(gram: Array, left: Array, right: Array, n_samples: int) -> Array:
+def within_scatter(
+    gram: Array, left: Array, right: Array, n_samples: int, *, backend: str | None = None
+) -> Array:
     """Within-class scatter: (gram + (left^T right + right^T left) / 2) / n_samples.
 
     With ``left`` minus the class sums and ``right`` the class means it is the scatter around the
@@ -72,7 +74,7 @@ def within_scatter(gram: Array, left: Array, right: Array, n_samples: int) -> Ar
 
 
 @declare(Doubles(), within=Doubles("d", "d"), ones=Doubles("d"))
-def dominant_eigenvalue(within: Array, ones: Array) -> float:
+def dominant_eigenvalue(within: Array, ones: Array, *, backend: str | None = None) -> float:
     """SFDA's power-iteration estimate of the largest eigenvalue (Shao et al., ECCV 2022).
 
     From x = A 1, three rounds of y = A x / norm(A x), x = A y / norm(A y); then x . A y.
@@ -118,6 +120,7 @@ def fisher_discriminant(
     n_features: int,
     *,
     overwrite_within: bool = False,
+    backend: str | None = None,
 ) -> tuple[Array, Array]:
     """Coefficients and offsets of the shrunk linear discriminant.
 

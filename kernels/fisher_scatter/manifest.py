@@ -13,6 +13,7 @@ DEFAULT_PRECISION = "float64"
 
 
 def _public_sums(scatter: FisherScatter) -> tuple[Array, Array, Array]:
+    """They are the weight and the sum of each class, and the Gram matrix."""
     return scatter.counts, scatter.sums, scatter.gram
 
 
@@ -50,6 +51,7 @@ def fisher_scatter(
     *,
     shift: Array | None = None,
     precision: str = "float64",
+    backend: str | None = None,
 ) -> FisherScatter:
     """Class sums and Gram matrix of the features in one pass over them.
 

@@ -51,6 +51,8 @@ def logme_evidence(
     rule: EvidenceRule | LargestEvidence | None = None,
     dual: bool = False,
     known: Known | None = None,
+    *,
+    backend: str | None = None,
 ) -> Evidence:
     """Log evidence of Bayesian linear regression for many targets at once (You et al., ICML 2021).
 

@@ -7,7 +7,7 @@ from ..declarations import Codes, Doubles, Features, Targets, declare
 
 
 @declare(Doubles(), X=Features(narrow=True), codes=Codes())
-def parc_correlation(X: Array, codes: Array) -> float:
+def parc_correlation(X: Array, codes: Array, *, backend: str | None = None) -> float:
     """Spearman correlation of feature distance and "different class" over all pairs of samples.
 
     The feature distance of a pair is 1 - Pearson's correlation of its rows, the columns of X
@@ -37,7 +37,7 @@ def parc_correlation(X: Array, codes: Array) -> float:
 
 
 @declare(Doubles(), X=Features(narrow=True), Y=Targets())
-def parc_correlation_vectors(X: Array, Y: Array) -> float:
+def parc_correlation_vectors(X: Array, Y: Array, *, backend: str | None = None) -> float:
     """Spearman correlation of feature distance and label-vector distance over all pairs.
 
     Both distances are 1 - Pearson's correlation of two rows, see `parc_correlation`.

@@ -7,7 +7,9 @@ from ..declarations import Doubles, Number, declare
 
 
 @declare(Doubles("K"), Doubles(), gram=Doubles("m", "m"), columns=Doubles("m", "K"))
-def quadratic_forms(gram: Array, columns: Array) -> tuple[Array, int]:
+def quadratic_forms(
+    gram: Array, columns: Array, *, backend: str | None = None
+) -> tuple[Array, int]:
     """x^T G^+ x of vectors in the range of a Gram matrix, and its rank.
 
     Parameters
@@ -35,7 +37,7 @@ def quadratic_forms(gram: Array, columns: Array) -> tuple[Array, int]:
 
 
 @declare(Doubles(), gram=Doubles("m", "m"), scale=Number(0.0))
-def log_determinant(gram: Array, scale: float) -> float:
+def log_determinant(gram: Array, scale: float, *, backend: str | None = None) -> float:
     """Logarithm of det(I + scale G) for a Gram matrix G.
 
     Parameters

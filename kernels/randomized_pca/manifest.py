@@ -7,7 +7,7 @@ from ..declarations import Components, Doubles, Features, declare
 
 
 @declare(Doubles("n", "n_components"), X=Features(narrow=True), n_components=Components())
-def randomized_pca(X: Array, n_components: int) -> Array:
+def randomized_pca(X: Array, n_components: int, *, backend: str | None = None) -> Array:
     """Projection on the leading principal components, as PARC takes it.
 
     The randomised range finder of Halko, Martinsson and Tropp (SIAM Review 2011) with one power

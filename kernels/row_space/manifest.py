@@ -16,7 +16,7 @@ def _check_rows(given: Mapping[str, Any], checked: dict[str, Any]) -> None:
 
 
 @declare(Doubles("n", "n"), Doubles("n", "d"), Doubles("d"), X=Features(), check=_check_rows)
-def row_space(X: Array) -> tuple[Array, Array, Array]:
+def row_space(X: Array, *, backend: str | None = None) -> tuple[Array, Array, Array]:
     """Centred features in an orthonormal basis of their own row space, for n < d.
 
     Nothing is lost: X = Z basis + origin.

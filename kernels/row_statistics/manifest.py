@@ -7,7 +7,7 @@ from ..declarations import Doubles, Features, declare
 
 
 @declare(Doubles("n"), Doubles("n"), X=Features(), shift=Doubles("d"))
-def row_statistics(X: Array, shift: Array) -> tuple[Array, Array]:
+def row_statistics(X: Array, shift: Array, *, backend: str | None = None) -> tuple[Array, Array]:
     """Squared norms and log-sums of exponentials of the rows, in one pass.
 
     Parameters

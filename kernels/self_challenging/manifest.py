@@ -16,7 +16,13 @@ from ..declarations import Codes, Doubles, Features, Pair, declare
     mixing=Pair(share=Doubles("n"), anchors=Doubles("C", "d")),
 )
 def self_challenging(
-    X: Array, codes: Array, coef: Array, intercept: Array, mixing: tuple[Array, Array] | None = None
+    X: Array,
+    codes: Array,
+    coef: Array,
+    intercept: Array,
+    mixing: tuple[Array, Array] | None = None,
+    *,
+    backend: str | None = None,
 ) -> tuple[Array, Array]:
     """Posterior of every sample's own class, and its second softmax (Shao et al., ECCV 2022).
 

@@ -7,7 +7,9 @@ from ..declarations import Doubles, Features, declare
 
 
 @declare(Doubles("d", "K"), X=Features(), Y=Doubles("n", "K"), origin=Doubles("d"))
-def target_moments(X: Array, Y: Array, origin: Array | None = None) -> Array:
+def target_moments(
+    X: Array, Y: Array, origin: Array | None = None, *, backend: str | None = None
+) -> Array:
     """Cross moments X^T Y of the features with real targets, or (X - origin)^T Y.
 
     Parameters

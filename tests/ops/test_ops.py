@@ -145,7 +145,8 @@ def test_manifests_declare_the_reference_s_arguments(op):
     found = arguments_in(KERNELS / op / "reference.py")
     for name in functions_of(op):
         declared = declarations()[name]
-        parameters = list(inspect.signature(declared.function).parameters)
+        *parameters, backend = inspect.signature(declared.function).parameters
+        assert backend == "backend"
         assert set(declared.arguments) == set(parameters), name
         arguments = found[name]
         assert parameters[: len(arguments)] == arguments, name

@@ -16,13 +16,9 @@ from ..kernels import declarations as kinds
 from ..kernels.declarations import Declaration
 from .backends import implementation
 
-_BACKEND = inspect.Parameter(
-    "backend", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None"
-)
-
 
 def public_function(declaration: Declaration, module: str) -> Callable[..., Any]:
-    """The function that a declaration promises, with ``backend`` as one more argument.
+    """The function that a declaration promises.
 
     Parameters
     ----------
@@ -33,12 +29,13 @@ def public_function(declaration: Declaration, module: str) -> Callable[..., Any]
     signature = inspect.signature(declaration.function)
 
     @functools.wraps(declaration.function)
-    def function(*args: Any, backend: str | None = None, **kwargs: Any) -> Any:
+    def function(*args: Any, **kwargs: Any) -> Any:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{declaration.name}() {error}") from None
         bound.apply_defaults()
+        backend = bound.arguments.pop("backend")
         arguments = checked_arguments(declaration, bound.arguments)
         first = next(iter(arguments.values()))
         version: Any = implementation(declaration.folder, backend, arrays.device_kind(first))
@@ -49,8 +46,6 @@ def public_function(declaration: Declaration, module: str) -> Callable[..., Any]
         return getattr(version, declaration.name)(*arguments.values())
 
     function.__module__ = module
-    parameters = [*signature.parameters.values(), _BACKEND]
-    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return function
 
 

@@ -68,15 +68,17 @@ class _Operator:
         #: Name in the schema, kind and default of every argument.
         self._arguments: list[tuple[str, Any, Any]] = []
         for name, parameter in inspect.signature(declaration.function).parameters.items():
-            kind, default = declaration.arguments[name], parameter.default
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                continue
+            kind = declaration.arguments[name]
             if isinstance(kind, kinds.Pair):
                 self._arguments += [(part, k, None) for part, k in kind.parts.items()]
-            elif not isinstance(kind, kinds.Given) and parameter.kind is not parameter.KEYWORD_ONLY:
-                self._arguments.append((name, kind, default))
+            elif not isinstance(kind, kinds.Given):
+                self._arguments.append((name, kind, parameter.default))
 
     def register(self) -> Any:
         """PyTorch's object for it, which can be called."""
-        name, function = self._declaration.name, self._declaration.function
+        name = self._declaration.name
 
         def run(*values: Any, **named: Any) -> Any:
             return self._run(self._by_name(values, named))
@@ -85,7 +87,7 @@ class _Operator:
             return self._fake(self._by_name(values, named))
 
         run.__name__ = run.__qualname__ = name
-        run.__doc__ = function.__doc__
+        run.__doc__ = self._docstring()
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [inspect.Parameter(arg, kind, default=default) for arg, _, default in self._arguments]
@@ -94,6 +96,17 @@ class _Operator:
         operator = custom_op(f"transfer_kernels::{name}", run, mutates_args=(), schema=schema)
         operator.register_fake(fake)
         return operator
+
+    def _docstring(self) -> str:
+        name, results = self._declaration.name, self._declaration.results
+        summary = inspect.cleandoc(self._declaration.function.__doc__ or "").partition("\n\n")[0]
+        shapes = [
+            f"({', '.join(map(str, one.shape))}{',' * (len(one.shape) == 1)})" for one in results
+        ]
+        return (
+            f"{summary}\n\nThe arguments are those of `transfer_kernels.ops.{name}`; "
+            f"results of shape {' and '.join(shapes)}."
+        )
 
     @staticmethod
     def _in_schema(argument: tuple[str, Any, Any]) -> str:
