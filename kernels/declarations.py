@@ -135,7 +135,8 @@ class Declaration:
     call : callable, optional
         Calls a version, its first argument, with the others by name; else it is called with all.
     gives : callable, optional
-        The operator's results from the function's, where these are other ones.
+        The operator's results from the function's, where these are other ones; its docstring says
+        how.
     """
 
     function: Callable[..., Any]

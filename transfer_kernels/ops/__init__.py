@@ -10,26 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..inputs import arrays
 from ..inputs.bfloat16 import BFloat16Matrix, ByBlocks
 from ..kernels.declarations import declarations
-from ..kernels.fisher_scatter import FisherScatter
-from ..kernels.logme_evidence import Evidence, EvidenceRule, Known, LargestEvidence
+from ..kernels.fisher_scatter import FisherScatter as FisherScatter
+from ..kernels.logme_evidence import Evidence as Evidence
+from ..kernels.logme_evidence import EvidenceRule as EvidenceRule
+from ..kernels.logme_evidence import Known as Known
+from ..kernels.logme_evidence import LargestEvidence as LargestEvidence
 from .backends import Backend, choose_backend, version_for
 from .declared import public_function
 
-# Each folder's manifest.py declares its functions.
-globals().update(
-    (name, public_function(declaration, __name__)) for name, declaration in declarations().items()
-)
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Callable[..., Any]: ...
-
-
-__all__ = [
+_OTHERS = [
     "BoundOps",
     "Evidence",
     "EvidenceRule",
@@ -37,8 +31,20 @@ __all__ = [
     "Known",
     "LargestEvidence",
     "bound_ops",
-    *declarations(),
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions that the folders' manifests declare, made when they are first asked for."""
+    if name == "__all__":
+        return [*_OTHERS, *declarations()]
+    if name.startswith("_") or name not in declarations():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, public_function(declarations()[name], __name__))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *declarations()})
 
 
 def _version(op: str, backend: Backend) -> Any:

@@ -103,10 +103,11 @@ class _Operator:
         shapes = [
             f"({', '.join(map(str, one.shape))}{',' * (len(one.shape) == 1)})" for one in results
         ]
+        gives = self._declaration.gives
         return (
             f"{summary}\n\nThe arguments are those of `transfer_kernels.ops.{name}`; "
-            f"results of shape {' and '.join(shapes)}."
-        )
+            f"results of shape {' and '.join(shapes)}. {(gives and gives.__doc__) or ''}"
+        ).rstrip()
 
     @staticmethod
     def _in_schema(argument: tuple[str, Any, Any]) -> str:
