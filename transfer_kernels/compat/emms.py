@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .calls import number, published_errors
+from .calls import SEED, number, published_errors
+from .pac_gauss import pac_gauss
 from .sfda import (
     LEEP,
     NLEEP,
@@ -41,6 +42,9 @@ __all__ = [
     "SFDA_Score",
     "TransferabilityMethod",
     "Transrate",
+    "calculate_pac_dir",
+    "calculate_pac_gamma",
+    "calculate_pac_gauss",
     "coding_rate",
     "feature_reduce",
 ]
@@ -57,3 +61,25 @@ def EMMS(Z: Any, Y: Any) -> np.float64:
 def Transrate(Z: Any, y: Any, eps: float = 1e-4) -> np.float64:
     """TransRate of features Z (N, D) with labels y (N,) or (N, 1)."""
     return _transrate(Z, y.reshape(-1), eps)
+
+
+def calculate_pac_dir(features_np_all: Any, label_np_all: Any, alpha: float = 1.0) -> np.float64:
+    """PACTran's bound with a Dirichlet prior on a mixture's posteriors: lower is better."""
+    return _bound(features_np_all, label_np_all, "dirichlet", alpha)
+
+
+def calculate_pac_gamma(features_np_all: Any, label_np_all: Any, alpha: float = 1.0) -> np.float64:
+    """PACTran's bound with a Gamma prior on a mixture's posteriors: lower is better."""
+    return _bound(features_np_all, label_np_all, "gamma", alpha)
+
+
+def _bound(features: Any, labels: Any, prior: str, alpha: float) -> np.float64:
+    from ..metrics.pactran_mixture import pactran_mixture
+
+    with published_errors(features):
+        return number(-pactran_mixture(features, labels, prior, alpha, seeds=SEED))
+
+
+def calculate_pac_gauss(features_np_all: Any, label_np_all: Any, lda_factor: float = 1.0) -> Any:
+    """PACTran's bounds with a Gaussian prior, at the optimum; see `pac_gauss`."""
+    return pac_gauss(features_np_all, label_np_all, lda_factor)

@@ -17,6 +17,7 @@ from ..metrics.etran_energy import etran_energy
 from ..metrics.etran_lda import etran_lda
 from ..metrics.problem import Problem
 from .calls import number, published_errors
+from .pac_gauss import pac_gauss
 from .sfda import (
     LEEP,
     NLEEP,
@@ -41,6 +42,7 @@ __all__ = [
     "LDA_Score",
     "LogME",
     "LogME_Score",
+    "PAC_Score",
     "PARC_Score",
     "SFDA_Score",
     "TransferabilityMethod",
@@ -79,3 +81,8 @@ def LDA_Score(X: Any, y: Any) -> np.float64:
 def Energy_Score(logits: Any, percent: float, tail: str) -> np.float64:
     """Mean energy of the features (N, D) of lowest energy, tail "bot", or else of highest."""
     return number(etran_energy(logits, None, percent, "bottom" if tail == "bot" else "top"))
+
+
+def PAC_Score(features_np_all: Any, label_np_all: Any, lda_factor: float) -> Any:
+    """PACTran's bounds with a Gaussian prior, at the optimum; see `pac_gauss`."""
+    return pac_gauss(features_np_all, label_np_all, lda_factor)

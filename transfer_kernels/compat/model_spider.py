@@ -15,7 +15,7 @@ import numpy as np
 
 from ..metrics.hscore import hscore
 from ..metrics.lfc import lfc
-from .calls import number, published_errors
+from .calls import SEED, number, published_errors
 from .thuml_logme import NCE, LogME
 
 __all__ = [
@@ -50,7 +50,7 @@ def NLEEP(features_np_all: Any, label_np_all: Any) -> np.float64:
     from ..metrics.nleep import nleep
 
     with published_errors(features_np_all):
-        return number(nleep(features_np_all, label_np_all, variant="pactran", seeds=0))
+        return number(nleep(features_np_all, label_np_all, "pactran", seeds=SEED))
 
 
 def GBC(features: Any, labels: Any) -> float:

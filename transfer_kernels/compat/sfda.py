@@ -17,7 +17,7 @@ from ..kernels.array_namespace import beside, on_host
 from ..metrics import sfda as _sfda
 from ..metrics.problem import Problem
 from . import evidence_model
-from .calls import number, published_errors
+from .calls import SEED, number, published_errors
 from .feature_methods import PARC, PARC_Score, TransferabilityMethod, feature_reduce
 from .rank_correlation import (
     kendall_metric,
@@ -110,9 +110,11 @@ def LogME_Score(X: Any, y: Any) -> np.float64:
     return LogME(regression=False).fit(X, y)
 
 
-def NLEEP(X: Any, y: Any, component_ratio: int = 5) -> np.float64:
+def NLEEP(X: Any, y: Any, component_ratio: float = 5) -> np.float64:
     """LEEP of a mixture of ``component_ratio`` Gaussians a class, without a logarithm."""
-    from ..metrics.nleep import nleep
+    from ..metrics import nleep
 
     with published_errors(X):
-        return number(nleep(X, y, f"{int(component_ratio)}C", seeds=0))
+        problem = Problem(X, y)
+        components = int(component_ratio * len(problem.classes))
+        return number(nleep.compute(problem, "sfda", components, SEED))
