@@ -159,6 +159,8 @@ def _path(module: ModuleType) -> Path:
 def _home(peer: Peer, name: str, unknown_source: bool) -> ModuleType:
     try:
         module = import_module(name)
+        if module.__file__ is None:  # a folder of the same name that is on the path by chance
+            raise ImportError(f"{module!r} is a folder")
     except ImportError as error:
         where = "install it" if peer.is_package else "put the folder of its scripts on sys.path"
         raise ImportError(f"{peer.name}: {name} cannot be imported ({error}); {where}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import runpy
 import sys
@@ -18,13 +19,14 @@ from .replacement import install
 class StandIn(ModuleType):
     """A peer's module: the names that are replaced, and for others its own file, where it runs.
 
-    A name that neither has is a function that says why when it is called: scripts import many
-    names and call one.
+    A name that neither has, but the script imports, is a function that says why when it is called:
+    scripts import many names and call one.
     """
 
-    def __init__(self, peer: Peer, name: str, path: Path):
+    def __init__(self, peer: Peer, name: str, path: Path, imported: frozenset[str]):
         super().__init__(name, f"Stands for {path} of {peer.name}.")
         self._path = path
+        self._imported = imported
         self._own: ModuleType | str | None = None
         for known in peer.ours.__all__:
             setattr(self, known, getattr(peer.ours, known))
@@ -41,8 +43,12 @@ class StandIn(ModuleType):
         else:
             reason = self._own
 
+        complaint = f"{name} has no replacement here, and {reason}"
+        if name not in self._imported:
+            raise AttributeError(complaint)
+
         def missing(*args: Any, **kwargs: Any) -> NoReturn:
-            raise NotImplementedError(f"{name} has no replacement here, and {reason}")
+            raise NotImplementedError(complaint)
 
         return missing
 
@@ -60,21 +66,31 @@ def _loaded(name: str, path: Path) -> ModuleType | str:
     return module
 
 
-def stand_in(peer: Peer, folder: Path, unknown_source: bool = False) -> None:
-    """Put stand-ins for a peer's modules, whose files are in a folder, into `sys.modules`.
+def _imported_from(script: Path) -> dict[str, set[str]]:
+    """Module to the names that a script imports from it."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.setdefault(node.module, set()).update(alias.name for alias in node.names)
+    return found
+
+
+def stand_in(peer: Peer, script: Path, unknown_source: bool = False) -> None:
+    """Put stand-ins for a peer's modules, whose files are beside a script, into `sys.modules`.
 
     Raises
     ------
     ValueError
         If a file's source is unknown, see `install`.
     """
+    folder, imported = script.parent, _imported_from(script)
     paths = {home: folder.joinpath(*home.split(".")).with_suffix(".py") for home in peer.homes}
     if not unknown_source:
         for home, path in paths.items():
             if path.exists():
                 require_known(peer, home, path)
     for home, path in paths.items():
-        sys.modules[home] = StandIn(peer, home, path)
+        sys.modules[home] = StandIn(peer, home, path, frozenset(imported.get(home, ())))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if peer.is_package:
             install(peer.name, unknown_source=given.unknown_source)
         else:
-            stand_in(peer, folder, given.unknown_source)
-    except (ImportError, ValueError) as error:
+            stand_in(peer, given.script.resolve(), given.unknown_source)
+    except (ImportError, SyntaxError, ValueError) as error:
         parser.error(str(error))
     runpy.run_path(str(given.script), run_name="__main__")

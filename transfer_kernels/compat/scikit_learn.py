@@ -21,7 +21,7 @@ class TransferabilityScorer:
     Parameters
     ----------
     metric : str, Metric or callable
-        A spec, such as ``"logme"`` or ``"hscore(shrinkage=ledoit-wolf)"``.
+        A spec, such as ``"logme"`` or ``"hscore(shrinkage='ledoit-wolf')"``.
 
     Raises
     ------
