@@ -185,11 +185,12 @@ class _Reference(TransferabilityMethod):
     def __init__(self, reference_architecture: str | None = None, n_dims: int | None = None):
         self.reference_architecture, self.n_dims = reference_architecture, n_dims
 
-    def _pair(self) -> tuple[Any, Any]:
+    def _pair(self) -> dict[str, Any]:
         """Features, and those of the architecture trained on the target, from its pickle."""
         name = self.reference_architecture or self.architecture
         path = self.cache_path_fn(name, self.target_dataset, self.target_dataset)
-        return self._reduced(), feature_reduce(reference_features(path), self.n_dims)
+        reference = feature_reduce(reference_features(path), self.n_dims)
+        return {"features": self._reduced(), "reference": reference}
 
 
 class RSA(_Reference):
@@ -199,7 +200,7 @@ class RSA(_Reference):
         """The score."""
         from ..metrics.rsa import rsa
 
-        return number(rsa(*self._pair()))
+        return number(rsa(**self._pair()))
 
 
 class DDS(_Reference):
@@ -209,4 +210,4 @@ class DDS(_Reference):
         """The score."""
         from ..metrics.dds import dds
 
-        return number(dds(*self._pair()))
+        return number(dds(**self._pair()))
