@@ -1,8 +1,7 @@
 """lixiaotong97/PED, ``metrics``: `PED_Score`, `One_Step_PED`, and what SFDA has too.
 
-What differs: beside what `transfer_kernels.compat.sfda` tells, classes are those that occur, classes
-with one mean stay where they are, and nothing is printed. With type "LOGME" the base is thuml's
-LogME, as published.
+What differs: beside what `transfer_kernels.compat.sfda` tells, classes are those that occur, two
+classes with one mean do not push each other, and nothing is printed.
 """
 
 from __future__ import annotations
