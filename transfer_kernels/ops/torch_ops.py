@@ -202,7 +202,7 @@ def logme_evidence(
             )
         rule = LargestEvidence()
 
-    def columns(gram, moments, squares):
+    def columns(gram: Any, moments: Any, squares: Any) -> tuple[Any, ...]:
         found = ops.logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual)
         return found.evidences, found.alphas, found.betas, found.ratios
 
@@ -210,7 +210,7 @@ def logme_evidence(
 
 
 @logme_evidence.register_fake
-def _(gram, moments, *_, **__):
+def _(gram: Tensor, moments: Tensor, *_: Any, **__: Any) -> tuple[Tensor, ...]:
     n_targets = moments.shape[1]
     return tuple(_doubles(gram, n_targets) for _ in range(4))
 
