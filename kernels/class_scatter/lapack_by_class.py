@@ -1,12 +1,22 @@
 """For the CPU versions: `class_scatter` class after class, by `fisher_scatter` and LAPACK."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..positive_definite import shared_from_rows
 from ..positive_definite.lapack_cpu import log_determinant
 
 
-def class_logdets(fisher_scatter, X, codes, n_classes, shift, scales):
+def class_logdets(
+    fisher_scatter: Callable[..., Any],
+    X: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    shift: np.ndarray,
+    scales: np.ndarray,
+) -> np.ndarray:
     """See the contract in the package's docstring; by one CPU version of `fisher_scatter`."""
     codes = np.asarray(codes)
     order = np.argsort(codes, kind="stable")

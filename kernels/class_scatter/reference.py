@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def class_logdets(X, codes, n_classes, shift, scales):
+def class_logdets(
+    X: np.ndarray, codes: np.ndarray, n_classes: int, shift: np.ndarray, scales: np.ndarray
+) -> np.ndarray:
     """See the contract in the package's docstring."""
     logdets = np.zeros(n_classes)
     for c in range(n_classes):

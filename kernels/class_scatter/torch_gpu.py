@@ -2,12 +2,13 @@
 
 import torch
 
+from ..array_namespace import Array
 from ..positive_definite import shared_from_rows
 from ..positive_definite.torch_gpu import log_determinant
 from ..torch_runtime import as_codes, as_doubles, as_features
 
 
-def class_logdets(X, codes, n_classes, shift, scales):
+def class_logdets(X: Array, codes: Array, n_classes: int, shift: Array, scales: Array) -> Array:
     """See the contract in the package's docstring."""
     X = as_features(X)
     codes, shift, scales = as_codes(codes, X), as_doubles(shift, X), as_doubles(scales, X)

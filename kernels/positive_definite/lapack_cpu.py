@@ -13,7 +13,7 @@ from ..blas_blocks import cholesky
 from . import RANK_EPS, SAFE_PIVOT, unit_roots
 
 
-def quadratic_forms(gram, columns):
+def quadratic_forms(gram: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, int]:
     """See the contract in the package's docstring."""
     roots = unit_roots(np.diagonal(gram))
     present = np.flatnonzero(roots)
@@ -35,7 +35,7 @@ def quadratic_forms(gram, columns):
     return (solved * solved).sum(axis=0), order
 
 
-def log_determinant(gram, scale):
+def log_determinant(gram: np.ndarray, scale: float) -> float:
     """See the contract in the package's docstring."""
     shifted = np.multiply(scale, gram, order="C")
     shifted.reshape(-1)[:: len(gram) + 1] += 1.0

@@ -1,14 +1,16 @@
 """`positive_definite` by cuSOLVER through PyTorch: Cholesky, eigenvalues where rank is in doubt."""
 
 import math
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_tensor
 from . import RANK_EPS, SAFE_PIVOT
 
 
-def quadratic_forms(gram, columns):
+def quadratic_forms(gram: Array, columns: Array) -> tuple[Array, int]:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram)
     columns = as_tensor(columns, gram)
@@ -29,7 +31,7 @@ def quadratic_forms(gram, columns):
     return (coordinates**2 / values[kept, None]).sum(dim=0), int(kept.sum())
 
 
-def log_determinant(gram, scale):
+def log_determinant(gram: Array, scale: Any) -> float:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram)
     shifted = scale * (gram.triu() + gram.triu(1).T)
