@@ -12,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..evaluation.measures import Evaluation, evaluate
 from ..files.csv_cells import csv_text
 from ..files.score_files import (
@@ -26,7 +24,7 @@ from ..files.score_files import (
 )
 from ..files.target_files import read_labels
 from ..files.zoo_folders import label_file_of
-from ..inputs.arrays import device_kind
+from ..inputs.arrays import device_kind, is_integer, require_positive_integer
 from ..inputs.model_outputs import ModelOutputs, as_outputs, checked_target_inputs
 from ..kernels.threads import thread_count
 from ..metrics import (
@@ -196,8 +194,7 @@ class Ranking(Sequence[ModelScores]):
         metric : str, optional
             One of ``columns``; the default is the order of the table.
         """
-        if k < 1:
-            raise ValueError(f"k: {k} given; it is at least 1")
+        require_positive_integer(k, "k")
         ranks = self.ranks(metric or self.order_by)
         return sorted(ranks, key=ranks.__getitem__)[:k]
 
@@ -580,12 +577,9 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None) -> None:
 
 
 def _checked_jobs(n_jobs: Any) -> int:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-        raise TypeError(f"n_jobs: a number of processes is needed, not {shown(n_jobs)}")
-    if n_jobs == -1:
+    if is_integer(n_jobs) and n_jobs == -1:
         return thread_count()
-    if n_jobs < 1:
-        raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1, or -1 for all processors")
+    require_positive_integer(n_jobs, "n_jobs", remedy="or -1 for all processors")
     return int(n_jobs)
 
 
