@@ -358,8 +358,8 @@ class MetricCall:
         given: Mapping[str, Any],
     ) -> dict[str, float]:
         """The parts of one model, or under "" its score, for what a public function was given."""
-        of_target = {name: value for name, value in given.items() if name in TARGET_INPUTS}
-        options = {name: value for name, value in given.items() if name not in TARGET_INPUTS}
+        options = dict(given)
+        of_target = {name: options.pop(name) for name in TARGET_INPUTS if name in options}
         self.metric.check(**options)
         call = MetricCall(self.metric, options)
         outputs = as_outputs(features).only(self.metric.needs)
