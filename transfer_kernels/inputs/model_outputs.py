@@ -306,7 +306,7 @@ class ModelOutputs:
 
 @dataclass(frozen=True, eq=False)
 class TargetInputs:
-    """What the target gives besides its labels: arguments of `score` and `rank`."""
+    """What the target gives besides its labels: arguments of ``score`` and ``rank``."""
 
     label_embeddings: Any = _named(
         _label_embeddings,

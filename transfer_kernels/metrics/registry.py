@@ -119,12 +119,12 @@ class Metric:
     choices : mapping of str to sequence of str
         The values of those options that have few.
     needs : set of str
-        Names of the inputs that it reads, see `transfer_kernels.inputs.model_outputs`.
+        Names of the inputs that it reads, see ``transfer_kernels.inputs.model_outputs``.
     scope : "model" or RelativeToZoo
         Whether the number of one model is its score, or models are compared.
     from_scatter : bool
-        Whether the class sums and the Gram matrix of a `FisherScatter` determine it, so that it
-        takes one instead of features and labels.
+        Whether the class sums and the Gram matrix of a `transfer_kernels.ops.FisherScatter`
+        determine it, so that it takes one instead of features and labels.
     direction : {"higher", "lower"}
         Which number of ``compute``, or of ``combine``, is the better. Scores are always such that
         higher is better: others are negated.

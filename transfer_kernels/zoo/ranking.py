@@ -124,7 +124,7 @@ class Ranking(Sequence[ModelScores]):
         Numbers of layers by model name; adds a column ``"<metric> + layers"`` per metric.
     adjustments : sequence of callable, optional
         Functions of the table of the metrics, column to model to score, that give further columns;
-        see `transfer_kernels.zoo.adjustments`.
+        see ``transfer_kernels.zoo.adjustments``.
 
     Attributes
     ----------
@@ -354,7 +354,7 @@ def rank(
     ----------
     zoo : mapping of str to source
         Model name to features (n, d) of the target's samples: an array or tensor, a `ModelOutputs`,
-        a `FisherScatter` for metrics that one determines, the path of a feature file (see
+        a ``FisherScatter`` for metrics that one determines, the path of a feature file (see
         `transfer_kernels.files.feature_files.read_outputs`), or a function without arguments that
         returns one of them. Paths and functions are loaded when their turn comes and released after
         it. Widths d may differ.
