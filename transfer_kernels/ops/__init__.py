@@ -75,6 +75,8 @@ class BoundOps:
         self._backend = backend
 
     def __getattr__(self, op: str) -> Callable[..., Any]:
+        if op.startswith("_"):  # as pickle asks for of what has no attributes yet
+            raise AttributeError(op)
         function = getattr(_version(op, self._backend), op)
         setattr(self, op, function)  # found without this method from now on
         return function
