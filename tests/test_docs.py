@@ -221,8 +221,9 @@ def test_examples_of_docstrings(module):
         pytest.importorskip("torch")
     if module == "fennec":
         pytest.importorskip("sklearn")
+    home = "history" if module == "history" else f"{module}.{module}"
     with one_thread(module == "model_spider"):
-        found = doctest.testmod(import_module(f"transfer_kernels.recommend.{module}"))
+        found = doctest.testmod(import_module(f"transfer_kernels.recommend.{home}"))
     assert found.attempted and not found.failed
 
 

@@ -20,7 +20,7 @@ from ..kernels.logme_evidence import Evidence as Evidence
 from ..kernels.logme_evidence import EvidenceRule as EvidenceRule
 from ..kernels.logme_evidence import Known as Known
 from ..kernels.logme_evidence import LargestEvidence as LargestEvidence
-from .backends import Backend, choose_backend, version_for
+from .backends import BACKENDS, Backend, choose_backend, version_for
 from .declared import public_function
 
 _OTHERS = [
@@ -75,11 +75,14 @@ class BoundOps:
         self._backend = backend
 
     def __getattr__(self, op: str) -> Callable[..., Any]:
-        if op.startswith("_"):  # as pickle asks for of what has no attributes yet
+        if op.startswith("_"):  # asked for by pickle and copy, of an object that has nothing yet
             raise AttributeError(op)
         function = getattr(_version(op, self._backend), op)
         setattr(self, op, function)  # found without this method from now on
         return function
+
+    def __reduce__(self) -> Any:
+        return _bound_by_name, (self.backend, isinstance(self, _OpsByBlocks))
 
 
 class _OpsByBlocks(BoundOps):
@@ -100,6 +103,10 @@ class _OpsByBlocks(BoundOps):
 @cache
 def _bound(backend: Backend, by_blocks: bool) -> BoundOps:
     return _OpsByBlocks(backend) if by_blocks else BoundOps(backend)
+
+
+def _bound_by_name(backend: str, by_blocks: bool) -> BoundOps:
+    return _bound(next(one for one in BACKENDS if one.name == backend), by_blocks)
 
 
 def bound_ops(array: Any, backend: str | None = None) -> BoundOps:
