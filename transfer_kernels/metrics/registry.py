@@ -169,6 +169,11 @@ class Metric:
     def options(self) -> Mapping[str, Option]:
         """The options by name."""
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
+        if taken := [p.name for p in parameters if p.name in TARGET_INPUTS]:
+            raise ValueError(
+                f"metric {self.name!r}: {taken[0]} is an input of the target and no option; name "
+                "it in needs"
+            )
         try:
             hints = typing.get_type_hints(self.compute)
         except (NameError, TypeError):

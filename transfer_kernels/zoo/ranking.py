@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -483,9 +483,8 @@ def rank(
             order = _checked_order(None, calls, layers, adjustments)
     for call in calls:
         if call.metric.parts:
-            column = [outcomes[model, call.spec] for model in zoo]
-            for model, score in combined(call, column).items():
-                outcomes[model, call.spec] = replace(outcomes[model, call.spec], score=score)
+            for outcome in combined(call, [outcomes[model, call.spec] for model in zoo]):
+                outcomes[outcome.model, call.spec] = outcome
     rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
     _warn_of_lacks([outcomes[model, spec] for model in zoo for spec in specs], left_out)
