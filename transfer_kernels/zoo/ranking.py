@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -122,7 +122,7 @@ class Ranking(Sequence[ModelScores]):
         Numbers of layers by model name; adds a column ``"<metric> + layers"`` per metric.
     adjustments : sequence of callable, optional
         Functions of the table of the metrics, column to model to score, that give further columns;
-        see `transfer_kernels.zoo.adjustments`.
+        see ``transfer_kernels.zoo.adjustments``.
 
     Attributes
     ----------
@@ -351,7 +351,7 @@ def rank(
     ----------
     zoo : mapping of str to source
         Model name to features (n, d) of the target's samples: an array or tensor, a `ModelOutputs`,
-        a `FisherScatter` for metrics that one determines, the path of a feature file (see
+        a ``FisherScatter`` for metrics that one determines, the path of a feature file (see
         `transfer_kernels.files.feature_files.read_outputs`), or a function without arguments that
         returns one of them. Paths and functions are loaded when their turn comes and released after
         it. Widths d may differ.
@@ -480,9 +480,8 @@ def rank(
             order = _checked_order(None, calls, layers, adjustments)
     for call in calls:
         if call.metric.parts:
-            column = [outcomes[model, call.spec] for model in zoo]
-            for model, score in combined(call, column).items():
-                outcomes[model, call.spec] = replace(outcomes[model, call.spec], score=score)
+            for outcome in combined(call, [outcomes[model, call.spec] for model in zoo]):
+                outcomes[outcome.model, call.spec] = outcome
     rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
     _warn_of_lacks([outcomes[model, spec] for model in zoo for spec in specs], left_out)
