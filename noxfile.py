@@ -17,17 +17,22 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
-CPP_TESTS = [
-    f"tests/test_{op}.py"
-    for op in (
-        "fisher_scatter",
-        "self_challenging",
-        "first_nonfinite",
-        "logme_evidence",
-        "parc_correlation",
-        "row_statistics",
-    )
-] + ["tests/test_same_bits.py"]
+CPP_TESTS = (
+    [
+        f"tests/test_{op}.py"
+        for op in (
+            "fisher_scatter",
+            "self_challenging",
+            "first_nonfinite",
+            "logme_evidence",
+            "parc_correlation",
+            "row_statistics",
+            "class_scatter",
+        )
+    ]
+    + ["tests/ops/test_gaussian_pairs.py"]
+    + ["tests/test_same_bits.py"]
+)
 
 TRITON_CHECK = "tests/gpu_resources/triton.py"
 #: The oldest release that the Triton kernels are compiled and checked with.

@@ -68,9 +68,11 @@ from build_support.objects import (  # noqa: E402
 )
 
 OPS = [
+    "class_scatter",
     "first_nonfinite",
     "fisher_scatter",
     "fma_peak",
+    "gaussian_pairs",
     "logme_evidence",
     "parc_correlation",
     "row_statistics",

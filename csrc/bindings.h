@@ -67,9 +67,11 @@ void without_gil(Work work) {
 }
 
 // Each adds one op to the module.
+void bind_class_scatter(py::module_& module);
 void bind_first_nonfinite(py::module_& module);
 void bind_fisher_scatter(py::module_& module);
 void bind_fma_peak(py::module_& module);
+void bind_gaussian_pairs(py::module_& module);
 void bind_logme_evidence(py::module_& module);
 void bind_mapped_pages(py::module_& module);
 void bind_parc_correlation(py::module_& module);

@@ -64,6 +64,16 @@ def examples():
     dual = (few @ few.T, Y[:9], (Y[:9] ** 2).sum(axis=0), 9, D)
     rules = (LargestEvidence(), EvidenceRule(), EvidenceRule(full_spectrum=False, warm_start=True))
     return {
+        "class_covariances": [(X, codes, C + 1), (X, codes, C, True)],
+        "class_variances": [(X, codes, C + 1)],
+        "gaussian_pairs": [
+            (means, np.stack([within * (1.0 + c) for c in range(C)])),
+            (means, np.abs(mixing[1])),
+            (means, np.arange(1.0, 1.0 + C)),
+        ],
+        "principal_axes": [(within, 4), (within, None, 0.7)],
+        "principal_scores": [(X, means[0], means.T)],
+        "semidefinite_solve": [(within, F.T @ Y)],
         "class_logdets": [(X, codes, C, F.mean(axis=0), np.full(C, 3.0))],
         "first_nonfinite": [(X,), (broken,), (broken.T,)],
         "within_scatter": [(within, means, mixing[1], N)],
@@ -127,7 +137,8 @@ def test_every_op_has_its_own_tests():
     """In tests/test_<op>.py, which hold its versions to the reference by themselves."""
     folder = Path(__file__).parent
     for op in OPS:
-        text = (folder / f"test_{op}.py").read_text()
+        paths = (folder / f"test_{op}.py", folder / "ops" / f"test_{op}.py")
+        text = next(path for path in paths if path.exists()).read_text()
         assert "backend" in text and "reference" in text, op
 
 
@@ -207,6 +218,21 @@ def refused():
     yield "class_logdets", (*logdets, -np.ones(C)), {}, ValueError, "scales must be finite and not"
     yield "class_logdets", (X, codes, C, X, np.ones(C)), {}, ValueError, r"shift .*\(13,\)"
     yield "row_statistics", (X, origin[1:]), {}, ValueError, r"shift must be of shape \(13,\)"
+    yield "class_covariances", (X, codes, 2), {}, ValueError, "codes"
+    yield "class_variances", (X, codes, C - 1), {}, ValueError, "codes"
+    yield "gaussian_pairs", (means, means[1:]), {}, ValueError, r"covariances .*\(4, 13\)"
+    yield (
+        "gaussian_pairs",
+        (means, 1.0),
+        {},
+        ValueError,
+        r"covariances must be of shape \(4, 13, 13",
+    )
+    yield "principal_axes", (within,), {}, ValueError, "give either n_axes or variance"
+    yield "principal_axes", (within, D + 1), {}, ValueError, "n_axes=14 is out of range"
+    yield "principal_axes", (within, None, 1.5), {}, ValueError, "variance=1.5 is out of range"
+    yield "principal_scores", (X, origin, means), {}, ValueError, r"axes must be .*\(13, k\)"
+    yield "semidefinite_solve", (within, means), {}, ValueError, r"columns .*\(13, K\)"
     yield "parc_correlation", (X, codes[1:]), {}, ValueError, "the same length"
     yield "parc_correlation_vectors", (X, Y[1:]), {}, ValueError, "the same length"
 

@@ -30,20 +30,26 @@ __all__ = [
     "Known",
     "LargestEvidence",
     "bound_ops",
+    "class_covariances",
     "class_logdets",
+    "class_variances",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
+    "gaussian_pairs",
     "log_determinant",
     "logme_evidence",
     "parc_correlation",
     "parc_correlation_vectors",
+    "principal_axes",
+    "principal_scores",
     "quadratic_forms",
     "randomized_pca",
     "row_space",
     "row_statistics",
     "self_challenging",
+    "semidefinite_solve",
     "target_moments",
     "within_scatter",
 ]
@@ -54,10 +60,14 @@ DEFAULT_PRECISION = "float64"
 
 #: Ops whose folder has another name than they.
 _FOLDERS = {
+    "class_covariances": "class_scatter",
     "class_logdets": "class_scatter",
+    "class_variances": "class_scatter",
     "log_determinant": "positive_definite",
     "quadratic_forms": "positive_definite",
     "dominant_eigenvalue": "fisher_discriminant",
+    "principal_scores": "principal_axes",
+    "semidefinite_solve": "positive_definite",
     "parc_correlation_vectors": "parc_correlation",
     "within_scatter": "fisher_discriminant",
 }
@@ -751,3 +761,219 @@ def row_statistics(X, shift, *, backend: str | None = None):
     X = arrays.as_features(X, "X")
     shift = arrays.as_operand(shift, "shift", (X.shape[1],))
     return _version("row_statistics", backend, X).row_statistics(X, shift)
+
+
+def class_covariances(
+    X, codes, n_classes: int, unbiased: bool = False, *, backend: str | None = None
+):
+    """Covariance of the features within each class, around its own mean.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides; few of them, such as scores along
+        principal axes.
+    codes : (n,) integer array
+        Classes in [0, n_classes).
+    n_classes : int
+        Number of classes, C.
+    unbiased : bool, default False
+        Divide by the number of samples less one instead of by that number.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (C, d, d) float64 array
+        Zeros for a class without samples, and with ``unbiased`` for one with a single sample.
+
+    Raises
+    ------
+    TypeError
+        If X holds no real numbers, or the codes or n_classes are no integers.
+    ValueError
+        If the shapes do not fit, a code is out of range, or the backend is not available.
+    """
+    X = arrays.as_features(X, "X")
+    arrays.require_positive_integer(n_classes, "n_classes")
+    codes = arrays.as_codes(codes, len(X), n_classes)
+    version = _version("class_scatter", backend, X)
+    return version.class_covariances(X, codes, n_classes, bool(unbiased))
+
+
+def class_variances(X, codes, n_classes: int, *, backend: str | None = None):
+    """Variance of each feature within each class, divided by the number of samples.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    codes : (n,) integer array
+        Classes in [0, n_classes).
+    n_classes : int
+        Number of classes, C.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (C, d) float64 array
+        Zeros for a class without samples. Taken around the mean of the class.
+
+    Raises
+    ------
+    TypeError
+        If X holds no real numbers, or the codes or n_classes are no integers.
+    ValueError
+        If the shapes do not fit, a code is out of range, or the backend is not available.
+    """
+    X = arrays.as_features(X, "X")
+    arrays.require_positive_integer(n_classes, "n_classes")
+    codes = arrays.as_codes(codes, len(X), n_classes)
+    return _version("class_scatter", backend, X).class_variances(X, codes, n_classes)
+
+
+def gaussian_pairs(means, covariances, *, backend: str | None = None):
+    """Mahalanobis distances and log-determinants of all pairs of normal distributions.
+
+    With S the mean of two covariances: the square of the distance of the two means by S, and
+    ln det S. The Bhattacharyya distance of i and j is
+    distances[i, j] / 8 + (logdets[i, j] - (logdets[i, i] + logdets[j, j]) / 2) / 2.
+
+    Parameters
+    ----------
+    means : (C, p) float64 array
+    covariances : (C, p, p), (C, p) or (C,) float64 array
+        Matrices, of which the upper triangles are read; diagonals; or multiples of the identity.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    distances : (C, C) float64 array
+        Squared; NaN where S is singular.
+    logdets : (C, C) float64 array
+        In nats, the classes' own on the diagonal; negative infinity where S is singular.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
+    """
+    means = arrays.as_operand(means, "means", ("C", "p"))
+    shape = (*means.shape, means.shape[1])
+    dimensions = getattr(covariances, "ndim", None) or np.ndim(covariances)
+    if dimensions not in (1, 2, 3):
+        raise ValueError(
+            f"covariances must be of shape {shape}, {shape[:2]} or {shape[:1]}, and has "
+            f"{dimensions} dimensions"
+        )
+    covariances = arrays.as_operand(covariances, "covariances", shape[:dimensions])
+    return _version("gaussian_pairs", backend, means).gaussian_pairs(means, covariances)
+
+
+def principal_axes(
+    gram, n_axes: int | None = None, variance: float | None = None, *, backend: str | None = None
+):
+    """Largest eigenvalues of a Gram matrix and their eigenvectors: exact principal components.
+
+    Parameters
+    ----------
+    gram : (m, m) float64 array
+        Positive semidefinite, upper triangle; not changed. Of centred features, as a rule.
+    n_axes : int, optional
+        How many axes, k.
+    variance : float, optional
+        Instead: as few as have more than this share of the sum of all eigenvalues.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    values : (k,) float64 array
+        Eigenvalues, descending, not negative.
+    axes : (m, k) float64 array
+        Unit eigenvectors as columns, their largest components positive.
+
+    Raises
+    ------
+    TypeError
+        If gram holds no real numbers or n_axes is no integer.
+    ValueError
+        If gram is not square, not one of n_axes and variance is given, n_axes is not in [1, m],
+        variance not in (0, 1], or the backend is not available.
+    """
+    gram = arrays.as_operand(gram, "gram", ("m", "m"))
+    if (n_axes is None) == (variance is None):
+        raise ValueError("give either n_axes or variance, not both and not neither")
+    if n_axes is not None:
+        arrays.require_positive_integer(n_axes, "n_axes")
+        if n_axes > len(gram):
+            raise ValueError(f"n_axes={n_axes} is out of range: gram has {len(gram)} rows")
+    elif not 0.0 < variance <= 1.0:
+        raise ValueError(f"variance={variance!r} is out of range: it must lie in (0, 1]")
+    return _version("principal_axes", backend, gram).principal_axes(gram, n_axes, variance)
+
+
+def principal_scores(X, shift, axes, *, backend: str | None = None):
+    """Coordinates (X - shift) axes of the samples along some axes, in one pass.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    shift : (d,) float64 array
+        Subtracted from every sample, as their mean.
+    axes : (d, k) float64 array
+        As columns.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (n, k) float64 array
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
+    """
+    X = arrays.as_features(X, "X")
+    shift = arrays.as_operand(shift, "shift", (X.shape[1],))
+    axes = arrays.as_operand(axes, "axes", (X.shape[1], "k"))
+    return _version("principal_axes", backend, X).principal_scores(X, shift, axes)
+
+
+def semidefinite_solve(gram, columns, *, backend: str | None = None):
+    """A solution W of G W = columns for vectors in the range of a Gram matrix G, and its rank.
+
+    Parameters
+    ----------
+    gram : (m, m) float64 array
+        G, positive semidefinite, upper triangle; not changed. It is scaled to a unit diagonal, of
+        which m times float64's rounding counts as nothing.
+    columns : (m, K) float64 array
+        In the range of G.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    solutions : (m, K) float64 array
+        One of them where G is singular; columns^T solutions is the same for all.
+    rank : int
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
+    """
+    gram = arrays.as_operand(gram, "gram", ("m", "m"))
+    columns = arrays.as_operand(columns, "columns", (gram.shape[0], "K"))
+    return _version("positive_definite", backend, gram).semidefinite_solve(gram, columns)
