@@ -17,6 +17,7 @@ FAST = VARIANTS[-1][0] if len(VARIANTS) == 1 else VARIANTS[0][0]
 SHIFT_FREE = {
     "etran_lda": 1e-7,
     "fda_score": 1e-7,
+    "gbc": 1e-7,
     "hscore": 1e-7,
     "hscore(shrinkage='ledoit-wolf')": 1e-7,
     "parc": 1e-5,
@@ -31,6 +32,7 @@ RANGES = {
     "lfc": (-1.0, 1.0),
     "transrate": ANY,
     "fda_score": (0.0, 1.0),
+    "gbc": (-30.0 - 1e-9, 0.0),
     "logme": ANY,
     "parc": (-100.0, 100.0),
     "sfda": (0.0, 1.0),

@@ -11,6 +11,7 @@ from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, r
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
+from .metrics.gbc import gbc
 from .metrics.hscore import hscore
 from .metrics.lfc import lfc
 from .metrics.logme import logme
@@ -31,6 +32,7 @@ __all__ = [
     "etran_lda",
     "evaluate",
     "fda_score",
+    "gbc",
     "hscore",
     "lfc",
     "logme",

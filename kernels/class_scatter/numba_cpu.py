@@ -1,4 +1,4 @@
-"""`class_scatter` by Numba: Gram matrices of `fisher_scatter`; variances with classes over threads."""
+"""`class_scatter` by Numba: its Gram matrices, and variances with classes over the threads."""
 
 import numpy as np
 

@@ -15,8 +15,8 @@ determinant. The Bhattacharyya distance of two classes is
     distances[i, j] / 8 + (logdets[i, j] - (logdets[i, i] + logdets[j, j]) / 2) / 2.
 
 Where S is singular, its logarithm is negative infinity and the distance NaN, on the diagonal too. A
-matrix is, where a pivot of its Cholesky factor is not above p eps times its largest diagonal element;
-variances are, where one is below the smallest normal number. The compiled version gives the same
+matrix is, where a pivot of its Cholesky factor is not above p eps times its largest diagonal
+element; variances are, where one is below the smallest normal number. The compiled version gives the same
 bits, those of its instruction set, on every run and for any number of threads.
 """
 

@@ -12,8 +12,8 @@ changed.
     gram, and the rank of gram. It is scaled to a unit diagonal first, so that the units of the
     features do not matter; what is below m `RANK_EPS` of it then counts as absent.
 `semidefinite_solve`
-    ``solutions`` (m, K) with gram solutions = columns, and the rank of gram, by the same rule; where
-    there are several, any of them: columns^T solutions is the same for all.
+    ``solutions`` (m, K) with gram solutions = columns, and the rank of gram, by the same rule;
+    where there are several, any of them: columns^T solutions is the same for all.
 `log_determinant`
     ln det(I + scale gram) for ``scale`` >= 0, in nats; NaN where the matrix has lost the digits
     that it depends on, beside a sample that drowns all others, as its smallest pivot tells.

@@ -1,4 +1,4 @@
-"""principal_axes: every version against the definition, and that against scikit-learn's full SVD."""
+"""principal_axes: every version against the definition, and against scikit-learn's full SVD."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.array_namespace import array_namespace, on_host
 from ..quoting import shown
 from .problem import Problem
 from .registry import Metric
@@ -28,6 +28,8 @@ VARIANTS = ("formula", "published", "modelspider")
 
 #: Least variance of a diagonal or spherical covariance, in the square of the features' unit.
 FLOOR = 1e-4
+#: Most that it is taken for, where the features were scaled up.
+LARGEST = 1e300
 #: What Model Spider's code adds in three places, and its cut of singular values.
 GUARD, PINV_CUT = 1e-5, 1e-15
 
@@ -121,9 +123,8 @@ def compute(
         overlaps = _full(problem, values, scores)
     else:
         times = 1 if covariance == "spherical" and variant == "published" else None
-        overlaps = _of_variances(
-            problem, scores, covariance, math.ldexp(FLOOR, -2 * exponent), times
-        )
+        floor = min(float(np.ldexp(FLOOR, -2 * exponent)), LARGEST)
+        overlaps = _of_variances(problem, scores, covariance, floor, times)
     total = 2.0 * float(np.triu(overlaps, 1).sum())
     if total == 0.0:
         warn_uninformative(
@@ -180,8 +181,8 @@ def _full(problem: Problem, values, scores):
     if len(singular):
         c = singular[0]
         raise ValueError(
-            f"class {shown(problem.classes[c])} has {int(counts[c])} samples and no full covariance "
-            f"along {kept} axes ({len(singular)} of {n_classes} classes have none); use "
+            f"class {shown(problem.classes[c])} has {int(counts[c])} samples and no full "
+            f"covariance along {kept} axes ({len(singular)} of {n_classes} classes have none); use "
             'covariance="diagonal" or fewer n_components'
         )
     return np.exp(-_distances(mahalanobis, logdets))
