@@ -16,8 +16,8 @@ determinant. The Bhattacharyya distance of two classes is
 
 Where S is singular, its logarithm is negative infinity and the distance NaN, on the diagonal too. A
 matrix is, where a pivot of its Cholesky factor is not above p eps times its largest diagonal
-element; variances are, where one is below the smallest normal number. The compiled version gives the same
-bits, those of its instruction set, on every run and for any number of threads.
+element; variances are, where one is below the smallest normal number. The compiled version gives
+the same bits, those of its instruction set, on every run and for any number of threads.
 """
 
 import numpy as np
