@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import array_namespace, on_host
-from ..quoting import shown
+from ..text.quoting import shown
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative

@@ -1,0 +1,108 @@
+"""NCTI: scikit-learn's discriminant on an exact PCA, zoos, what is undefined."""
+
+import warnings
+
+import numpy as np
+import pytest
+from conftest import make_problem
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+import transfer_kernels as tk
+from transfer_kernels.metrics.ncti import NCTI, ncti, ncti_scores
+
+CASES = (
+    "balanced10 wide binary many_imbalanced singleton duplicate_rows constant_features "
+    "large_offset relu_sparse float64 low_rank hard easy noncontiguous breast_cancer_std iris_std iris_raw "
+    "theta_edge"
+).split()
+
+
+def by_scikit_learn(X, y, n_components=64):
+    """The published recipe in float64, its PCA exact and without axes that do not vary."""
+    X = np.asarray(X, np.float64)
+    pca = PCA(min(n_components, *X.shape), svd_solver="full")
+    Z = pca.fit_transform(X)
+    shrinkage = max(np.exp(-pca.explained_variance_[:32].sum()), 1e-10)
+    if shrinkage == 1e-10:
+        Z = Z[:, pca.explained_variance_ > 1e-12 * pca.explained_variance_[0]]
+        discriminant = LinearDiscriminantAnalysis(solver="svd")
+    else:
+        discriminant = LinearDiscriminantAnalysis(solver="eigen", shrinkage=float(shrinkage))
+    F = discriminant.fit_transform(Z, y)
+    P = discriminant.predict_proba(Z)
+    classes, codes = np.unique(y, return_inverse=True)
+    norms = sum(np.linalg.norm(P[codes == c], ord="nuc") for c in range(len(classes)))
+    return NCTI(
+        np.linalg.norm(F - F.mean(axis=0), ord="nuc"),
+        P[np.arange(len(y)), codes].mean(),
+        np.log(norms),
+    )
+
+
+def assert_same(found, expected, relative):
+    for part in ("seli", "ncc", "vc"):
+        assert getattr(found, part) == pytest.approx(getattr(expected, part), rel=relative), part
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 30.0])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_scikit_learn_on_an_exact_pca(goldens, backend, case, scale):
+    """All shrinkages: the features of the goldens, and the same smaller and larger."""
+    arrays = goldens["arrays"](case)
+    X, y = scale * arrays["X"].astype(np.float64), arrays["y"]
+    assert_same(ncti(X, y, backend=backend), by_scikit_learn(X, y), 1e-9)
+
+
+def test_few_components(backend):
+    X, y = make_problem(150, 20, 6)
+    for n_components in (1, 3, 7):
+        expected = by_scikit_learn(X, y, n_components)
+        assert_same(ncti(X, y, n_components, backend=backend), expected, 1e-10)
+
+
+def test_labels_of_any_kind():
+    X, y = make_problem(120, 9, 4)
+    names = np.array(["d", "b", "a", "c"])[y]
+    assert_same(ncti(X, names), ncti(X, y), 1e-12)
+    marked = np.where(np.arange(120) < 20, -1, y)
+    assert_same(ncti(X, marked, ignore_label=-1), ncti(X[20:], y[20:]), 1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-12, 1e30, 1e300])
+def test_features_of_any_size(backend, scale):
+    """Tiny ones are shrunk to a nearest class mean, huge ones not at all."""
+    X, y = make_problem(120, 10, 4, dtype=np.float64)
+    found = ncti(scale * X, y, backend=backend)
+    like = ncti((1e-5 if scale < 1.0 else 1e5) * X, y, backend=backend)
+    assert_same(found, like, 1e-6)
+
+
+def test_features_without_a_discriminant(backend):
+    y = np.arange(12) % 3
+    with pytest.raises(ValueError, match="the features do not vary"):
+        ncti(np.ones((12, 4)), y, backend=backend)
+    with pytest.raises(ValueError, match="no class varies within itself"):
+        ncti(np.eye(3)[y], y, backend=backend)
+    with pytest.raises(ValueError, match="n_components=0 is out of range"):
+        ncti(np.ones((12, 4)), y, 0, backend=backend)
+
+
+def test_scores_of_a_zoo(goldens):
+    arrays = goldens["arrays"]("zoo")
+    parts = {f"m{i}": ncti(arrays[f"X{i}"], arrays["y"]) for i in range(6)}
+    table = np.array([[p.seli, p.ncc, p.vc] for p in parts.values()])
+    scaled = (table - table.min(axis=0)) / (table.max(axis=0) - table.min(axis=0))
+    found = ncti_scores(parts)
+    assert list(found) == list(parts)
+    np.testing.assert_allclose(list(found.values()), scaled @ [1.0, 1.0, -1.0], rtol=1e-12)
+
+
+def test_a_part_that_is_equal_for_all_counts_as_nothing():
+    models = {"a": NCTI(1.0, 0.5, 2.0), "b": NCTI(3.0, 0.5, 1.0)}
+    with pytest.warns(tk.UninformativeScoreWarning, match="part 'ncc' is equal for all 2 models"):
+        assert ncti_scores(models) == {"a": -1.0, "b": 1.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ncti_scores({"a": models["a"]}) == {"a": 0.0}
+    assert ncti_scores({}) == {}
