@@ -5,7 +5,17 @@ __version__ = "0.1.0"
 from . import ops
 from .estimators import PARC, SFDA, LogME
 from .evaluation.measures import evaluate
-from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, register, score
+from .inputs.model_outputs import MissingInputWarning, ModelOutputs
+from .metrics import (
+    Metric,
+    Problem,
+    RelativeToZoo,
+    UninformativeScoreWarning,
+    metric_names,
+    register,
+    score,
+)
+from .metrics.emms import emms
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
@@ -13,6 +23,7 @@ from .metrics.gbc import gbc
 from .metrics.hscore import hscore
 from .metrics.lfc import lfc
 from .metrics.logme import logme
+from .metrics.ncti import NCTI, ncti
 from .metrics.parc import parc
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
@@ -21,13 +32,18 @@ from .zoo.ensemble import sfda_ensemble
 from .zoo.ranking import rank
 
 __all__ = [
+    "NCTI",
     "PARC",
     "SFDA",
     "LogME",
     "Metric",
+    "MissingInputWarning",
+    "ModelOutputs",
     "Problem",
+    "RelativeToZoo",
     "UninformativeScoreWarning",
     "describe_backends",
+    "emms",
     "etran_energy",
     "etran_lda",
     "evaluate",
@@ -37,6 +53,7 @@ __all__ = [
     "lfc",
     "logme",
     "metric_names",
+    "ncti",
     "ops",
     "parc",
     "rank",

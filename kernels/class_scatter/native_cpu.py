@@ -4,15 +4,15 @@ import numpy as np
 
 from ..fisher_scatter.native_cpu import fisher_scatter
 from ..native_runtime import as_codes, native_module, runtime_arguments
-from . import by_class
-from .by_class import class_covariances
+from . import lapack_by_class
+from .lapack_by_class import class_covariances
 
 __all__ = ["class_covariances", "class_logdets", "class_variances"]
 
 
 def class_logdets(X, codes, n_classes, shift, scales):
     """See the contract in the package's docstring."""
-    return by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)
+    return lapack_by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)
 
 
 def class_variances(X, codes, n_classes):

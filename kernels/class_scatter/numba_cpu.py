@@ -5,8 +5,8 @@ import numpy as np
 from ..fisher_scatter.numba_cpu import fisher_scatter
 from ..numba_runtime import kernel, ranges, row_block
 from ..threads import run_in_threads
-from . import by_class
-from .by_class import class_covariances
+from . import lapack_by_class
+from .lapack_by_class import class_covariances
 
 __all__ = ["class_covariances", "class_logdets", "class_variances"]
 
@@ -15,7 +15,7 @@ BLOCK_ELEMENTS = 1 << 16
 
 def class_logdets(X, codes, n_classes, shift, scales):
     """See the contract in the package's docstring."""
-    return by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)
+    return lapack_by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)
 
 
 @kernel
@@ -48,5 +48,5 @@ def class_variances(X, codes, n_classes):
             _add_squares(row_block(X, members[rows]), mean, variances[c])
         variances[c] /= len(members)
 
-    run_in_threads(work, by_class.samples_by_class(codes, n_classes))
+    run_in_threads(work, lapack_by_class.samples_by_class(codes, n_classes))
     return variances

@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from threadpoolctl import threadpool_limits
 
 import transfer_kernels as tk
-from transfer_kernels.metrics.ncti import NCTI, ncti, ncti_scores
+from transfer_kernels.metrics.ncti import NCTI, combine, ncti
 
 CASES = (
     "balanced10 wide binary many_imbalanced singleton duplicate_rows constant_features "
@@ -109,19 +109,29 @@ def test_features_without_a_discriminant(backend):
 
 def test_scores_of_a_zoo(goldens):
     arrays = goldens["arrays"]("zoo")
-    parts = {f"m{i}": ncti(arrays[f"X{i}"], arrays["y"]) for i in range(6)}
+    zoo, y = {f"m{i}": arrays[f"X{i}"] for i in range(6)}, arrays["y"]
+    parts = {name: ncti(X, y) for name, X in zoo.items()}
     table = np.array([[p.seli, p.ncc, p.vc] for p in parts.values()])
     scaled = (table - table.min(axis=0)) / (table.max(axis=0) - table.min(axis=0))
-    found = ncti_scores(parts)
-    assert list(found) == list(parts)
-    np.testing.assert_allclose(list(found.values()), scaled @ [1.0, 1.0, -1.0], rtol=1e-12)
+    found = tk.rank(zoo, y, metrics="ncti").column("ncti")
+    expected = dict(zip(parts, scaled @ [1.0, 1.0, -1.0], strict=True))
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_model_has_no_score():
+    X, y = make_problem(60, 5, 3)
+    assert tk.score(X, y, "ncti") == {
+        f"ncti.{part}": value for part, value in vars(ncti(X, y)).items()
+    }
+    with pytest.raises(ValueError, match="ncti compares models: use rank"):
+        tk.metrics.METRICS["ncti"](X, y)
 
 
 def test_a_part_that_is_equal_for_all_counts_as_nothing():
-    models = {"a": NCTI(1.0, 0.5, 2.0), "b": NCTI(3.0, 0.5, 1.0)}
-    with pytest.warns(tk.UninformativeScoreWarning, match="part 'ncc' is equal for all 2 models"):
-        assert ncti_scores(models) == {"a": -1.0, "b": 1.0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert ncti_scores({"a": models["a"]}) == {"a": 0.0}
-    assert ncti_scores({}) == {}
+    parts = {
+        "seli": np.array([1.0, 3.0]),
+        "ncc": np.array([0.5, 0.5]),
+        "vc": np.array([2.0, 1.0]),
+    }
+    with pytest.warns(tk.UninformativeScoreWarning, match=r"ncti\.ncc is the same"):
+        assert combine(parts).tolist() == [-1.0, 1.0]

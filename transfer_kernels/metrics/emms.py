@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import arrays
 from ..kernels.array_namespace import array_namespace, as_float64, beside, on_host
 from .problem import Problem
+from .registry import Metric
 from .uninformative import warn_uninformative
 
 #: Added to the standard deviations of the embeddings, as published.
@@ -76,33 +76,22 @@ def emms(
     ----------
     Meng et al., "Foundation Model is Efficient Multimodal Multitask Model Selector", NeurIPS 2023.
     """
-    kept = None
-    if ignore_label is not None:
-        given = arrays.as_labels(labels, arrays.as_features(features).shape[0])
-        kept = np.flatnonzero(~arrays.labelled_as(given, ignore_label))
-    problem = Problem(features, labels, backend, ignore_label)
-    embeddings = arrays.as_operand(label_embeddings, "label_embeddings", ("C", "D", "K"))
-    if kept is not None and len(embeddings) == len(given):
-        embeddings = embeddings[beside(embeddings, kept)]
-    return of_embeddings(problem, beside(problem.features, embeddings))
+    return METRIC(
+        features,
+        labels,
+        ignore_label=ignore_label,
+        backend=backend,
+        label_embeddings=label_embeddings,
+    )
 
 
 @np.errstate(all="ignore")
-def of_embeddings(problem: Problem, embeddings: Any) -> float:
-    """The score of a problem for embeddings of its classes or samples, beside the features."""
+def compute(problem: Problem) -> float:
+    """The score of a problem; see `emms`."""
+    embeddings = problem.inputs.label_embeddings
     problem, _ = problem.rescaled  # the score does not depend on the scale
     n, rows = problem.n_samples, len(embeddings)
-    if rows == n:
-        counts = beside(embeddings, np.ones(n))
-    elif rows == len(problem.classes):
-        counts = beside(embeddings, problem.class_counts)
-    else:
-        raise ValueError(
-            f"label_embeddings must have a row for each of the {len(problem.classes)} classes, in "
-            f"the order of np.unique(labels), or for each of the {n} samples, and have {rows}"
-        )
-    if not bool(array_namespace(embeddings).isfinite(embeddings).all()):
-        raise ValueError("label_embeddings contain NaN or infinity")
+    counts = beside(embeddings, np.ones(n) if rows == n else problem.class_counts)
     Y = _standardised(embeddings, counts)
     mean = Y.mean(axis=2)
     fit, rank = (_fit_of_samples if rows == n else _fit_of_classes)(problem, mean)
@@ -177,3 +166,12 @@ def sparsemax(values: np.ndarray) -> np.ndarray:
     ordered = np.sort(values)[::-1]
     excess = (np.cumsum(ordered) - 1.0) / np.arange(1, len(values) + 1)
     return np.maximum(0.0, values - excess[np.flatnonzero(ordered > excess)[-1]])
+
+
+METRIC = Metric(
+    "emms",
+    compute,
+    "fit of label embeddings by several language models, negated squared error",
+    paper="Meng et al., NeurIPS 2023",
+    needs=frozenset({"features", "label_embeddings"}),
+)

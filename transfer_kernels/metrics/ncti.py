@@ -25,11 +25,11 @@ import numpy as np
 
 from ..kernels.array_namespace import array_namespace, beside, on_host
 from ..kernels.threads import run_in_threads
-from .min_max import weighted_min_max
 from .problem import Problem
+from .registry import Metric, RelativeToZoo
+from .zoo_scale import min_max
 
-#: Weights of the parts.
-WEIGHTS = {"seli": 1.0, "ncc": 1.0, "vc": -1.0}
+PARTS = ("seli", "ncc", "vc")
 #: Leading axes whose variances decide on the shrinkage, which is at least this.
 SHRINKING_AXES, LEAST_SHRINKAGE = 32, 1e-10
 #: Directions that vary less within the classes, relative to a unit variance of each axis, are left
@@ -83,8 +83,8 @@ def ncti(
     Returns
     -------
     NCTI
-        Its ``seli``, ``ncc`` and ``vc``. The score itself compares models; `ncti_scores` makes it
-        of the parts of several.
+        Its ``seli``, ``ncc`` and ``vc``. The score itself compares models:
+        `transfer_kernels.rank` makes it.
 
     Raises
     ------
@@ -97,35 +97,21 @@ def ncti(
     Wang et al., "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset Informs
     their Transferability", ICCV 2023.
     """
-    problem = Problem(features, labels, backend, ignore_label)
-    return NCTI(**compute(problem, n_components))
-
-
-def ncti_scores(models: Mapping[str, NCTI]) -> dict[str, float]:
-    """The score of each model of a zoo, of its parts: higher is better.
-
-    Parameters
-    ----------
-    models : mapping of str to NCTI
-        What `ncti` gave of each on the same samples.
-
-    Returns
-    -------
-    dict of str to float
-        In [-1, 2]. Only differences between these models mean something.
-
-    Warns
-    -----
-    UninformativeScoreWarning
-        If a part is equal for all models; it counts as 0.
-    """
-    parts = {part: np.array([getattr(m, part) for m in models.values()]) for part in WEIGHTS}
-    return dict(zip(models, combine(parts).tolist(), strict=True)) if models else {}
+    return NCTI(
+        **METRIC.parts_of(
+            features,
+            labels,
+            ignore_label=ignore_label,
+            backend=backend,
+            n_components=n_components,
+        )
+    )
 
 
 def combine(parts: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Scores (M,) of M models from their parts."""
-    return weighted_min_max(parts, WEIGHTS, "ncti")
+    """Scores (M,) of M models from their parts, in [-1, 2]."""
+    seli, ncc, vc = (min_max(parts[part], f"ncti.{part}") for part in PARTS)
+    return seli + ncc - vc
 
 
 @np.errstate(all="ignore")
@@ -227,3 +213,12 @@ def _probabilities(problem, scores, coef, intercept):
 
 def _singular(matrix):
     return np.linalg.svd(matrix, compute_uv=False)
+
+
+METRIC = Metric(
+    "ncti",
+    compute,
+    "how near the features are to neural collapse, compared over the zoo",
+    paper="Wang et al., ICCV 2023",
+    scope=RelativeToZoo(PARTS, combine),
+)
