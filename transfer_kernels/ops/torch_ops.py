@@ -20,20 +20,26 @@ from ..inputs.arrays import as_array, as_features
 from . import EvidenceRule, LargestEvidence
 
 __all__ = [
+    "class_covariances",
     "class_logdets",
+    "class_variances",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
+    "gaussian_pairs",
     "log_determinant",
     "logme_evidence",
     "parc_correlation",
     "parc_correlation_vectors",
+    "principal_axes",
+    "principal_scores",
     "quadratic_forms",
     "randomized_pca",
     "row_space",
     "row_statistics",
     "self_challenging",
+    "semidefinite_solve",
     "target_moments",
     "within_scatter",
 ]
@@ -306,3 +312,70 @@ def row_statistics(X: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
 @row_statistics.register_fake
 def _(X, shift):
     return _doubles(X, X.shape[0]), _doubles(X, X.shape[0])
+
+
+@custom_op("transfer_kernels::class_covariances", mutates_args=())
+def class_covariances(X: Tensor, codes: Tensor, n_classes: int, unbiased: bool = False) -> Tensor:
+    """Covariance (C, d, d) of the features within each class."""
+    return _call(ops.class_covariances, X, codes, n_classes, unbiased)
+
+
+@class_covariances.register_fake
+def _(X, codes, n_classes, unbiased=False):
+    return _doubles(X, n_classes, X.shape[1], X.shape[1])
+
+
+@custom_op("transfer_kernels::class_variances", mutates_args=())
+def class_variances(X: Tensor, codes: Tensor, n_classes: int) -> Tensor:
+    """Variance (C, d) of each feature within each class."""
+    return _call(ops.class_variances, X, codes, n_classes)
+
+
+@class_variances.register_fake
+def _(X, codes, n_classes):
+    return _doubles(X, n_classes, X.shape[1])
+
+
+@custom_op("transfer_kernels::gaussian_pairs", mutates_args=())
+def gaussian_pairs(means: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared Mahalanobis distances (C, C) of all pairs, and log-determinants (C, C)."""
+    return _call(ops.gaussian_pairs, means, covariances)
+
+
+@gaussian_pairs.register_fake
+def _(means, covariances):
+    n_classes = means.shape[0]
+    return _doubles(means, n_classes, n_classes), _doubles(means, n_classes, n_classes)
+
+
+@custom_op("transfer_kernels::principal_axes", mutates_args=())
+def principal_axes(gram: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:
+    """Largest eigenvalues (k,) of a Gram matrix, descending, and their axes (m, k)."""
+    return _call(ops.principal_axes, gram, n_axes)
+
+
+@principal_axes.register_fake
+def _(gram, n_axes):
+    return _doubles(gram, n_axes), _doubles(gram, gram.shape[0], n_axes)
+
+
+@custom_op("transfer_kernels::principal_scores", mutates_args=())
+def principal_scores(X: Tensor, shift: Tensor, axes: Tensor) -> Tensor:
+    """(X - shift) axes (n, k)."""
+    return _call(ops.principal_scores, X, shift, axes)
+
+
+@principal_scores.register_fake
+def _(X, shift, axes):
+    return _doubles(X, X.shape[0], axes.shape[1])
+
+
+@custom_op("transfer_kernels::semidefinite_solve", mutates_args=())
+def semidefinite_solve(gram: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """A solution (m, K) of G W = columns, and the rank () of G."""
+    return _call(ops.semidefinite_solve, gram, columns)
+
+
+@semidefinite_solve.register_fake
+def _(gram, columns):
+    return _doubles(gram, *columns.shape), _doubles(gram)
