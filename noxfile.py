@@ -28,6 +28,7 @@ CPP_TESTS = [
         "row_statistics",
         "class_scatter",
         "gaussian_pairs",
+        "principal_axes",
     )
 ] + ["tests/ops/test_same_bits.py"]
 

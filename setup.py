@@ -75,6 +75,7 @@ OPS = [
     "gaussian_pairs",
     "logme_evidence",
     "parc_correlation",
+    "principal_axes",
     "row_statistics",
     "self_challenging",
 ]

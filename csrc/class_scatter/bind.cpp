@@ -1,6 +1,6 @@
 // Python binding of class_scatter.
-#include "common/bindings.h"
 #include "class_scatter.h"
+#include "common/bindings.h"
 
 namespace tk {
 
@@ -19,8 +19,7 @@ void call(const py::array& X, const CodeArray& order, const CodeArray& starts,
     args.order = order.data();
     args.starts = starts.data();
     for (int64_t c = 0; c < args.n_classes; ++c)
-        if (args.starts[c] > args.starts[c + 1])
-            throw py::value_error("starts must not decrease");
+        if (args.starts[c] > args.starts[c + 1]) throw py::value_error("starts must not decrease");
     if (args.starts[0] != 0 || args.starts[args.n_classes] != n)
         throw py::value_error("starts must go from 0 to the number of samples");
     args.n_threads = n_threads;

@@ -75,6 +75,7 @@ void bind_gaussian_pairs(py::module_& module);
 void bind_logme_evidence(py::module_& module);
 void bind_mapped_pages(py::module_& module);
 void bind_parc_correlation(py::module_& module);
+void bind_principal_axes(py::module_& module);
 void bind_row_statistics(py::module_& module);
 void bind_self_challenging(py::module_& module);
 

@@ -4,9 +4,9 @@ import mpmath
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
-from transfer_kernels.kernels.gaussian_pairs import reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.kernels.gaussian_pairs import reference
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1), (2, 3), (5, 1), (7, 16), (9, 64), (4, 70)]  # C, p
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
-from transfer_kernels.kernels.principal_axes import reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.kernels.principal_axes import reference
+from transfer_kernels.ops.backends import implementation
 
 
 @pytest.fixture
@@ -125,3 +125,36 @@ def test_scores_are_the_definition(op, shape, dtype):
         found = op.principal_scores(layout, shift, axes)
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["power law", "steps", "low rank", "close"])
+def test_the_compiled_version_does_without_lapack(native_isa, kind, monkeypatch):
+    """On matrices that are large enough for it, even where eigenvalues agree."""
+    from transfer_kernels.kernels.principal_axes import lapack_cpu
+
+    def refuse(*_):
+        raise AssertionError("LAPACK was asked")
+
+    monkeypatch.setattr(lapack_cpu, "principal_axes", refuse)
+    expected = spectrum(341, kind)
+    gram, _ = gram_of(expected, seed=3)
+    whole = np.triu(gram) + np.triu(gram, 1).T
+    find = implementation("principal_axes", "native").principal_axes
+    for k in (1, 17, 85):
+        for n_threads in ("1", "3"):
+            monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", n_threads)
+            values, axes = find(gram, k)
+            np.testing.assert_allclose(values, expected[:k], atol=2e-13 * expected[0])
+            np.testing.assert_allclose(axes.T @ axes, np.eye(k), atol=1e-13)
+            np.testing.assert_allclose(whole @ axes, values * axes, atol=2e-13 * expected[0])
+    if kind in ("power law", "steps"):
+        values, _ = find(gram, None, 0.7)
+        shares = np.cumsum(expected) / expected.sum()
+        assert len(values) == np.searchsorted(shares, 0.7, side="right") + 1
+
+
+def test_where_many_axes_are_wanted_lapack_serves(native_isa):
+    gram, _ = gram_of(spectrum(200, "close"))
+    values, axes = implementation("principal_axes", "native").principal_axes(gram, None, 0.9)
+    assert axes.shape == (200, 181) or axes.shape == (200, 180)
+    np.testing.assert_allclose(values, 1.0, atol=1e-6)
