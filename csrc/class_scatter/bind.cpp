@@ -30,11 +30,11 @@ void call(const py::array& X, const CodeArray& order, const CodeArray& starts,
 
 }  // namespace
 
-void bind_class_scatter(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("class_variances", &call, py::arg("X"), py::arg("order").noconvert(),
                py::arg("starts").noconvert(), py::arg("variances").noconvert(), py::kw_only(),
                py::arg("isa"), py::arg("n_threads"),
                "Fill the variance of each feature within each class.");
-}
+});
 
 }  // namespace tk

@@ -34,12 +34,12 @@ void call(const DoubleArray& means, const DoubleArray& covariances, double pivot
 
 }  // namespace
 
-void bind_gaussian_pairs(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("gaussian_pairs", &call, py::arg("means").noconvert(),
                py::arg("covariances").noconvert(), py::arg("pivot_eps"),
                py::arg("smallest_variance"), py::arg("distances").noconvert(),
                py::arg("logdets").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
                "Fill squared Mahalanobis distances and log-determinants of all pairs.");
-}
+});
 
 }  // namespace tk

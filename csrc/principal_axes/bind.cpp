@@ -32,11 +32,11 @@ int64_t call(const DoubleArray& gram, int64_t n_axes, double wanted, int64_t mos
 
 }  // namespace
 
-void bind_principal_axes(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("principal_axes", &call, py::arg("gram").noconvert(), py::arg("n_axes"),
                py::arg("wanted"), py::arg("most"), py::arg("values").noconvert(),
                py::arg("vectors").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
                "Fill leading eigenvalues, and vectors that span their space; returns how many.");
-}
+});
 
 }  // namespace tk

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import CODES, ORIGIN, C, F, X
 
 from transfer_kernels.kernels.class_scatter import reference
 from transfer_kernels.ops.backends import implementation
@@ -109,3 +110,20 @@ def test_variances_have_the_same_bits_whatever_the_threads(backend, monkeypatch)
     for n_threads in ("1", "2", "5"):
         monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", n_threads)
         np.testing.assert_array_equal(op(X, codes, 7), expected)
+
+
+LOGDETS = (X, CODES, C, ORIGIN)
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "class_covariances": [(X, CODES, C + 1)],
+    "class_logdets": [(X, CODES, C, F.mean(axis=0), np.full(C, 3.0))],
+    "class_variances": [(X, CODES, C + 1)],
+}
+REFUSED = [
+    ("class_logdets", (*LOGDETS, np.ones(C - 1)), ValueError, r"scales .*\(4,\)"),
+    ("class_logdets", (*LOGDETS, -np.ones(C)), ValueError, "scales must be finite and not"),
+    ("class_logdets", (X, CODES, C, X, np.ones(C)), ValueError, r"shift .*\(13,\)"),
+    ("class_covariances", (X, CODES, C - 1), ValueError, "codes"),
+    ("class_variances", (X, CODES, 0), ValueError, "n_classes=0 is out of range"),
+]

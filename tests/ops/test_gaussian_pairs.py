@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from example_arrays import MEANS, WITHIN, C
 from scipy.stats import multivariate_normal
 
 from transfer_kernels.kernels.gaussian_pairs import reference
@@ -106,3 +107,18 @@ def test_the_bhattacharyya_coefficient_is_an_integral():
         for mean, covariance in zip(means, covariances, strict=True)
     )
     assert coefficient == pytest.approx(np.sqrt(one * other).sum() * (side[1] - side[0]) ** 2)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "gaussian_pairs": [
+        (MEANS, np.stack([WITHIN * (1.0 + c) for c in range(C)])),
+        (MEANS, MEANS**2 + 0.1),
+        (MEANS, np.arange(1.0, 1.0 + C)),
+    ],
+}
+REFUSED = [
+    ("gaussian_pairs", (MEANS, MEANS[1:]), ValueError, r"covariances .*\(4, 13\)"),
+    ("gaussian_pairs", (MEANS, np.ones((C, 13, 5))), ValueError, r"covariances .*\(4, 13, 13\)"),
+    ("gaussian_pairs", (MEANS, 1.0), ValueError, r"covariances must be of shape \(4,\)"),
+]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import MEANS, ORIGIN, WITHIN, D, X
 from sklearn.decomposition import PCA
 
 from transfer_kernels.kernels.principal_axes import reference
@@ -158,3 +159,17 @@ def test_where_many_axes_are_wanted_lapack_serves(native_isa):
     values, axes = implementation("principal_axes", "native").principal_axes(gram, None, 0.9)
     assert axes.shape == (200, 181) or axes.shape == (200, 180)
     np.testing.assert_allclose(values, 1.0, atol=1e-6)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "principal_axes": [(WITHIN, 4), (WITHIN, D)],
+    "principal_scores": [(X, MEANS[0], MEANS.T.copy())],
+}
+REFUSED = [
+    ("principal_axes", (WITHIN,), ValueError, "give either n_axes or variance"),
+    ("principal_axes", (WITHIN, D + 1), ValueError, "n_axes=14 is out of range"),
+    ("principal_axes", (WITHIN, 2.5), TypeError, "n_axes must be an integer"),
+    ("principal_axes", (WITHIN, None, 1.5), ValueError, "variance=1.5 is out of range"),
+    ("principal_scores", (X, ORIGIN, MEANS), ValueError, r"axes must be .*\(13, k\)"),
+]
