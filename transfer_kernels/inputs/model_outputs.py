@@ -172,7 +172,8 @@ def _source(value: Any, name: str, extent: Extent) -> tuple[Any, np.ndarray]:
 
 def _label_embeddings(value: Any, name: str, extent: Extent) -> Any:
     array = arrays.as_operand(value, name, ("C", "D", "K"))
-    if len(array) not in (extent.n_samples, n_classes := extent.n_classes()):
+    # Labels of embeddings of samples need not be classes.
+    if len(array) != extent.n_samples and len(array) != (n_classes := extent.n_classes()):
         raise ValueError(
             f"{name} must have a row for each of the {n_classes} classes, in the order of "
             f"np.unique(labels), or for each of the {extent.n_samples} samples, but have shape "
