@@ -15,12 +15,15 @@ from .metrics import (
     register,
     score,
 )
+from .metrics.emms import emms
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
+from .metrics.gbc import gbc
 from .metrics.hscore import hscore
 from .metrics.lfc import lfc
 from .metrics.logme import logme
+from .metrics.ncti import NCTI, ncti
 from .metrics.parc import parc
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
@@ -29,6 +32,7 @@ from .zoo.ensemble import sfda_ensemble
 from .zoo.ranking import rank
 
 __all__ = [
+    "NCTI",
     "PARC",
     "SFDA",
     "LogME",
@@ -39,14 +43,17 @@ __all__ = [
     "RelativeToZoo",
     "UninformativeScoreWarning",
     "describe_backends",
+    "emms",
     "etran_energy",
     "etran_lda",
     "evaluate",
     "fda_score",
+    "gbc",
     "hscore",
     "lfc",
     "logme",
     "metric_names",
+    "ncti",
     "ops",
     "parc",
     "rank",
