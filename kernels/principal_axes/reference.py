@@ -1,6 +1,5 @@
 """Definition of `principal_axes` in NumPy: all eigenvectors."""
 
-from typing import Any
 
 import numpy as np
 
