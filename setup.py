@@ -72,6 +72,7 @@ OPS = [
     "fisher_scatter",
     "fma_peak",
     "logme_evidence",
+    "nearest_neighbors",
     "parc_correlation",
     "row_statistics",
     "self_challenging",

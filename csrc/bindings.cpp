@@ -94,6 +94,7 @@ PYBIND11_MODULE(_native, module) {
     tk::bind_fma_peak(module);
     tk::bind_logme_evidence(module);
     tk::bind_mapped_pages(module);
+    tk::bind_nearest_neighbors(module);
     tk::bind_parc_correlation(module);
     tk::bind_row_statistics(module);
     tk::bind_self_challenging(module);

@@ -72,6 +72,7 @@ void bind_fisher_scatter(py::module_& module);
 void bind_fma_peak(py::module_& module);
 void bind_logme_evidence(py::module_& module);
 void bind_mapped_pages(py::module_& module);
+void bind_nearest_neighbors(py::module_& module);
 void bind_parc_correlation(py::module_& module);
 void bind_row_statistics(py::module_& module);
 void bind_self_challenging(py::module_& module);

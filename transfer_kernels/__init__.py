@@ -12,6 +12,7 @@ from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
 from .metrics.hscore import hscore
+from .metrics.knn import knn
 from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.parc import parc
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate",
     "fda_score",
     "hscore",
+    "knn",
     "lfc",
     "logme",
     "metric_names",

@@ -21,6 +21,7 @@ from .bfloat16 import BFloat16Matrix, ByBlocks
 from .kernels.array_namespace import is_tensor
 from .kernels.fisher_scatter import FisherScatter
 from .kernels.logme_evidence import Evidence, EvidenceRule, Known, LargestEvidence
+from .kernels.nearest_neighbors import METRICS, TIES
 
 __all__ = [
     "BoundOps",
@@ -37,6 +38,7 @@ __all__ = [
     "fisher_scatter",
     "log_determinant",
     "logme_evidence",
+    "nearest_neighbors",
     "parc_correlation",
     "parc_correlation_vectors",
     "quadratic_forms",
@@ -45,6 +47,7 @@ __all__ = [
     "row_statistics",
     "self_challenging",
     "target_moments",
+    "vote",
     "within_scatter",
 ]
 
@@ -59,6 +62,7 @@ _FOLDERS = {
     "quadratic_forms": "positive_definite",
     "dominant_eigenvalue": "fisher_discriminant",
     "parc_correlation_vectors": "parc_correlation",
+    "vote": "nearest_neighbors",
     "within_scatter": "fisher_discriminant",
 }
 
@@ -751,3 +755,102 @@ def row_statistics(X, shift, *, backend: str | None = None):
     X = arrays.as_features(X, "X")
     shift = arrays.as_operand(shift, "shift", (X.shape[1],))
     return _version("row_statistics", backend, X).row_statistics(X, shift)
+
+
+def nearest_neighbors(
+    X, k: int, metric: str = "euclidean", others=None, *, backend: str | None = None
+):
+    """The k nearest rows of every row, exact: among the other rows of X, or among others.
+
+    Candidates come from products in float32, and are ranked by differences in float64; what is not
+    proven by a bound of the error is compared with all rows. An n x n matrix is never made.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Float16, float32 or float64, any strides, finite.
+    k : int
+        At most m, or n - 1 without others.
+    metric : {"euclidean", "cosine"}
+        The distance is |x - y|, or 1 - x.y / (|x| |y|), where a row of zeros is at 1 from all
+        others.
+    others : (m, d) array, optional
+        Where the neighbours are looked for, finite. By default in X; a row is then not its own
+        neighbour, but its duplicates are.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    indices : (n, k) int64 array
+        The nearest first; of equal distances the lower index first.
+    distances : (n, k) float64 array
+
+    Raises
+    ------
+    TypeError
+        If X or others hold no real numbers or k is no integer.
+    ValueError
+        If the shapes do not fit, k is out of range, the metric is unknown or the backend is not
+        available.
+    """
+    X = arrays.as_features(X, "X")
+    arrays.require_positive_integer(k, "k")
+    _require_choice(metric, "metric", METRICS)
+    most, source = len(X) - 1, f"the {len(X)} rows of X have {len(X) - 1} others each"
+    if others is not None:
+        others = arrays.as_features(others, "others")
+        if others.shape[1] != X.shape[1]:
+            raise ValueError(
+                f"others must have the {X.shape[1]} columns of X, not shape {tuple(others.shape)}"
+            )
+        most, source = len(others), f"others has {len(others)} rows"
+    if k > most:
+        raise ValueError(f"k={k} is out of range: {source}")
+    version = _version("nearest_neighbors", backend, X)
+    return version.nearest_neighbors(X, int(k), metric, others)
+
+
+def vote(indices, codes, own, ties: str = "share", *, backend: str | None = None):
+    """What each sample gets of its neighbours' vote on its class.
+
+    Parameters
+    ----------
+    indices : (n, k) integer array
+        Neighbours of each sample, each in [0, m).
+    codes : (m,) integer array
+        Class of each neighbour.
+    own : (n,) integer array
+        Class of each sample.
+    ties : {"share", "smallest"}
+        Of w classes that have most neighbours alike, each has 1 / w of the vote; or the one of the
+        smallest code has all.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (n,) float64 array
+        In [0, 1].
+
+    Raises
+    ------
+    TypeError
+        If indices or codes are no integers.
+    ValueError
+        If the shapes do not fit, an index or code is out of range, the rule for ties is unknown or
+        the backend is not available.
+    """
+    _require_choice(ties, "ties", TIES)
+    shape = tuple(getattr(indices, "shape", ()))
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"indices must be of shape (n, k) and not empty, not {shape}")
+    codes = arrays.as_codes(codes, len(codes))
+    flat = arrays.as_codes(indices.reshape(-1), shape[0] * shape[1], len(codes))
+    own = arrays.as_codes(own, shape[0])
+    return _version("nearest_neighbors", backend, flat).vote(flat.reshape(shape), codes, own, ties)
+
+
+def _require_choice(value, name: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
