@@ -74,7 +74,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     files = [
         str(path.relative_to(ROOT))
-        for suffix in ("h", "cpp", "cu")
+        for suffix in ("h", "cpp", "cuh", "cu")
         for path in sorted((ROOT / "csrc").rglob(f"*.{suffix}"))
     ]
     session.run("clang-format", "--dry-run", "--Werror", *files)
@@ -132,7 +132,7 @@ def one_build(session: nox.Session) -> None:
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         session.skip("instruction sets are told apart on x86-64 only")
     for isa in ("avx2", "avx512"):
-        objects = sorted(ROOT.glob(f"build/objects/release-_native-{isa}-*/csrc/*.o"))
+        objects = sorted(ROOT.glob(f"build/objects/release-_native-{isa}-*/csrc/*/*.o"))
         if not objects:
             session.error(f"no objects of {isa} under build/: run pip install -e . first")
         for path in objects:

@@ -86,7 +86,7 @@ if not Path(tk.__file__).is_relative_to(sys.argv[1]):
 
 REACHED = """
 import sys
-from transfer_kernels.backends import forced_backend
+from transfer_kernels.ops.backends import forced_backend
 for name in sys.argv[1:]:
     print(forced_backend(name))
 """

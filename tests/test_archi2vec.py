@@ -20,7 +20,7 @@ from transfer_kernels.recommend import (  # noqa: E402
     archi2vec,
     architecture_graph,
 )
-from transfer_kernels.recommend.architecture_embedding import graph_words  # noqa: E402
+from transfer_kernels.recommend.architectures.architecture_embedding import graph_words  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 X = torch.zeros(2, 6)

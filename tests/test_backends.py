@@ -15,8 +15,13 @@ from transfer_kernels.kernels import triton_versions
 from transfer_kernels.kernels.triton_versions import obstacle_of
 
 import transfer_kernels as tk
-from transfer_kernels import backends
-from transfer_kernels.backends import BACKENDS, choose_backend, describe_backends, implementation
+from transfer_kernels.ops import backends
+from transfer_kernels.ops.backends import (
+    BACKENDS,
+    choose_backend,
+    describe_backends,
+    implementation,
+)
 
 OPS = [
     "row_space",

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import transfer_kernels as tk
-from transfer_kernels import bfloat16, ops
-from transfer_kernels.arrays import as_features
-from transfer_kernels.bfloat16 import BFloat16Matrix, widened
-from transfer_kernels.feature_files import read_features
+from transfer_kernels import ops
+from transfer_kernels.files.feature_files import read_features
+from transfer_kernels.inputs import bfloat16
+from transfer_kernels.inputs.arrays import as_features
+from transfer_kernels.inputs.bfloat16 import BFloat16Matrix, widened
 
 METRICS = {
     "logme": tk.logme,

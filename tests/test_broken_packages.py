@@ -7,7 +7,7 @@ import pytest
 from conftest import in_subprocess
 
 from transfer_kernels import optional_packages
-from transfer_kernels.backends import BACKENDS
+from transfer_kernels.ops.backends import BACKENDS
 
 FAULTS = {
     "ImportError": "raise ImportError('numpy.core.multiarray failed to import')",

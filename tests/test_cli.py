@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
 
-from transfer_kernels.cli import main
+from transfer_kernels.cli.main import main
 from transfer_kernels.evaluation import weighted_kendall
 from transfer_kernels.metrics import score
 
@@ -284,8 +284,8 @@ def test_interrupt_and_resume(tmp_path, jobs):
 
 WORKERS = """
 import signal
-from transfer_kernels.scoring import Target
-from transfer_kernels.worker_pool import WorkerPool
+from transfer_kernels.zoo.scoring import Target
+from transfer_kernels.zoo.worker_pool import WorkerPool
 
 if __name__ == "__main__":
     with WorkerPool(2, Target([0, 1], None)) as pool:
@@ -345,7 +345,7 @@ def test_a_reader_that_leaves_early_causes_no_traceback(folder):
 
 def test_help_starts_quickly_and_without_heavy_packages():
     code = (
-        "import sys; from transfer_kernels.cli import main\n"
+        "import sys; from transfer_kernels.cli.main import main\n"
         "try: main(['rank', '--help'])\n"
         "except SystemExit: pass\n"
         "print('heavy:', {'torch', 'numba', 'matplotlib', 'pandas'} & set(sys.modules))"

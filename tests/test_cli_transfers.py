@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from transfer_kernels.cli import main
+from transfer_kernels.cli.main import main
+from transfer_kernels.evaluation.yardstick import leave_one_task_out
 from transfer_kernels.recommend import Fennec, TransferHistory, by_fennec
-from transfer_kernels.yardstick import leave_one_task_out
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transfer_kernels.csv_cells import _SPACES, csv_text, restored, written
-from transfer_kernels.ranking import ModelScores, Ranking
+from transfer_kernels.files.csv_cells import _SPACES, csv_text, restored, written
+from transfer_kernels.files.target_files import read_truth
 from transfer_kernels.recommend import TransferHistory
-from transfer_kernels.target_files import read_truth
+from transfer_kernels.zoo.ranking import ModelScores, Ranking
 
 PIECES = st.sampled_from(
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transfer_kernels.feature_files import find_features, read_features
+from transfer_kernels.files.feature_files import find_features, read_features
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ZOO = EXAMPLES / "digits_zoo"

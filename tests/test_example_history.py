@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from transfer_kernels.evaluation.yardstick import MEAN_RANK, leave_one_task_out
 from transfer_kernels.recommend import TransferHistory
-from transfer_kernels.yardstick import MEAN_RANK, leave_one_task_out
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HISTORY = EXAMPLES / "transfer_history"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from conftest import close_to_reading
 
-from transfer_kernels.feature_files import find_features, read_features
-from transfer_kernels.target_files import find_companion, read_labels, read_layers, read_truth
+from transfer_kernels.files.feature_files import find_features, read_features
+from transfer_kernels.files.target_files import find_companion, read_labels, read_layers, read_truth
 
 FEATURES = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
 LABELS = np.arange(12) % 3
@@ -117,7 +117,7 @@ def test_a_mapped_file_costs_no_memory(tmp_path):
     path = tmp_path / "model.npy"
     np.lib.format.open_memmap(path, "w+", np.float32, (400_000, 256)).flush()  # 400 MB, sparse
     code = (
-        "import resource, sys; from transfer_kernels.feature_files import read_features;"
+        "import resource, sys; from transfer_kernels.files.feature_files import read_features;"
         "features = read_features(sys.argv[1]).features;"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
         "features = read_features(sys.argv[1]).features; assert features[5, 7] == 0;"
@@ -308,7 +308,7 @@ def test_an_archive_that_unpacks_to_more_than_the_memory(tmp_path, monkeypatch):
     np.savez_compressed(path, features=np.zeros((3000, 300), np.float32))
     assert path.stat().st_size < 30_000
     assert read_features(path).features.shape == (3000, 300)
-    monkeypatch.setattr("transfer_kernels.array_files.available_memory", lambda: 3e6)
+    monkeypatch.setattr("transfer_kernels.files.array_files.available_memory", lambda: 3e6)
     with pytest.raises(
         ValueError, match=r"takes 3.6 MB unpacked, but 3 MB of memory are available"
     ):

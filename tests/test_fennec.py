@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import transfer_kernels as tk
+from transfer_kernels.evaluation.yardstick import leave_one_task_out
 from transfer_kernels.recommend import Fennec, TransferHistory, by_fennec
-from transfer_kernels.recommend.factorisation import nonnegative_factors, place_in_factors
-from transfer_kernels.recommend.meta_regression import MetaRegression
-from transfer_kernels.recommend.proxy_regression import Forest, Ridge
-from transfer_kernels.yardstick import leave_one_task_out
+from transfer_kernels.recommend.fennec.factorisation import nonnegative_factors, place_in_factors
+from transfer_kernels.recommend.fennec.meta_regression import MetaRegression
+from transfer_kernels.recommend.fennec.proxy_regression import Forest, Ridge
 
 M, T, WIDTH = 9, 8, 6
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.first_nonfinite import reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 
 @pytest.fixture

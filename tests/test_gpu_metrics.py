@@ -14,7 +14,7 @@ if not HAS_GPU and "triton" not in sys.modules:
     os.environ["TRITON_INTERPRET"] = "1"  # read once, when Triton is imported
 
 import transfer_kernels as tk  # noqa: E402
-from transfer_kernels.backends import forced_backend  # noqa: E402
+from transfer_kernels.ops.backends import forced_backend  # noqa: E402
 
 X, y = make_problem(70, 9, 4)
 

@@ -11,12 +11,12 @@ import pytest
 from conftest import in_subprocess, make_problem
 
 import transfer_kernels as tk
-from transfer_kernels import terminal
-from transfer_kernels.cli import main
-from transfer_kernels.csv_cells import csv_text
+from transfer_kernels.cli.main import main
 from transfer_kernels.evaluation import evaluate, evaluation_table
-from transfer_kernels.ranking import ModelScores, Ranking
-from transfer_kernels.score_files import Journal, write_atomically
+from transfer_kernels.files.csv_cells import csv_text
+from transfer_kernels.files.score_files import Journal, write_atomically
+from transfer_kernels.text import terminal
+from transfer_kernels.zoo.ranking import ModelScores, Ranking
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX streams and file names")
@@ -115,7 +115,7 @@ def test_odd_names_are_kept_in_files_and_journals(folder, tmp_path):
             assert (b"scores are from" in done.stderr) == bool(reused)
     import json
 
-    from transfer_kernels.target_files import read_truth
+    from transfer_kernels.files.target_files import read_truth
 
     content = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert {row["model"] for row in content["models"]} == set(ODD_NAMES)
@@ -141,7 +141,7 @@ def test_nothing_steers_the_terminal(folder, tmp_path, capsys):
 
 def test_labels_of_pictures_are_printable_and_no_formulas(tmp_path):
     pytest.importorskip("matplotlib")
-    from transfer_kernels.plots import save_figure
+    from transfer_kernels.display.plots import save_figure
 
     names = ["$\\frac$", "a$b$c", *ODD_NAMES, "long" * 100]
     rows = [ModelScores(n, {"m": float(i)}, {"m": 0.1}) for i, n in enumerate(names)]
@@ -275,7 +275,7 @@ def test_a_full_disk_midway_through_a_line(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(descriptor, content[: len(content) // 2])
 
-    from transfer_kernels.score_files import JournalEntry
+    from transfer_kernels.files.score_files import JournalEntry
 
     monkeypatch.setattr(os, "write", half)
     with pytest.raises(OSError, match="No space left on device: '.*journal'"):
@@ -289,7 +289,8 @@ def test_a_full_disk_midway_through_a_line(tmp_path, monkeypatch):
 
 def test_what_is_no_file_is_written_as_it_is():
     code = (
-        "from transfer_kernels.score_files import write_atomically as w; w('/dev/stdout', 'text')"
+        "from transfer_kernels.files.score_files import write_atomically\n"
+        "write_atomically('/dev/stdout', 'text')"
     )
     assert in_subprocess(code).stdout == "text"
 
@@ -457,7 +458,7 @@ def test_without_a_home(folder, tmp_path, capfd):
         "import os, pwd, sys\n"
         "def nobody(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\n"
         "pwd.getpwuid = nobody\n"  # as for a container's user that is in no list
-        "from transfer_kernels.cli import main\n"
+        "from transfer_kernels.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     plot = tmp_path / "plot.png"

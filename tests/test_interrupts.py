@@ -11,7 +11,7 @@ from conftest import in_subprocess, make_problem
 from transfer_kernels.kernels.logme_evidence import LargestEvidence
 
 import transfer_kernels as tk
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 pytest.importorskip("transfer_kernels._native")
 

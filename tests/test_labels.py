@@ -7,9 +7,9 @@ import pytest
 from conftest import make_problem
 
 import transfer_kernels as tk
-from transfer_kernels.arrays import as_features, as_labels, encode_classes
 from transfer_kernels.evaluation import evaluate, kendall
-from transfer_kernels.target_files import read_labels
+from transfer_kernels.files.target_files import read_labels
+from transfer_kernels.inputs.arrays import as_features, as_labels, encode_classes
 
 X, y = make_problem(60, 8, 4)
 NAMES = np.array(["ant", "bee", "cat", "dog"])[y]

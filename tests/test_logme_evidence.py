@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence, reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 RULES = {
     "evidence": EvidenceRule(),

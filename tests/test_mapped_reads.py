@@ -11,9 +11,9 @@ import pytest
 from conftest import make_problem
 
 import transfer_kernels as tk
-from transfer_kernels import scoring
-from transfer_kernels.feature_files import read_features
-from transfer_kernels.mapped_reads import can_watch, intact
+from transfer_kernels.files.feature_files import read_features
+from transfer_kernels.files.mapped_reads import can_watch, intact
+from transfer_kernels.zoo import scoring
 
 watched = pytest.mark.skipif(not can_watch(), reason="the compiled module is not built")
 X, y = make_problem(4000, 64, 4, seed=1)
@@ -127,8 +127,8 @@ def test_in_processes_of_their_own(tmp_path, jobs):
 def test_what_is_not_watched_ends_the_process_as_before(tmp_path, options, when):
     code = """
         import os, sys
-        from transfer_kernels.feature_files import read_features
-        from transfer_kernels.mapped_reads import intact
+        from transfer_kernels.files.feature_files import read_features
+        from transfer_kernels.files.mapped_reads import intact
         one, two = (read_features(path).features for path in sys.argv[1:3])
         with intact(one, "one"), intact(one[:5], "five"):
             if sys.argv[3] == "another file":

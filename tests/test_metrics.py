@@ -144,7 +144,7 @@ def test_what_is_no_number_is_no_score():
 
 
 def test_a_metric_on_a_yardstick():
-    from transfer_kernels.yardstick import by_metric
+    from transfer_kernels.evaluation.yardstick import by_metric
 
     assert callable(by_metric(class_gap)) and callable(by_metric("logme"))
     with pytest.raises(ValueError, match="unknown"):

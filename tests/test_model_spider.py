@@ -16,9 +16,9 @@ from transfer_kernels.recommend import (  # noqa: E402
     reciprocal_rank_fusion,
     sample_tasks,
 )
-from transfer_kernels.recommend.ranking_loss import plackett_luce_loss  # noqa: E402
-from transfer_kernels.recommend.spider_network import OwnTokens, SpiderNetwork  # noqa: E402
-from transfer_kernels.recommend.task_samples import class_means  # noqa: E402
+from transfer_kernels.recommend.model_spider.ranking_loss import plackett_luce_loss  # noqa: E402
+from transfer_kernels.recommend.model_spider.spider_network import OwnTokens, SpiderNetwork  # noqa: E402
+from transfer_kernels.recommend.model_spider.task_samples import class_means  # noqa: E402
 
 MODELS = ("a", "b", "c", "d")
 SMALL = {"width": 8, "epochs": 4, "learning_rate": 1e-2}
@@ -262,7 +262,7 @@ def test_scoring_many_tasks_is_scoring_each(trained):
 def test_scoring_in_many_parts_is_scoring_at_once(trained, monkeypatch):
     new = make_samples(9, seed=2)
     at_once = trained.score_all(new)
-    monkeypatch.setattr("transfer_kernels.recommend.spider_network._PASS", 1)
+    monkeypatch.setattr("transfer_kernels.recommend.model_spider.spider_network._PASS", 1)
     assert trained.score_all(new) == pytest.approx(at_once, abs=1e-5)
 
 
@@ -381,7 +381,7 @@ def test_on_the_yardstick_it_never_sees_the_task_held_out():
             fitted.extend(tasks)
             return super().fit(tasks, **options)
 
-    import transfer_kernels.recommend.model_spider as module
+    import transfer_kernels.recommend.model_spider.model_spider as module
 
     original, module.ModelSpider = module.ModelSpider, Watched
     try:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transfer_kernels.recommend import Fennec, TransferHistory
-from transfer_kernels.recommend.neighbour_regression import Neighbours
+from transfer_kernels.recommend.fennec.neighbour_regression import Neighbours
 
 
 def images_at(centre, seed=0, n=30):

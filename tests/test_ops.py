@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import transfer_kernels.kernels
 
-from transfer_kernels.backends import implementation
 from transfer_kernels.ops import EvidenceRule, LargestEvidence
+from transfer_kernels.ops.backends import implementation
 
 KERNELS = Path(transfer_kernels.kernels.__path__[0])
 OPS = sorted(path.parent.name for path in KERNELS.glob("*/__init__.py"))

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from transfer_kernels.kernels.parc_correlation import reference
 from transfer_kernels.kernels.threads import VARIABLES
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [
     (2, 3, 2), (3, 3, 2), (7, 2, 3), (11, 1, 2), (12, 3, 4), (13, 17, 13), (50, 5, 40),

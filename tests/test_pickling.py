@@ -12,10 +12,10 @@ from transfer_kernels.kernels.fisher_discriminant import SingularScatter
 import transfer_kernels as tk
 from transfer_kernels import controls, ops
 from transfer_kernels.estimators import NotFittedError
+from transfer_kernels.evaluation.yardstick import by_metric, by_table, leave_one_task_out
 from transfer_kernels.metrics.problem import Problem
-from transfer_kernels.ranking import ModelScores
 from transfer_kernels.recommend import Fennec, Task, TransferHistory, by_fennec
-from transfer_kernels.yardstick import by_metric, by_table, leave_one_task_out
+from transfer_kernels.zoo.ranking import ModelScores
 
 X, Y = np.random.default_rng(0).normal(size=(60, 5)), np.arange(60) % 3
 MODELS, TASKS = ("m0", "m1", "m2"), ("t0", "t1", "t2")

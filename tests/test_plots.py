@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from transfer_kernels.plots import plot_against_truth
+from transfer_kernels.display.plots import plot_against_truth
 
 
 def crowded_zoo(families, n_each):

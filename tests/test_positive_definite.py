@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.positive_definite import from_rows, reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(9, 1, 1), (5, 3, 2), (60, 20, 7), (300, 129, 4)]  # n, m, K
 

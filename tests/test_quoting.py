@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transfer_kernels.quoting import plain, several, shown
+from transfer_kernels.text.quoting import plain, several, shown
 
 
 @pytest.mark.parametrize(

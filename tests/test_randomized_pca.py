@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.randomized_pca import lapack_cpu, reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(300, 64, 32), (64, 300, 32), (100, 20, 20), (20, 100, 20), (50, 50, 7), (2, 5, 1),
           (9, 3, 1), (700, 90, 5)]  # fmt: skip

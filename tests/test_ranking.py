@@ -14,10 +14,10 @@ import pytest
 from conftest import in_subprocess, make_problem
 from transfer_kernels.kernels.threads import thread_count
 
-from transfer_kernels import backends
+from transfer_kernels.files.score_files import Journal, JournalEntry, array_digest, write_atomically
 from transfer_kernels.metrics import MetricCall, Problem, UninformativeScoreWarning, metric_call
-from transfer_kernels.ranking import ModelScores, Ranking, rank
-from transfer_kernels.score_files import Journal, JournalEntry, array_digest, write_atomically
+from transfer_kernels.ops import backends
+from transfer_kernels.zoo.ranking import ModelScores, Ranking, rank
 
 METRICS = ("logme", "sfda")
 rank = functools.partial(rank, backend="reference", metrics=METRICS)
@@ -246,7 +246,7 @@ def test_exports_agree(tmp_path):
 
 def test_plots_are_figures_with_every_model(tmp_path):
     pytest.importorskip("matplotlib")
-    from transfer_kernels.plots import save_figure
+    from transfer_kernels.display.plots import save_figure
 
     ranking = made_up({"m": [1.0, math.nan, 2.5, 0.5], "w": [0.1, 0.5, 0.2, 0.3]})
     figure = ranking.plot()
@@ -293,8 +293,9 @@ def test_progress_bar_is_on_stderr_and_only_when_wanted(capsys):
 def test_importing_costs_none_of_the_heavy_packages():
     code = """
 import sys
-import transfer_kernels.cli, transfer_kernels.ranking, transfer_kernels.plots
-import transfer_kernels.evaluation, transfer_kernels.feature_files, transfer_kernels.target_files
+import transfer_kernels.cli.main, transfer_kernels.zoo.ranking, transfer_kernels.display.plots
+import transfer_kernels.evaluation
+import transfer_kernels.files.feature_files, transfer_kernels.files.target_files
 heavy = {"scipy.stats", "tqdm", "pandas", "matplotlib", "torch", "safetensors", "numba"}
 print(sorted(heavy & set(sys.modules)))
 """

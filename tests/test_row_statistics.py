@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logsumexp
 from transfer_kernels.kernels.row_statistics import reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1), (3, 5), (17, 64), (1000, 67), (5, 3000)]
 

@@ -9,7 +9,7 @@ import pytest
 import transfer_kernels.kernels
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 pytest.importorskip("transfer_kernels._native")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.self_challenging import reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 # Below, at and above what the blocks, panels and tiles of the compiled version divide.
 SHAPES = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transfer_kernels.kernels.target_moments import reference
 
-from transfer_kernels.backends import implementation
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1, 1), (3, 2, 1), (97, 13, 4), (5000, 31, 7), (40, 300, 2)]
 

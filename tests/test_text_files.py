@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from transfer_kernels.files.target_files import read_labels, read_layers, read_truth
 from transfer_kernels.recommend import TransferHistory
-from transfer_kernels.target_files import read_labels, read_layers, read_truth
 
 PUBLISHED = Path(__file__).parent / "published_transfers"
 

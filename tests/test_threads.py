@@ -11,8 +11,8 @@ import pytest
 from conftest import in_subprocess
 from transfer_kernels.kernels import processors, threads
 
-from transfer_kernels.ranking import rank
-from transfer_kernels.worker_pool import _worker_count
+from transfer_kernels.zoo.ranking import rank
+from transfer_kernels.zoo.worker_pool import _worker_count
 
 TK, OMP = threads.VARIABLES
 

@@ -8,7 +8,7 @@ import transfer_kernels as tk
 
 torch = pytest.importorskip("torch")
 
-from transfer_kernels import torch_ops  # noqa: E402
+from transfer_kernels.ops import torch_ops  # noqa: E402
 
 N_CLASSES = 4
 X, y = make_problem(60, 6, N_CLASSES)

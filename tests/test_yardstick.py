@@ -10,9 +10,8 @@ import pytest
 from scipy import stats
 
 import transfer_kernels as tk
-from transfer_kernels import controls
-from transfer_kernels.recommend import TransferHistory
-from transfer_kernels.yardstick import (
+from transfer_kernels.evaluation import controls
+from transfer_kernels.evaluation.yardstick import (
     MEAN_RANK,
     PARAMETERS,
     RANDOM,
@@ -21,6 +20,7 @@ from transfer_kernels.yardstick import (
     by_table,
     leave_one_task_out,
 )
+from transfer_kernels.recommend import TransferHistory
 
 TABLES = Path(__file__).parent / "published_transfers"
 NAN = float("nan")

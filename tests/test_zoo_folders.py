@@ -8,10 +8,10 @@ import pytest
 from conftest import close_to_reading, make_problem
 
 import transfer_kernels as tk
-from transfer_kernels.cli import main
-from transfer_kernels.feature_files import read_features
+from transfer_kernels.cli.main import main
+from transfer_kernels.files.feature_files import read_features
+from transfer_kernels.files.zoo_folders import DEEPEST, find_features, scan_folder
 from transfer_kernels.recommend import TransferHistory
-from transfer_kernels.zoo_folders import DEEPEST, find_features, scan_folder
 
 X, y = make_problem(60, 6, 3, seed=1)
 

@@ -175,7 +175,12 @@ def nearest_neighbors(X, k, metric="euclidean", others=None):
     parts = even_ranges(len(queries), 4 * thread_count())
     run_in_threads(
         lambda part: _rank(
-            query_array[part], query_scales[part], array, scales, resolution, indices[part],
+            query_array[part],
+            query_scales[part],
+            array,
+            scales,
+            resolution,
+            indices[part],
             squares[part],
         ),  # fmt: skip
         parts,
