@@ -24,6 +24,7 @@ CPP_TESTS = [
         "self_challenging",
         "first_nonfinite",
         "logme_evidence",
+        "nearest_neighbors",
         "parc_correlation",
         "row_statistics",
     )

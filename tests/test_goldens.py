@@ -54,6 +54,19 @@ METRICS = {
     "transrate_tllib_f64": (lambda X, y, b: tk.transrate(X, y, backend=b), 1e-11, 0.0),
     "lfc": (lambda X, y, b: tk.lfc(X, y, backend=b), 3e-7, 0.0),
     "lfc_f64": (lambda X, y, b: tk.lfc(X, y, backend=b), 2e-7, 0.0),
+    "knn_parc_k1_l2": (lambda X, y, b: 100.0 * tk.knn(X, y, k=1, backend=b), 1e-9, 0.0),
+    "knn_parc_k3_l2": (lambda X, y, b: 100.0 * tk.knn(X, y, backend=b), 1e-9, 0.0),
+    # Counts in float32.
+    "knn_transformer_ranker_k3": (
+        lambda X, y, b: tk.knn(X, y, ties="smallest", backend=b),
+        1e-7,
+        0.0,
+    ),
+    "knn_transformer_ranker_k3_cosine": (
+        lambda X, y, b: tk.knn(X, y, metric="cosine", ties="smallest", backend=b),
+        1e-7,
+        0.0,
+    ),
     "etran_lda": (lambda X, y, b: tk.etran_lda(X, y, backend=b), 1e-10, 0.0),
     "etran_energy_bot_0.5": (lambda X, y, b: tk.etran_energy(X, y, backend=b), 3e-7, 0.0),
     "etran_energy_bot_10": (lambda X, y, b: tk.etran_energy(X, y, 10.0, backend=b), 3e-7, 0.0),
@@ -157,6 +170,13 @@ def test_regression(goldens, backend, case):
         assert ours == pytest.approx(scores[key], rel=tolerance(case, key, 1e-6))
         checked += 1
     assert checked >= 2
+
+
+def test_regression_by_neighbours(goldens, backend):
+    arrays, key = goldens["arrays"]("regression1"), "knn_regression_transformer_ranker_k3"
+    ours = tk.knn(arrays["X"], arrays["Y"], regression=True, backend=backend)
+    published = goldens["scores"]["regression1"][key]
+    assert ours == pytest.approx(published, rel=tolerance("regression1", key, 1e-6))
 
 
 def test_zoo(goldens, backend):

@@ -61,6 +61,7 @@ def examples():
     mixing = (rng.random(N), rng.normal(size=(C, D)))
     evidence = (F.T @ F, F.T @ Y, (Y * Y).sum(axis=0), N, D)
     few = F[:9]
+    neighbours = rng.integers(0, N, (N, 5))
     dual = (few @ few.T, Y[:9], (Y[:9] ** 2).sum(axis=0), 9, D)
     rules = (LargestEvidence(), EvidenceRule(), EvidenceRule(full_spectrum=False, warm_start=True))
     return {
@@ -71,6 +72,8 @@ def examples():
         "fisher_discriminant": [(within, means, 0.2, D)],
         "fisher_scatter": [(X, codes, C), (X, codes, C, rng.random(N)), (X, codes, C + 2)],
         "log_determinant": [(within, 2.0)],
+        "nearest_neighbors": [(X, 3), (X, 2, "cosine"), (X, 4, "euclidean", few)],
+        "vote": [(neighbours, codes, codes), (neighbours, codes, codes, "smallest")],
         "logme_evidence": [(*evidence, rule) for rule in rules]
         + [(*dual, rule, True) for rule in rules],
         "parc_correlation": [(X, codes)],
@@ -207,6 +210,22 @@ def refused():
     yield "class_logdets", (*logdets, -np.ones(C)), {}, ValueError, "scales must be finite and not"
     yield "class_logdets", (X, codes, C, X, np.ones(C)), {}, ValueError, r"shift .*\(13,\)"
     yield "row_statistics", (X, origin[1:]), {}, ValueError, r"shift must be of shape \(13,\)"
+    yield "nearest_neighbors", (X, N), {}, ValueError, r"k=90 is out of range: the 90 rows"
+    yield "nearest_neighbors", (X, 2.0), {}, TypeError, "k must be an integer"
+    yield "nearest_neighbors", (X, 3, "l1"), {}, ValueError, "metric='l1' is unknown"
+    yield "nearest_neighbors", (X, 3, "cosine", X[:2]), {}, ValueError, "others has 2 rows"
+    yield "nearest_neighbors", (X, 3, "cosine", X[:, 1:]), {}, ValueError, "others must have the 13"
+    neighbours = rng.integers(0, N, (N, 5))
+    yield "vote", (neighbours, codes[1:], codes), {}, ValueError, r"\[0, 89\), but range"
+    yield (
+        "vote",
+        (neighbours[0], codes, codes),
+        {},
+        ValueError,
+        r"indices must be of shape \(n, k\)",
+    )
+    yield "vote", (neighbours, codes, codes[1:]), {}, ValueError, "the same length"
+    yield "vote", (neighbours, codes, codes, "none"), {}, ValueError, "ties='none' is unknown"
     yield "parc_correlation", (X, codes[1:]), {}, ValueError, "the same length"
     yield "parc_correlation_vectors", (X, Y[1:]), {}, ValueError, "the same length"
 

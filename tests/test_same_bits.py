@@ -77,7 +77,17 @@ def statistics(shape, dtype):
     return lambda op: op.row_statistics(X, np.linspace(-1.0, 1.0, shape[1]))
 
 
+def neighbours(shape, metric="euclidean"):
+    X, _ = problem(*shape, 3)
+    X[: len(X) // 8] = X[-(len(X) // 8) :]  # ties
+    return lambda op: op.nearest_neighbors(X, 4, metric)
+
+
 CASES = {
+    "nearest_neighbors": {
+        "two blocks": neighbours((700, 300)),
+        "cosine": neighbours((900, 7), "cosine"),
+    },
     "row_statistics": {
         "wide": statistics((300, 1100), np.float32),
         "narrow": statistics((5000, 37), np.float16),

@@ -37,6 +37,8 @@ def _arguments():
         "log_determinant": (gram, 0.1),
         "class_logdets": (features, codes, N_CLASSES, means[0], counts),
         "row_statistics": (features, means[0]),
+        "nearest_neighbors": (features, 3),
+        "vote": (codes[:, None] + torch.arange(3), codes, codes),
         "within_scatter": (gram, -sums, means, len(X)),
         "dominant_eigenvalue": (within, torch.ones(6, dtype=torch.float64)),
         "fisher_discriminant": (within, means, 0.1, 6),

@@ -1,7 +1,7 @@
 """k nearest neighbours: how well the neighbours of each sample tell its label.
 
-    Y. Bai and others compare with it as a control; L. Garbas, M. Ploner, A. Akbik:
-    "TransformerRanker", 2024, and D. Bolya et al., NeurIPS 2021, offer it as a metric.
+    D. Bolya, R. Mittapalli, J. Hoffman: "Scalable Diverse Model Selection for Accessible Transfer
+    Learning", NeurIPS 2021, where it is one of the metrics compared.
 
 Each sample is classified by the vote of the k samples nearest to it, itself left out: the score is
 the accuracy. For real targets it is the correlation of the target with the neighbours' mean.

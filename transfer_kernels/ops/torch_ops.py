@@ -27,6 +27,7 @@ __all__ = [
     "fisher_scatter",
     "log_determinant",
     "logme_evidence",
+    "nearest_neighbors",
     "parc_correlation",
     "parc_correlation_vectors",
     "quadratic_forms",
@@ -35,6 +36,7 @@ __all__ = [
     "row_statistics",
     "self_challenging",
     "target_moments",
+    "vote",
     "within_scatter",
 ]
 
@@ -306,3 +308,29 @@ def row_statistics(X: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
 @row_statistics.register_fake
 def _(X, shift):
     return _doubles(X, X.shape[0]), _doubles(X, X.shape[0])
+
+
+@custom_op("transfer_kernels::nearest_neighbors", mutates_args=())
+def nearest_neighbors(
+    X: Tensor, k: int, metric: str = "euclidean", others: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of each: indices, int64, and distances, (n, k) each."""
+    others = None if others is None else as_features(others)
+    indices, distances = ops.nearest_neighbors(as_features(X), k, metric, others)
+    return _fresh(X, indices).long(), _fresh(X, distances)
+
+
+@nearest_neighbors.register_fake
+def _(X, k, metric="euclidean", others=None):
+    return X.new_empty((X.shape[0], k), dtype=torch.int64), _doubles(X, X.shape[0], k)
+
+
+@custom_op("transfer_kernels::vote", mutates_args=())
+def vote(indices: Tensor, codes: Tensor, own: Tensor, ties: str = "share") -> Tensor:
+    """What each sample (n,) gets of its neighbours' vote on its class."""
+    return _call(ops.vote, indices, codes, own, ties)
+
+
+@vote.register_fake
+def _(indices, codes, own, ties="share"):
+    return _doubles(indices, indices.shape[0])
