@@ -6,6 +6,7 @@ from . import ops
 from .estimators import PARC, SFDA, LogME
 from .evaluation.measures import evaluate
 from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, register, score
+from .metrics.dds import dds
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
@@ -14,6 +15,7 @@ from .metrics.knn import knn
 from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.parc import parc
+from .metrics.rsa import rsa
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
 from .ops.backends import describe_backends, show_backends
@@ -27,6 +29,7 @@ __all__ = [
     "Metric",
     "Problem",
     "UninformativeScoreWarning",
+    "dds",
     "describe_backends",
     "etran_energy",
     "etran_lda",
@@ -41,6 +44,7 @@ __all__ = [
     "parc",
     "rank",
     "register",
+    "rsa",
     "score",
     "sfda",
     "sfda_ensemble",
