@@ -20,6 +20,7 @@ SHIFT_FREE = {
     "hscore": 1e-7,
     "hscore(shrinkage='ledoit-wolf')": 1e-7,
     "knn": 1e-2,
+    "ridge_probe": 1e-2,
     "parc": 1e-5,
     "sfda": 1e-7,
     "transrate": 1e-7,
@@ -27,6 +28,7 @@ SHIFT_FREE = {
 ANY = (-np.finfo(float).max, np.finfo(float).max)
 RANGES = {
     "knn": (0.0, 1.0),
+    "ridge_probe": (0.0, 1.0),
     "etran_energy": ANY,
     "etran_lda": (0.0, 1.0),
     "hscore": (0.0, 5.0 + 1e-9),

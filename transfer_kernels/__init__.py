@@ -15,6 +15,7 @@ from .metrics.knn import knn
 from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.parc import parc
+from .metrics.ridge_probe import ridge_probe
 from .metrics.rsa import rsa
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
@@ -44,6 +45,7 @@ __all__ = [
     "parc",
     "rank",
     "register",
+    "ridge_probe",
     "rsa",
     "score",
     "sfda",
