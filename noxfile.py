@@ -18,7 +18,7 @@ import nox
 
 ROOT = Path(__file__).parent
 CPP_TESTS = [
-    f"tests/test_{op}.py"
+    f"tests/ops/test_{op}.py"
     for op in (
         "fisher_scatter",
         "self_challenging",
@@ -28,7 +28,7 @@ CPP_TESTS = [
         "parc_correlation",
         "row_statistics",
     )
-] + ["tests/test_same_bits.py"]
+] + ["tests/ops/test_same_bits.py"]
 
 TRITON_CHECK = "tests/gpu_resources/triton.py"
 #: The oldest release that the Triton kernels are compiled and checked with.
@@ -102,7 +102,7 @@ def test_all(session: nox.Session) -> None:
 @nox.session
 def poisoned(session: nox.Session) -> None:
     """The Numba kernels' tests with scratch memory poisoned, which their code cannot do itself."""
-    files = ["tests/test_goldens.py", "tests/test_parc_correlation.py"]
+    files = ["tests/metrics/test_goldens.py", "tests/ops/test_parc_correlation.py"]
     session.run("pytest", "-q", "-k", "numba", *files, env={"MALLOC_PERTURB_": "165"})
 
 
@@ -226,7 +226,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Lines of Python that all tests run, lines of the CPU kernels that their tests run."""
-    session.run("pytest", "-q", "--exhaustive", "--cov", "transfer_kernels")
+    session.run("pytest", "-q", "--exhaustive", "--cov", "transfer_kernels", "--cov", "kernels")
     built = Path(session.create_tmp()).resolve() / "counted"
     for old in (ROOT / "build").rglob("*.gcda"):
         old.unlink()

@@ -131,7 +131,8 @@ def tests(name: str, seconds: int, files: tuple[str, ...], chosen: str) -> Step:
     command = python("-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-p")
     command += ("bench.pytest_rows", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"))
     command += ("-k", chosen) if chosen else ()
-    command += tuple(str(ROOT / "tests" / f"test_{name}.py") for name in files)
+    for file in files:
+        command += tuple(map(str, (ROOT / "tests").rglob(f"test_{file}.py")))
     return Step(name, command, seconds, rows=f"{name}.jsonl")
 
 
@@ -218,7 +219,7 @@ def digest_of(sources: tuple[str, ...]) -> str:
     for source in sources:
         top = ROOT / source
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            if path.is_file() and path.suffix in {".py", ".cpp", ".cu", ".h", ".json"}:
+            if path.is_file() and path.suffix in {".py", ".cpp", ".h", ".cu", ".cuh", ".json"}:
                 digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -76,5 +76,6 @@ void bind_nearest_neighbors(py::module_& module);
 void bind_parc_correlation(py::module_& module);
 void bind_row_statistics(py::module_& module);
 void bind_self_challenging(py::module_& module);
+void bind_softmax_regression(py::module_& module);
 
 }  // namespace tk
