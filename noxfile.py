@@ -22,6 +22,7 @@ CPP_TESTS = [
     for op in (
         "fisher_scatter",
         "self_challenging",
+        "softmax_regression",
         "first_nonfinite",
         "logme_evidence",
         "nearest_neighbors",

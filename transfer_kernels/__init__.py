@@ -23,6 +23,8 @@ from .metrics.hscore import hscore
 from .metrics.knn import knn
 from .metrics.lfc import lfc
 from .metrics.logme import logme
+from .metrics.loss import loss
+from .metrics.pactran_gauss import pactran_gauss
 from .metrics.parc import parc
 from .metrics.ridge_probe import ridge_probe
 from .metrics.rsa import rsa
@@ -52,8 +54,10 @@ __all__ = [
     "knn",
     "lfc",
     "logme",
+    "loss",
     "metric_names",
     "ops",
+    "pactran_gauss",
     "parc",
     "rank",
     "register",

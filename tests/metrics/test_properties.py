@@ -20,6 +20,8 @@ SHIFT_FREE = {
     "hscore": 1e-7,
     "hscore(shrinkage='ledoit-wolf')": 1e-7,
     "knn": 1e-2,
+    "loss": 1e-6,
+    "pactran_gauss": 1e-6,
     "ridge_probe": 1e-2,
     "parc": 1e-5,
     "sfda": 1e-7,
@@ -28,6 +30,8 @@ SHIFT_FREE = {
 ANY = (-np.finfo(float).max, np.finfo(float).max)
 RANGES = {
     "knn": (0.0, 1.0),
+    "loss": (-np.finfo(float).max, 0.0),
+    "pactran_gauss": (-np.finfo(float).max, 0.0),
     "ridge_probe": (0.0, 1.0),
     "etran_energy": ANY,
     "etran_lda": (0.0, 1.0),

@@ -51,33 +51,37 @@ PUBLISHED = {tk.rsa: by_pairs_of_samples, tk.dds: by_kernels}
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_equals_the_published_way(backend, metric, shape):
     X, R = pair(*shape)
-    assert metric(X, R, backend=backend) == pytest.approx(PUBLISHED[metric](X, R), rel=1e-9)
+    assert metric(X, reference=R, backend=backend) == pytest.approx(
+        PUBLISHED[metric](X, R), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("metric", PUBLISHED)
 def test_a_model_is_like_itself(backend, metric):
     X, _ = pair(80, 20, 5)
-    assert metric(X, X, backend=backend) == pytest.approx(100.0, rel=1e-12)
+    assert metric(X, reference=X, backend=backend) == pytest.approx(100.0, rel=1e-12)
     wide, _ = pair(20, 80, 5)
-    assert metric(wide, wide, backend=backend) == pytest.approx(100.0, rel=1e-12)
+    assert metric(wide, reference=wide, backend=backend) == pytest.approx(100.0, rel=1e-12)
 
 
 @pytest.mark.parametrize("metric", PUBLISHED)
 @pytest.mark.parametrize("unit", [1e-200, 1e-30, 1e30, 1e200])
 def test_units_and_offsets_do_not_matter(backend, metric, unit):
     X, R = pair(60, 12, 9, dtype=np.float64)
-    expected = metric(X, R, backend=backend)
-    assert metric(unit * X, R, backend=backend) == pytest.approx(expected, rel=1e-6)
-    assert metric(X, unit * (R + 1e3), backend=backend) == pytest.approx(expected, rel=1e-6)
+    expected = metric(X, reference=R, backend=backend)
+    assert metric(unit * X, reference=R, backend=backend) == pytest.approx(expected, rel=1e-6)
+    assert metric(X, reference=unit * (R + 1e3), backend=backend) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("metric", PUBLISHED)
 def test_of_any_kind(backend, metric):
     X, R = pair(50, 6, 9)
     halves, integers = X.astype(np.float16), np.rint(10 * R).astype(int)
-    found = metric(halves[::-1], np.asfortranarray(integers[::-1]), backend=backend)
+    found = metric(halves[::-1], reference=np.asfortranarray(integers[::-1]), backend=backend)
     assert found == pytest.approx(PUBLISHED[metric](halves, integers), rel=1e-9)
-    lists = metric(halves[::-1].tolist(), integers[::-1].tolist(), backend=backend)
+    lists = metric(halves[::-1].tolist(), reference=integers[::-1].tolist(), backend=backend)
     assert lists == pytest.approx(found, rel=1e-12)
 
 
@@ -85,27 +89,27 @@ def test_of_any_kind(backend, metric):
 def test_features_that_do_not_vary_say_nothing(backend, metric):
     X, _ = make_problem(40, 6, 3)
     with pytest.warns(tk.UninformativeScoreWarning, match="is undefined here"):
-        assert np.isnan(metric(X, np.ones((40, 3)), backend=backend))
+        assert np.isnan(metric(X, reference=np.ones((40, 3)), backend=backend))
 
 
 @pytest.mark.parametrize("metric", PUBLISHED)
 def test_what_they_refuse(backend, metric):
     X, R = pair(40, 6, 3)
-    with pytest.raises(ValueError, match=r"the same samples: 40 features, but reference has 39"):
-        metric(X, R[1:], backend=backend)
+    with pytest.raises(ValueError, match=r"same length: 40 samples, but reference has 39"):
+        metric(X, reference=R[1:], backend=backend)
     with pytest.raises(ValueError, match="reference must be two-dimensional"):
-        metric(X, R[:, 0], backend=backend)
+        metric(X, reference=R[:, 0], backend=backend)
     with pytest.raises(TypeError, match="reference has dtype <U"):
-        metric(X, R.astype(str), backend=backend)
+        metric(X, reference=R.astype(str), backend=backend)
     broken = R.copy()
     broken[7, 2] = np.inf
     with pytest.raises(ValueError, match="reference .* contains inf first at row 7, column 2"):
-        metric(X, broken, backend=backend)
+        metric(X, reference=broken, backend=backend)
     with pytest.raises(ValueError, match="features .* contains inf first at row 7, column 2"):
-        metric(broken, X, backend=backend)
+        metric(broken, reference=X, backend=backend)
 
 
 def test_dds_needs_four_samples(backend):
     X, R = pair(3, 6, 3)
-    with pytest.raises(ValueError, match="have 3 samples; DDS needs 4"):
-        tk.dds(X, R, backend=backend)
+    with pytest.raises(ValueError, match="features of 3 samples given; DDS needs at least 4"):
+        tk.dds(X, reference=R, backend=backend)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
-from transfer_kernels.kernels.nearest_neighbors import reference
 
+from transfer_kernels.kernels.nearest_neighbors import reference
 from transfer_kernels.ops.backends import implementation
 
 METRICS = ("euclidean", "cosine")

@@ -86,6 +86,7 @@ def examples():
             (X, codes, means, means[:, 0]),
             (X, codes, means, means[:, 0], mixing),
         ],
+        "softmax_regression": [(X, codes, means, means[:, 0], F.mean(axis=0))],
         "target_moments": [(X, Y)],
     }
 
@@ -226,6 +227,23 @@ def refused():
     )
     yield "vote", (neighbours, codes, codes[1:]), {}, ValueError, "the same length"
     yield "vote", (neighbours, codes, codes, "none"), {}, ValueError, "ties='none' is unknown"
+    probe = (X, codes, means, origin[:C], origin)
+    yield (
+        "softmax_regression",
+        (X, codes, means[:, 1:], *probe[3:]),
+        {},
+        ValueError,
+        r"coef .*C, 13",
+    )
+    yield "softmax_regression", (*probe[:3], origin, origin), {}, ValueError, r"intercept .*\(4,\)"
+    yield "softmax_regression", (*probe[:4], means), {}, ValueError, r"shift .*\(13,\)"
+    yield (
+        "softmax_regression",
+        (X, codes + 1, *probe[2:]),
+        {},
+        ValueError,
+        r"codes must lie in \[0, 4\)",
+    )
     yield "parc_correlation", (X, codes[1:]), {}, ValueError, "the same length"
     yield "parc_correlation_vectors", (X, Y[1:]), {}, ValueError, "the same length"
 

@@ -83,7 +83,17 @@ def neighbours(shape, metric="euclidean"):
     return lambda op: op.nearest_neighbors(X, 4, metric)
 
 
+def probe(shape, n_classes, dtype=np.float32):
+    X, codes = problem(*shape, n_classes, dtype)
+    coef = np.random.default_rng(0).normal(size=(n_classes, shape[1])) / shape[1]
+    return lambda op: op.softmax_regression(X, codes, coef, coef[:, 0], X[0].astype(np.float64))
+
+
 CASES = {
+    "softmax_regression": {
+        "wide": probe((900, 400), 11),
+        "many classes": probe((5000, 30), 130, np.float16),
+    },
     "nearest_neighbors": {
         "two blocks": neighbours((700, 300)),
         "cosine": neighbours((900, 7), "cosine"),

@@ -37,6 +37,7 @@ def _arguments():
         "log_determinant": (gram, 0.1),
         "class_logdets": (features, codes, N_CLASSES, means[0], counts),
         "row_statistics": (features, means[0]),
+        "softmax_regression": (features, codes, coef, -offset, means[0]),
         "nearest_neighbors": (features, 3),
         "vote": (codes[:, None] + torch.arange(3), codes, codes),
         "within_scatter": (gram, -sums, means, len(X)),

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import array_namespace, beside
-from .reference_features import Pair, Standardised, pair_of, standardised
+from .problem import Problem
+from .registry import Metric
+from .standardised import Standardised, standardised
 from .uninformative import warn_uninformative
 
 #: Samples that the unbiased estimate needs.
@@ -30,15 +32,26 @@ FEWEST_SAMPLES = 4
 _PAIRS = ((0, 1), (0, 0), (1, 1))
 
 
-def dds(features: Any, reference: Any, *, backend: str | None = None) -> float:
+def dds(
+    features: Any,
+    labels: Any = None,
+    *,
+    reference: Any,
+    ignore_label: Any = None,
+    backend: str | None = None,
+) -> float:
     """Similarity of features to reference features by DDS: higher is better.
 
     Parameters
     ----------
     features : (n, d) array or tensor
         Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    labels : optional
+        Not looked at; only ``ignore_label`` is sought in them.
     reference : (n, m) array or tensor
         Features of the same samples, in the same order, by a model trained on the target.
+    ignore_label : optional
+        Samples with this label are left out.
     backend : str, optional
         Force a backend; `transfer_kernels.show_backends` lists them.
 
@@ -50,8 +63,8 @@ def dds(features: Any, reference: Any, *, backend: str | None = None) -> float:
     Raises
     ------
     TypeError, ValueError
-        If one of them is no matrix of finite real numbers, they are not of the same samples, or
-        there are fewer than four.
+        See `Problem`; also if the reference is no matrix of finite real numbers with a row for each
+        sample, or there are fewer than four samples.
 
     Warns
     -----
@@ -63,25 +76,25 @@ def dds(features: Any, reference: Any, *, backend: str | None = None) -> float:
     Dwivedi et al., "Duality Diagram Similarity: A Generic Framework for Initialization Selection
     in Task Transfer Learning", ECCV 2020.
     """
-    return of_pair(pair_of(features, reference, backend))
+    return METRIC(features, labels, ignore_label=ignore_label, backend=backend, reference=reference)
 
 
 @np.errstate(all="ignore")
-def of_pair(pair: Pair) -> float:
-    """The score of checked features; see `dds`."""
-    n = len(pair.features)
+def compute(problem: Problem) -> float:
+    """The score of a problem; see `dds`."""
+    n = problem.n_samples
     if n < FEWEST_SAMPLES:
-        raise ValueError(f"features and reference have {n} samples; DDS needs {FEWEST_SAMPLES}")
-    X, R = standardised(pair.features), standardised(pair.reference)
+        raise ValueError(f"features of {n} samples given; DDS needs at least {FEWEST_SAMPLES}")
+    X, R = standardised(problem.features), standardised(problem.inputs.reference)
     rows = _unit_rows(X), _unit_rows(R)
     # <K, L> by the smaller matrices: (n, n), or (d, d), (m, m) and (d, m).
     if n <= max(X.features.shape[1], R.features.shape[1]):
-        kernels = [_gram(pair, unit.T) for unit in rows]
+        kernels = [_gram(problem, unit.T) for unit in rows]
         inner = [_product(kernels[a], kernels[b]) for a, b in _PAIRS]
     else:
         cross = rows[0].T @ rows[1]
         inner = [float((cross**2).sum())]
-        inner += [_product(gram, gram) for gram in (_gram(pair, unit) for unit in rows)]
+        inner += [_product(gram, gram) for gram in (_gram(problem, unit) for unit in rows)]
     diagonals = [(unit**2).sum(axis=1) for unit in rows]
     sums = [
         unit @ unit.sum(axis=0) - diagonal for unit, diagonal in zip(rows, diagonals, strict=True)
@@ -114,11 +127,11 @@ def _unit_rows(given: Standardised) -> Any:
     return rows
 
 
-def _gram(pair: Pair, rows: Any) -> Any:
+def _gram(problem: Problem, rows: Any) -> Any:
     """rows^T rows, upper triangle."""
     codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
     zero = beside(rows, np.zeros(rows.shape[1]))
-    return pair.ops.fisher_scatter(rows, codes, 1, None, zero).shifted_gram
+    return problem.ops.fisher_scatter(rows, codes, 1, None, zero).shifted_gram
 
 
 def _product(left: Any, right: Any) -> float:
@@ -126,3 +139,13 @@ def _product(left: Any, right: Any) -> float:
     xp = array_namespace(left)
     products = xp.triu(left) * xp.triu(right)
     return 2.0 * float(products.sum()) - float((left.diagonal() * right.diagonal()).sum())
+
+
+METRIC = Metric(
+    "dds",
+    compute,
+    "alignment of the samples' cosine kernel with that of reference features",
+    (),
+    "Dwivedi et al., ECCV 2020",
+    needs={"features", "reference"},
+)

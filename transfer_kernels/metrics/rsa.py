@@ -16,19 +16,32 @@ from typing import Any
 
 import numpy as np
 
-from .reference_features import Pair, pair_of, standardised
+from .problem import Problem
+from .registry import Metric
+from .standardised import standardised
 from .uninformative import warn_uninformative
 
 
-def rsa(features: Any, reference: Any, *, backend: str | None = None) -> float:
+def rsa(
+    features: Any,
+    labels: Any = None,
+    *,
+    reference: Any,
+    ignore_label: Any = None,
+    backend: str | None = None,
+) -> float:
     """Similarity of features to reference features by RSA: higher is better.
 
     Parameters
     ----------
     features : (n, d) array or tensor
         Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    labels : optional
+        Not looked at; only ``ignore_label`` is sought in them.
     reference : (n, m) array or tensor
         Features of the same samples, in the same order, by a model trained on the target.
+    ignore_label : optional
+        Samples with this label are left out.
     backend : str, optional
         Force a backend; `transfer_kernels.show_backends` lists them.
 
@@ -41,7 +54,8 @@ def rsa(features: Any, reference: Any, *, backend: str | None = None) -> float:
     Raises
     ------
     TypeError, ValueError
-        If one of them is no matrix of finite real numbers, or they are not of the same samples.
+        See `Problem`; also if the reference is no matrix of finite real numbers with a row for each
+        sample.
 
     Warns
     -----
@@ -53,16 +67,16 @@ def rsa(features: Any, reference: Any, *, backend: str | None = None) -> float:
     Dwivedi and Roig, "Representation Similarity Analysis for Efficient Task Taxonomy & Transfer
     Learning", CVPR 2019.
     """
-    return of_pair(pair_of(features, reference, backend))
+    return METRIC(features, labels, ignore_label=ignore_label, backend=backend, reference=reference)
 
 
 @np.errstate(all="ignore")
-def of_pair(pair: Pair) -> float:
-    """The score of checked features; see `rsa`."""
+def compute(problem: Problem) -> float:
+    """The score of a problem; see `rsa`."""
     # Standardised here, the features are of ordinary size whatever their unit.
     value = float(
-        pair.ops.parc_correlation_vectors(
-            standardised(pair.features).whole(), standardised(pair.reference).whole()
+        problem.ops.parc_correlation_vectors(
+            standardised(problem.features).whole(), standardised(problem.inputs.reference).whole()
         )
     )
     if math.isnan(value):
@@ -71,3 +85,13 @@ def of_pair(pair: Pair) -> float:
             "in the reference; use more samples, or features that vary"
         )
     return 100.0 * value
+
+
+METRIC = Metric(
+    "rsa",
+    compute,
+    "rank correlation of the samples' distances with those in reference features",
+    (),
+    "Dwivedi and Roig, CVPR 2019",
+    needs={"features", "reference"},
+)

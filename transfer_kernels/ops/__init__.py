@@ -46,6 +46,7 @@ __all__ = [
     "row_space",
     "row_statistics",
     "self_challenging",
+    "softmax_regression",
     "target_moments",
     "vote",
     "within_scatter",
@@ -854,3 +855,46 @@ def vote(indices, codes, own, ties: str = "share", *, backend: str | None = None
 def _require_choice(value, name: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+
+
+def softmax_regression(X, codes, coef, intercept, shift, *, backend: str | None = None):
+    """Loss, gradient and curvature of a linear softmax classifier, in one read of the features.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Features, float16, float32 or float64, any strides.
+    codes : (n,) integer array
+        Class of each sample, in [0, C).
+    coef : (C, d) float64 array
+    intercept : (C,) float64 array
+        The classes' scores of a sample are coef (x - shift) + intercept.
+    shift : (d,) float64 array
+        Subtracted from every sample.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    loss : float
+        Sum over the samples of -ln p(own class), in nats.
+    gradient : (d + 1, C) float64 array
+        Of the loss by coef^T, and by the intercept in the last row.
+    curvature : float
+        Trace of the loss's Hessian: the sum over the samples of |x - shift|^2 + 1 times the sum
+        over the classes of p (1 - p).
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or the codes are no integers.
+    ValueError
+        If the shapes do not fit, a code is out of range or the backend is not available.
+    """
+    X = arrays.as_features(X, "X")
+    coef = arrays.as_operand(coef, "coef", ("C", X.shape[1]))
+    codes = arrays.as_codes(codes, len(X), coef.shape[0])
+    intercept = arrays.as_operand(intercept, "intercept", (coef.shape[0],))
+    shift = arrays.as_operand(shift, "shift", (X.shape[1],))
+    version = _version("softmax_regression", backend, X)
+    return version.softmax_regression(X, codes, coef, intercept, shift)

@@ -35,6 +35,7 @@ __all__ = [
     "row_space",
     "row_statistics",
     "self_challenging",
+    "softmax_regression",
     "target_moments",
     "vote",
     "within_scatter",
@@ -334,3 +335,16 @@ def vote(indices: Tensor, codes: Tensor, own: Tensor, ties: str = "share") -> Te
 @vote.register_fake
 def _(indices, codes, own, ties="share"):
     return _doubles(indices, indices.shape[0])
+
+
+@custom_op("transfer_kernels::softmax_regression", mutates_args=())
+def softmax_regression(
+    X: Tensor, codes: Tensor, coef: Tensor, intercept: Tensor, shift: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss (), gradient (d + 1, C) and curvature () of a linear softmax classifier."""
+    return _call(ops.softmax_regression, X, codes, coef, intercept, shift)
+
+
+@softmax_regression.register_fake
+def _(X, codes, coef, intercept, shift):
+    return _doubles(X), _doubles(X, coef.shape[1] + 1, coef.shape[0]), _doubles(X)

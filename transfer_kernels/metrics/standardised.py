@@ -1,4 +1,4 @@
-"""A model's features beside reference features of the same samples: what RSA and DDS share."""
+"""Features of which the columns are standardised, by blocks of rows: what RSA and DDS share."""
 
 from __future__ import annotations
 
@@ -8,44 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
-from ..inputs import arrays
-from ..kernels.array_namespace import array_namespace, as_float64, beside, on_host
-from ..ops import BoundOps
+from ..kernels.array_namespace import array_namespace, as_float64
 
 BLOCK_ELEMENTS = 1 << 20
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Checked features and reference features of the same samples, and the ops that serve them."""
-
-    features: Any
-    reference: Any
-    ops: BoundOps
-
-
-def pair_of(features: Any, reference: Any, backend: str | None = None) -> Pair:
-    """The checked pair.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `transfer_kernels.Problem` does of either; also if they are of different numbers of
-        samples.
-    """
-    X = arrays.as_features(features)
-    R = arrays.as_features(reference, "reference")
-    if len(X) != len(R):
-        raise ValueError(
-            "features and reference must be of the same samples: "
-            f"{len(X)} features, but reference has {len(R)} (shape {tuple(R.shape)})"
-        )
-    bound = ops.bound_ops(X, backend)
-    R = beside(X, R)
-    for array, name in ((X, "features"), (R, "reference")):
-        arrays.refuse_nonfinite(bound.first_nonfinite(array), array, name)
-    return Pair(X, R, bound)
 
 
 @dataclass(frozen=True)
@@ -71,7 +36,7 @@ def standardised(features: Any) -> Standardised:
     """The features, standardised where they vary by more than rounding, as PARC does it."""
     xp = array_namespace(features)
     n, eps = len(features), float(np.finfo(np.float64).eps)
-    peak = float(max(abs(on_host(features.max())), abs(on_host(features.min()))))
+    peak = max(abs(float(features.max())), abs(float(features.min())))
     unit = 2.0 ** np.clip(np.frexp(peak)[1], -1000, 1000) if peak > 0.0 else 1.0
     mean = sum((block / unit).sum(axis=0) for _, block in _blocks(features)) / n
     square = sum(((block / unit - mean) ** 2).sum(axis=0) for _, block in _blocks(features)) / n
