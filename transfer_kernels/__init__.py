@@ -26,6 +26,7 @@ from .metrics.logme import logme
 from .metrics.loss import loss
 from .metrics.pactran_gauss import pactran_gauss
 from .metrics.parc import parc
+from .metrics.ped import ped
 from .metrics.ridge_probe import ridge_probe
 from .metrics.rsa import rsa
 from .metrics.sfda import sfda
@@ -59,6 +60,7 @@ __all__ = [
     "ops",
     "pactran_gauss",
     "parc",
+    "ped",
     "rank",
     "register",
     "ridge_probe",

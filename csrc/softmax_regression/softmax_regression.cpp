@@ -25,6 +25,8 @@ constexpr int64_t kColumns = 96;
 constexpr int64_t kChunk = kDepth;
 // Panels of coefficients that stay in the second-level cache while the samples pass by.
 constexpr int64_t kGroupPanels = 9;
+// Products that outweigh a thread's start and its waits at barriers: a fit calls hundreds of times.
+constexpr int64_t kThreadWork = int64_t{1} << 20;
 static_assert(kRows % kTileWidth == 0 && kColumns % kTileWidth == 0, "whole tiles");
 static_assert(kChunk % kRows == 0, "whole blocks of rows");
 
@@ -202,7 +204,9 @@ static void regress_all(const SoftmaxRegressionArgs& args) {
     Problem problem(args, chunks);
     const int64_t stretch = chunks * kChunk;
     const int64_t items = larger(ceil_div(smaller(n, stretch), kRows), problem.slabs + 1);
-    const int n_threads = static_cast<int>(smaller(args.n_threads, items));
+    const int64_t worthwhile = 1 + n * d * args.n_classes / kThreadWork;
+    const int n_threads =
+        static_cast<int>(smaller(args.n_threads, smaller(items, worthwhile)));
     const int64_t padded_classes = problem.class_panels * kPanel;
     const Buffer<double> coef_panels(problem.depth_blocks * problem.class_panels * kPanelStride);
     const Buffer<double> residuals(chunks * problem.class_panels * kPanelStride);

@@ -9,6 +9,8 @@ from ..threads import run_in_threads, thread_count
 
 BLOCK_ELEMENTS = 1 << 22
 MAX_BLOCK_ROWS = 2048
+#: Products that outweigh a thread's start: a fit calls hundreds of times.
+THREAD_PRODUCTS = 1 << 20
 
 
 @kernel
@@ -46,12 +48,13 @@ def softmax_regression(X, codes, coef, intercept, shift):
     gradient = np.zeros((n_classes, d))
     sums = np.zeros(n_classes)
     losses, curvatures = np.empty(n), np.empty(n)
+    n_threads = min(thread_count(), 1 + n * d * n_classes // THREAD_PRODUCTS)
     block_rows = min(n, MAX_BLOCK_ROWS, max(1, BLOCK_ELEMENTS // max(d, n_classes)))
     features = np.empty((block_rows, d))
     scores = np.empty((block_rows, n_classes))
     for rows in ranges(n, block_rows):
         start, length = rows.start, rows.stop - rows.start
-        parts = even_ranges(length, thread_count())
+        parts = even_ranges(length, n_threads)
 
         def convert(part, start=start):
             np.subtract(X[start + part.start : start + part.stop], shift, out=features[part])
