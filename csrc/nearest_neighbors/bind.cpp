@@ -53,7 +53,7 @@ void call(const py::array& others, const DoubleArray& scales,
 
 }  // namespace
 
-void bind_nearest_neighbors(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("nearest_neighbors", &call, py::arg("others"), py::arg("scales").noconvert(),
                py::arg("queries").none(true), py::arg("query_scales").noconvert().none(true),
                py::arg("origin").noconvert(), py::kw_only(), py::arg("product_error"),
@@ -61,6 +61,6 @@ void bind_nearest_neighbors(py::module_& module) {
                py::arg("kept"), py::arg("indices").noconvert(), py::arg("squares").noconvert(),
                py::arg("isa"), py::arg("n_threads"),
                "Fill indices and squared distances of the nearest rows.");
-}
+});
 
 }  // namespace tk

@@ -40,7 +40,7 @@ void call(const py::array& X, const CodeArray& codes, const DoubleArray& coef,
 
 }  // namespace
 
-void bind_softmax_regression(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("softmax_regression", &call, py::arg("X"), py::arg("codes").noconvert(),
                py::arg("coef").noconvert(), py::arg("intercept").noconvert(),
                py::arg("shift").noconvert(), py::arg("losses").noconvert(),
@@ -48,6 +48,6 @@ void bind_softmax_regression(py::module_& module) {
                py::arg("curvatures").noconvert(), py::kw_only(), py::arg("isa"),
                py::arg("n_threads"),
                "Fill losses and curvatures of the samples, and the gradient of the losses' sum.");
-}
+});
 
 }  // namespace tk

@@ -1,26 +1,18 @@
-"""Contract of `nearest_neighbors`: the k nearest rows of every row, exact, and their vote.
+"""Contract of `nearest_neighbors`: the k nearest rows of every row, exact.
 
     nearest_neighbors(X, k, metric="euclidean", others=None) -> (indices, distances)
-    vote(indices, codes, own, ties="share") -> shares
 
-`nearest_neighbors`
-    ``X`` (n, d), float16, float32 or float64, any strides. For each row the k nearest rows of
-    ``others`` (m, d), k <= m, or without them the k nearest other rows of X, k < n: a row is not
-    its own neighbour, its duplicates are. ``indices`` (n, k) int64, ``distances`` (n, k) float64,
-    nearest first; of equal distances the lower index comes first. The metrics are
+``X`` (n, d), float16, float32 or float64, any strides. For each row the k nearest rows of
+``others`` (m, d), k <= m, or without them the k nearest other rows of X, k < n: a row is not
+its own neighbour, its duplicates are. ``indices`` (n, k) int64, ``distances`` (n, k) float64,
+nearest first; of equal distances the lower index comes first. The metrics are
 
-        euclidean   |x - y|
-        cosine      1 - x.y / (|x| |y|) = |u - v|^2 / 2 of the rows' directions u and v
+    euclidean   |x - y|
+    cosine      1 - x.y / (|x| |y|) = |u - v|^2 / 2 of the rows' directions u and v
 
-    taken from differences in float64. A row of zeros has a direction of its own, at a distance of 1
-    from all others; |u - v|^2 is rounded to multiples of `RESOLUTION`, so that distances that are
-    equal in exact arithmetic, as those from a row of zeros, are tied.
-`vote`
-    What each sample gets of its neighbours' vote: ``indices`` (n, k), ``codes`` (m,) class of each
-    neighbour, ``own`` (n,) class of each sample; ``shares`` (n,) float64. The classes with the most
-    neighbours win. With ties="share" a sample whose class is one of w winners gets 1 / w; with
-    "smallest" the winner with the smallest code takes all.
-
+taken from differences in float64. A row of zeros has a direction of its own, at a distance of 1
+from all others; |u - v|^2 is rounded to multiples of `RESOLUTION`, so that distances that are
+equal in exact arithmetic, as those from a row of zeros, are tied.
 Candidates come from products in float32, rows centred, k + `SPARE` of each row; they are ranked
 again by differences in float64. The answer is proven for each row by `uncertified`, and a row for
 which it fails is compared with all others in float64. No n x m matrix is stored: memory beyond X is

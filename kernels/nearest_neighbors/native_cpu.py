@@ -3,17 +3,15 @@
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
-from . import RESOLUTION, TINY, UNIT, n_candidates, product_error, rows
-from .voting import vote
-
-__all__ = ["nearest_neighbors", "vote"]
+from . import RESOLUTION, TINY, UNIT, n_candidates, product_error
+from .lapack_rows import comparable, origin_of
 
 
 def nearest_neighbors(X, k, metric="euclidean", others=None):
     """See the contract in the package's docstring."""
-    queries, given = rows.comparable(X, others, metric)
+    queries, given = comparable(X, others, metric)
     oneself = others is None
-    origin, floor = rows.origin_of(given)
+    origin, floor = origin_of(given)
     indices = np.empty((len(queries), k), dtype=np.int64)
     squares = np.empty((len(queries), k))
     array, query_array = given.array, queries.array

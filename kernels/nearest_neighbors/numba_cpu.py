@@ -9,10 +9,8 @@ from scipy.linalg import blas
 
 from ..numba_runtime import even_ranges, inlined_kernel, kernel, read_only
 from ..threads import run_in_threads, thread_count
-from . import DEPTH, RESOLUTION, n_candidates, product_error, rows, uncertified
-from .voting import vote
-
-__all__ = ["nearest_neighbors", "vote"]
+from . import DEPTH, RESOLUTION, n_candidates, product_error, uncertified
+from .lapack_rows import comparable, origin_of, row_blocks
 
 BLOCK_ROWS = 1024
 
@@ -120,7 +118,7 @@ def _in_float32(given, origin):
         norms[part] = np.sqrt(np.einsum("ij,ij->i", block, block))
         centred[part] = block
 
-    run_in_threads(convert, rows.row_blocks(*centred.shape))
+    run_in_threads(convert, row_blocks(*centred.shape))
     return centred, norms
 
 
@@ -136,10 +134,10 @@ def _add_products(left, right, out):
 
 def nearest_neighbors(X, k, metric="euclidean", others=None):
     """See the contract in the package's docstring."""
-    queries, given = rows.comparable(X, others, metric)
+    queries, given = comparable(X, others, metric)
     oneself = others is None
     kept = n_candidates(k, len(given) - oneself)
-    origin, floor = rows.origin_of(given)
+    origin, floor = origin_of(given)
     centred, norms = _in_float32(given, origin)
     query_rows, query_norms = (centred, norms) if oneself else _in_float32(queries, origin)
     halves = read_only((0.5 * norms**2).astype(np.float32))

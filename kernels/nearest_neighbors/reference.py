@@ -37,15 +37,3 @@ def nearest_neighbors(X, k, metric="euclidean", others=None):
         indices[i] = np.argsort(found, kind="stable")[:k]
         squares[i] = found[indices[i]]
     return indices, 0.5 * squares if metric == "cosine" else unit * np.sqrt(squares)
-
-
-def vote(indices, codes, own, ties="share"):
-    """See the contract in the package's docstring."""
-    shares = np.zeros(len(indices))
-    for i, neighbours in enumerate(np.asarray(codes)[indices]):
-        classes, counts = np.unique(neighbours, return_counts=True)
-        winners = classes[counts == counts.max()]
-        if ties == "smallest":
-            winners = winners[:1]
-        shares[i] = (own[i] in winners) / len(winners)
-    return shares

@@ -6,9 +6,6 @@ import torch
 
 from ..torch_runtime import as_features
 from . import DEPTH, RESOLUTION, UNIT, n_candidates, product_error, uncertified
-from .voting import vote
-
-__all__ = ["nearest_neighbors", "vote"]
 
 #: Products that are held at once.
 BLOCK_PRODUCTS = 1 << 26

@@ -8,7 +8,7 @@ import pytest
 from conftest import GOLDENS
 
 import transfer_kernels as tk
-from transfer_kernels.metrics import loss, pactran_gauss
+from transfer_kernels.metrics import loss, pactran_gauss, ped
 
 CASES = (
     "balanced10 wide binary many_imbalanced singleton duplicate_rows constant_features "
@@ -197,6 +197,27 @@ def test_pactran_gauss(goldens, backend, case, text):
         assert ours[2] <= published[2]
         if (case, text) not in UNFINISHED:
             assert ours == pytest.approx(published, rel=EARLY)
+
+
+def ped_cases():
+    for case in CASES:
+        for nsigma in ("0.3", "0.6", "2"):
+            if SCORES[case].get(f"ped_steps_nsigma{nsigma}") is not None:
+                yield pytest.param(case, nsigma, id=f"{case}-{nsigma}")
+
+
+@pytest.mark.parametrize(("case", "nsigma"), list(ped_cases()))
+def test_ped(goldens, backend, case, nsigma):
+    arrays, scores = goldens["arrays"](case), SCORES[case]
+    outputs = tk.ModelOutputs(features=arrays["X"], general=arrays["G"])
+    problem = tk.Problem(outputs, arrays["y"], backend)
+    assert ped.motion(problem, float(nsigma)).n_steps == scores[f"ped_steps_nsigma{nsigma}"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tk.UninformativeScoreWarning)
+        by_sfda = ped.compute(problem, "sfda", float(nsigma))
+        by_logme = ped.compute(problem, "logme-thuml", float(nsigma))
+    assert by_sfda == pytest.approx(scores[f"ped_sfda_nsigma{nsigma}"], abs=1e-5)
+    assert by_logme == pytest.approx(scores[f"ped_logme_nsigma{nsigma}"], rel=1e-6)
 
 
 def test_regression_by_neighbours(goldens, backend):

@@ -30,6 +30,9 @@ SHIFT_FREE = {
 ANY = (-np.finfo(float).max, np.finfo(float).max)
 RANGES = {
     "knn": (0.0, 1.0),
+    "ped": (0.0, 1.0),
+    "rsa": (-100.0, 100.0),
+    "dds": (-100.0, 100.0),
     "loss": (-np.finfo(float).max, 0.0),
     "pactran_gauss": (-np.finfo(float).max, 0.0),
     "ridge_probe": (0.0, 1.0),

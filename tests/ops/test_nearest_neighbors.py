@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from example_arrays import X
 from sklearn.neighbors import NearestNeighbors
 
 from transfer_kernels.kernels.nearest_neighbors import reference
+from transfer_kernels.kernels.nearest_neighbors.shared_voting import vote
 from transfer_kernels.ops.backends import implementation
 
 METRICS = ("euclidean", "cosine")
@@ -127,22 +129,35 @@ def test_the_definition_beside_scikit_learn(rng, metric):
     np.testing.assert_allclose(found[1], distances[:, :5], rtol=1e-9)
 
 
+def plain_vote(indices, codes, own, ties):
+    shares = np.zeros(len(indices))
+    for i, neighbours in enumerate(codes[indices]):
+        classes, counts = np.unique(neighbours, return_counts=True)
+        winners = classes[counts == counts.max()]
+        if ties == "smallest":
+            winners = winners[:1]
+        shares[i] = (own[i] in winners) / len(winners)
+    return shares
+
+
 @pytest.mark.parametrize("ties", ["share", "smallest"])
 @pytest.mark.parametrize("k", [1, 2, 3, 6])
-def test_votes(op, rng, ties, k):
+def test_votes(rng, ties, k):
     indices, codes = rng.integers(0, 50, (90, k)), rng.integers(0, 3, 50)
     own = rng.integers(0, 3, 90)
-    found = op.vote(indices, codes, own, ties)
+    found = vote(indices, codes, own, ties)
     assert found.dtype == np.float64
-    np.testing.assert_allclose(found, reference.vote(indices, codes, own, ties), rtol=1e-15)
+    np.testing.assert_allclose(found, plain_vote(indices, codes, own, ties), rtol=1e-15)
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(vote(torch.from_numpy(indices), codes, own, ties), found)
 
 
-def test_tied_votes(op):
+def test_tied_votes():
     codes = np.array([2, 1, 1, 0, 2])
     indices = np.array([[0, 1, 2, 4], [0, 1, 3, 3], [0, 1, 3, 0]])
-    assert op.vote(indices, codes, np.array([2, 1, 2])).tolist() == [0.5, 0.0, 1.0]
-    assert op.vote(indices, codes, np.array([2, 1, 2]), "smallest").tolist() == [0.0, 0.0, 1.0]
-    assert op.vote(indices, codes, np.array([1, 0, 0]), "smallest").tolist() == [1.0, 1.0, 0.0]
+    assert vote(indices, codes, np.array([2, 1, 2])).tolist() == [0.5, 0.0, 1.0]
+    assert vote(indices, codes, np.array([2, 1, 2]), "smallest").tolist() == [0.0, 0.0, 1.0]
+    assert vote(indices, codes, np.array([1, 0, 0]), "smallest").tolist() == [1.0, 1.0, 0.0]
 
 
 def test_same_bits_whatever_the_threads(op, rng, monkeypatch):
@@ -152,3 +167,23 @@ def test_same_bits_whatever_the_threads(op, rng, monkeypatch):
         monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", n_threads)
         for found, value in zip(op.nearest_neighbors(X, 3), expected, strict=True):
             np.testing.assert_array_equal(found, value)
+
+
+EXAMPLES = {"nearest_neighbors": [(X, 3), (X, 2, "cosine"), (X, 4, "euclidean", X[:9])]}
+
+REFUSED = [
+    ("nearest_neighbors", (X, 90), ValueError, "k=90 is out of range: each row of X has 89 others"),
+    ("nearest_neighbors", (X, 2.0), TypeError, "k must be an integer"),
+    ("nearest_neighbors", (X, 3, "l1"), ValueError, "metric='l1' is unknown; choose one of"),
+    ("nearest_neighbors", (X, 3, "cosine", X[:2]), ValueError, "others has 2 rows"),
+    ("nearest_neighbors", (X, 3, "cosine", X[:, 1:]), ValueError, r"others .* \(m, 13\)"),
+]
+
+
+def _neighbours(shape, metric="euclidean"):
+    rows = np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+    rows[: len(rows) // 8] = rows[-(len(rows) // 8) :]  # ties
+    return lambda op: op.nearest_neighbors(rows, 4, metric)
+
+
+SAME_BITS = {"two blocks": _neighbours((700, 300)), "cosine": _neighbours((900, 7), "cosine")}

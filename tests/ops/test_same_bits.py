@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from transfer_kernels.ops.backends import implementation
 
 pytest.importorskip("transfer_kernels._native")
 
+KERNELS = Path(transfer_kernels.kernels.__file__).parent
 THREADS = ["2", "3", "5"]
 
 
@@ -77,27 +79,7 @@ def statistics(shape, dtype):
     return lambda op: op.row_statistics(X, np.linspace(-1.0, 1.0, shape[1]))
 
 
-def neighbours(shape, metric="euclidean"):
-    X, _ = problem(*shape, 3)
-    X[: len(X) // 8] = X[-(len(X) // 8) :]  # ties
-    return lambda op: op.nearest_neighbors(X, 4, metric)
-
-
-def probe(shape, n_classes, dtype=np.float32):
-    X, codes = problem(*shape, n_classes, dtype)
-    coef = np.random.default_rng(0).normal(size=(n_classes, shape[1])) / shape[1]
-    return lambda op: op.softmax_regression(X, codes, coef, coef[:, 0], X[0].astype(np.float64))
-
-
 CASES = {
-    "softmax_regression": {
-        "wide": probe((900, 400), 11),
-        "many classes": probe((5000, 30), 130, np.float16),
-    },
-    "nearest_neighbors": {
-        "two blocks": neighbours((700, 300)),
-        "cosine": neighbours((900, 7), "cosine"),
-    },
     "row_statistics": {
         "wide": statistics((300, 1100), np.float32),
         "narrow": statistics((5000, 37), np.float16),
@@ -131,12 +113,19 @@ CASES = {
 }
 
 
+#: Other ops have their cases in their own tests, as SAME_BITS.
+for path in sorted(KERNELS.glob("*/native_cpu.py")):
+    tests = import_module(f"test_{path.parent.name}")
+    if hasattr(tests, "SAME_BITS"):
+        CASES[path.parent.name] = tests.SAME_BITS
+
+
 def bits(results):
     return [None if one is None else np.asarray(one).tobytes() for one in results or ()]
 
 
 def test_every_compiled_op_is_here():
-    folders = Path(transfer_kernels.kernels.__file__).parent.glob("*/native_cpu.py")
+    folders = KERNELS.glob("*/native_cpu.py")
     # class_scatter's Gram matrices are fisher_scatter's, its determinants LAPACK's.
     assert CASES.keys() == {path.parent.name for path in folders} - {"class_scatter"}
 

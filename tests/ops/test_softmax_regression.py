@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import CODES, MEANS, ORIGIN, F, X
 
 from transfer_kernels.kernels.softmax_regression import reference
 from transfer_kernels.ops.backends import implementation
@@ -74,3 +75,26 @@ def test_the_definition_by_differences():
         assert (up - down) / (2 * step) == pytest.approx(gradient[place], rel=1e-5, abs=1e-6)
         trace += (up + down - 2.0 * loss(at)) / step**2
     assert curvature == pytest.approx(trace, rel=1e-5)
+
+
+EXAMPLES = {"softmax_regression": [(X, CODES, MEANS, MEANS[:, 0], F.mean(axis=0))]}
+
+_GOOD = (X, CODES, MEANS, ORIGIN[:4], ORIGIN)
+REFUSED = [
+    ("softmax_regression", (X, CODES, X.T, *_GOOD[3:]), ValueError, r"coef .*C, 13"),
+    ("softmax_regression", (*_GOOD[:3], ORIGIN, ORIGIN), ValueError, r"intercept .*\(4,\)"),
+    ("softmax_regression", (*_GOOD[:4], MEANS), ValueError, r"shift .*\(13,\)"),
+    ("softmax_regression", (X, CODES + 1, *_GOOD[2:]), ValueError, r"codes .* \[0, 4\)"),
+]
+
+
+def _probe(*shape, dtype=np.float32):
+    arguments = problem(*shape, dtype)
+    return lambda op: op.softmax_regression(*arguments)
+
+
+SAME_BITS = {
+    "wide": _probe(900, 400, 11),
+    "many classes": _probe(5000, 30, 130, dtype=np.float16),
+    "few": _probe(50, 30, 3),
+}

@@ -32,6 +32,15 @@ class Extent:
     n_samples: int
     n_classes: Callable[[], int]
 
+    @classmethod
+    def of_labels(cls, labels: np.ndarray, kept: np.ndarray | None) -> Extent:
+        """Of all labels that were given; the classes are those of the samples that are kept."""
+        return cls(len(labels), partial(_count_classes, labels, kept))
+
+
+def _count_classes(labels: np.ndarray, kept: np.ndarray | None) -> int:
+    return len(arrays.encode_classes(labels if kept is None else labels[kept])[0])
+
 
 @dataclass(frozen=True)
 class NamedInput:
@@ -61,6 +70,11 @@ class NamedInput:
     owner: str = ""
 
     @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of a file that make it up."""
+        return self.keys or (self.name,)
+
+    @property
     def remedy(self) -> str:
         """How to give it."""
         if self.owner == "target":
@@ -82,6 +96,12 @@ class MissingInput(ValueError):
 def _features(value: Any, name: str, extent: Extent) -> Any:
     array = arrays.as_features(value, name)
     arrays.require_length(array, extent.n_samples, name)
+    arrays.refuse_nonfinite(_first_nonfinite(array), array, name)
+    return array
+
+
+def _general(value: Any, name: str, extent: Extent) -> Any:
+    array = arrays.as_features(value, name)
     arrays.refuse_nonfinite(_first_nonfinite(array), array, name)
     return array
 
@@ -199,8 +219,8 @@ class ModelOutputs:
         to 1 within 1e-3.
     source : pair of (m, d) array or tensor and (m,) array or list, optional
         Features and labels of samples of the source data set.
-    general : (n, D) array or tensor, optional
-        Features of the target's samples by one model that is the same for the whole zoo.
+    general : (m, d) array or tensor, optional
+        The model's features of general data, such as ImageNet's, the same for every target.
 
     Raises
     ------
@@ -225,7 +245,9 @@ class ModelOutputs:
         keys=("source_features", "source_labels"),
         per_sample=False,
     )
-    general: Any = _named(_features, "features (n, D) by a model that is the same for all")
+    general: Any = _named(
+        _general, "features (m, d) of general data, such as ImageNet's", per_sample=False
+    )
 
     def __post_init__(self) -> None:
         if not self._sizes() and self.features is None:
@@ -344,6 +366,11 @@ def as_outputs(features: Any) -> ModelOutputs:
     return features if isinstance(features, ModelOutputs) else ModelOutputs(features)
 
 
+def features_of(value: Any) -> Any:
+    """The features of a `ModelOutputs`, None where it has none; anything else as it is."""
+    return value.features if isinstance(value, ModelOutputs) else value
+
+
 def checked_target_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those inputs of a target that are not None.
 
@@ -369,8 +396,8 @@ class CheckedInputs:
     ----------
     given : mapping of str to object
         Name to value as the user gave it.
-    labels : (n,) array
-        Labels of all samples that were given.
+    extent : Extent
+        Of all samples that were given.
     device : array or tensor
         Beside which the inputs are put.
     kept : (m,) int array, optional
@@ -380,12 +407,12 @@ class CheckedInputs:
     def __init__(
         self,
         given: Mapping[str, Any],
-        labels: np.ndarray,
+        extent: Extent,
         device: Any,
         kept: np.ndarray | None = None,
     ) -> None:
         self._raw = dict(given)
-        self._extent = Extent(len(labels), partial(_count_classes, labels, kept))
+        self._extent = extent
         self._device = device
         self._kept = kept
         if "features" in given:
@@ -428,7 +455,3 @@ class CheckedInputs:
         other.__dict__.update(self.__dict__, features=features)
         other._raw = {**self._raw, "features": features}
         return other
-
-
-def _count_classes(labels: np.ndarray, kept: np.ndarray | None) -> int:
-    return len(arrays.encode_classes(labels if kept is None else labels[kept])[0])

@@ -17,6 +17,7 @@ import numpy as np
 from ..kernels.array_namespace import on_host
 from ..kernels.nearest_neighbors import METRICS as DISTANCES
 from ..kernels.nearest_neighbors import TIES
+from ..kernels.nearest_neighbors.shared_voting import vote
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -115,7 +116,7 @@ def compute(
     codes = None if regression else problem.codes
     indices, _ = problem.ops.nearest_neighbors(problem.features, int(k), metric)
     if targets is None:
-        return float(problem.ops.vote(indices, codes, codes, ties).mean())
+        return float(vote(indices, codes, codes, ties).mean())
     return _correlation(targets, targets[on_host(indices)].mean(axis=1))
 
 

@@ -23,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from ..inputs.model_outputs import ModelOutputs
 from ..kernels.array_namespace import as_float64, beside, on_host
 from . import logme as _logme
 from . import sfda as _sfda
 from .problem import Problem
 from .registry import Metric
 
-BASES = ("sfda", "logme")
+BASES = ("sfda", "logme", "logme-thuml")
 NSIGMA = 0.6
 
 #: Of the published simulation.
@@ -59,8 +60,8 @@ def ped(
         Class labels of any hashable kind.
     general : (m, d) array or tensor
         The same model's features of general data, such as ImageNet's validation images.
-    base : {"sfda", "logme"}
-        The metric of the moved features.
+    base : {"sfda", "logme", "logme-thuml"}
+        The metric of the moved features; the last is LogME by the fixed point of published code.
     nsigma : float, default 0.6
         Radii of the classes in units of their spread; published code takes 0.3 and 0.6, its
         function 2.0 where none is given.
@@ -90,8 +91,6 @@ def ped(
     ----------
     Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023.
     """
-    from ..inputs.model_outputs import ModelOutputs
-
     outputs = ModelOutputs(features=features, general=general)
     return METRIC(
         outputs, labels, ignore_label=ignore_label, backend=backend, base=base, nsigma=nsigma
@@ -120,13 +119,21 @@ def compute(problem: Problem, base: str = "sfda", nsigma: float = NSIGMA) -> flo
     if not 0.0 <= nsigma < np.inf:
         raise ValueError(f"nsigma={nsigma!r} is out of range: it must be finite and not negative")
     moved = _moved(problem, motion(problem, nsigma))
-    return (_sfda if base == "sfda" else _logme).compute(moved)
+    if base == "sfda":
+        return _sfda.compute(moved)
+    return _logme.compute(moved, variant="evidence" if base == "logme" else "thuml")
 
 
 @np.errstate(all="ignore")
 def motion(problem: Problem, nsigma: float = NSIGMA) -> Motion:
     """How the classes of a problem push each other apart."""
-    mean, deviation = _general_scale(problem.inputs.general)
+    general = problem.inputs.general
+    if general.shape[1] != problem.n_features:
+        raise ValueError(
+            f"general must have the {problem.n_features} columns of features, being of the same "
+            f"model, not shape {tuple(general.shape)}"
+        )
+    mean, deviation = _general_scale(general)
     counts = problem.class_counts
     scatter = problem.scatter
     offsets = scatter.shift - beside(scatter.shift, mean)

@@ -1,10 +1,23 @@
-"""`vote` of `nearest_neighbors`, by NumPy or PyTorch where the neighbours are."""
+"""For every version: the vote of neighbours, by NumPy or PyTorch where they are."""
 
 from ..array_namespace import array_namespace, as_float64, beside
 
 
 def vote(indices, codes, own, ties="share"):
-    """See the contract in the package's docstring."""
+    """(n,) float64: what each sample gets of the vote on its class.
+
+    Parameters
+    ----------
+    indices : (n, k) integer array
+        Neighbours of each sample, each in [0, m).
+    codes : (m,) integer array
+        Class of each neighbour.
+    own : (n,) integer array
+        Class of each sample.
+    ties : {"share", "smallest"}
+        Of w classes that have most neighbours alike, each has 1 / w of the vote; or the one of the
+        smallest code has all.
+    """
     xp = array_namespace(indices)
     neighbours = beside(indices, codes)[indices].T  # (k, n)
     own = beside(indices, own)

@@ -1,4 +1,4 @@
-"""Rows as they are compared, for the CPU versions of `nearest_neighbors`: scaled, and centred."""
+"""For the CPU versions: rows of `nearest_neighbors` as they are compared, scaled, their origin."""
 
 import math
 from dataclasses import dataclass
