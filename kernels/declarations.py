@@ -96,6 +96,18 @@ class Number:
     most: float | None = None
 
 
+class Choice:
+    """One of these texts.
+
+    Parameters
+    ----------
+    *texts : str
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+
 class Pair:
     """Two arrays that go together, by their names as arguments of the PyTorch operator."""
 
@@ -110,7 +122,17 @@ class Given:
 
 #: What an argument can be.
 Argument: TypeAlias = (
-    Features | Doubles | Codes | Weights | Targets | Count | Components | Number | Pair | Given
+    Features
+    | Doubles
+    | Codes
+    | Weights
+    | Targets
+    | Count
+    | Components
+    | Number
+    | Choice
+    | Pair
+    | Given
 )
 
 

@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..array_namespace import Array
-from ..declarations import Count, Doubles, Features, Given, Integers, declare
+from ..declarations import Choice, Count, Doubles, Features, Integers, declare
 from . import METRICS
 
 
 def _check(given: Mapping[str, Any], checked: dict[str, Any]) -> None:
     k, n, others = checked["k"], len(checked["X"]), checked["others"]
-    if given["metric"] not in METRICS:
-        raise ValueError(
-            f"metric={given['metric']!r} is unknown; choose one of {', '.join(METRICS)}"
-        )
     most = n - 1 if others is None else len(others)
     if k > most:
         rows = f"each row of X has {most} others" if others is None else f"others has {most} rows"
@@ -27,7 +23,7 @@ def _check(given: Mapping[str, Any], checked: dict[str, Any]) -> None:
     Doubles("n", "k"),
     X=Features(),
     k=Count(),
-    metric=Given(),
+    metric=Choice(*METRICS),
     others=Doubles("m", "d"),
     check=_check,
 )

@@ -138,7 +138,7 @@ def test_parc_takes_each_feature_in_its_own_unit(problem, seed):
 def test_ranges(problem):
     for name, value in score_with_all_inputs(*problem, tk.metric_names()).items():
         low, high = RANGES[name]
-        assert low <= value <= high or (name == "parc" and np.isnan(value)), name
+        assert low <= value <= high or (name in ("dds", "parc", "rsa") and np.isnan(value)), name
 
 
 @relaxed
