@@ -145,6 +145,24 @@ class FisherScatter:
         gram = _rank_two_update(self.shifted_gram, half, step)
         return FisherScatter(shift, self.counts, sums, gram, self.root_counts, root_sums)
 
+    def moved_classes(self, moves: np.ndarray) -> FisherScatter:
+        """The sums of the samples x + moves[class of x], without them.
+
+        Parameters
+        ----------
+        moves : (C, d) array
+        """
+        left = self.shifted_sums + 0.5 * self.counts[:, None] * moves
+        both = left.T @ moves
+        return FisherScatter(
+            self.shift,
+            self.counts,
+            self.shifted_sums + self.counts[:, None] * moves,
+            self.shifted_gram + both + both.T,
+            self.root_counts,
+            self.shifted_root_sums + self.root_counts[:, None] * moves,
+        )
+
     def __add__(self, other: FisherScatter) -> FisherScatter:
         """Scatter of both sets of samples together."""
         if not isinstance(other, FisherScatter):

@@ -1,6 +1,5 @@
 """`principal_axes` by LAPACK's `syevr`, for the wanted eigenpairs only."""
 
-
 import numpy as np
 from scipy.linalg import eigh
 

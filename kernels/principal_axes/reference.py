@@ -1,6 +1,5 @@
 """Definition of `principal_axes` in NumPy: all eigenvectors."""
 
-
 import numpy as np
 
 from ..array_namespace import Array

@@ -116,6 +116,8 @@ class _Operator:
             return f"int {name}"
         if isinstance(kind, kinds.Number):
             return f"float {name}"
+        if isinstance(kind, kinds.Choice):
+            return f'str {name}="{default}"'
         return f"Tensor? {name}=None" if default is None else f"Tensor {name}"
 
     def _results(self) -> str:
@@ -137,6 +139,8 @@ class _Operator:
                     names = " and ".join(kind.parts)
                     raise ValueError(f"{names} go together: give both or none")
                 arguments[name] = None if any(missing) else tuple(map(_as_op_takes_it, parts))
+            elif isinstance(kind, kinds.Choice) and given[name] is None:
+                continue  # PyTorch leaves out what has its default
             elif name in given:
                 arguments[name] = _as_op_takes_it(given[name])
         found = getattr(ops, declaration.name)(**arguments)
@@ -161,7 +165,7 @@ class _Operator:
                 sizes |= zip(kind.shape, value.shape, strict=False)
         like = next(iter(given.values()))
         tensors = [
-            like.new_empty(one.shape, dtype=torch.int64)
+            like.new_empty([sizes.get(size, size) for size in one.shape], dtype=torch.int64)
             if isinstance(one, kinds.Integers)
             else _doubles(like, *(sizes[size] for size in one.shape))
             for one in self._declaration.results
