@@ -75,6 +75,7 @@ OPS = [
     "parc_correlation",
     "row_statistics",
     "self_challenging",
+    "source_posteriors",
 ]
 KERNEL_SOURCES = [f"csrc/{op}.cpp" for op in OPS]
 COMMON_SOURCES = [f"csrc/bind_{name}.cpp" for name in (*OPS, "mapped_pages")]

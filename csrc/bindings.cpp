@@ -97,4 +97,5 @@ PYBIND11_MODULE(_native, module) {
     tk::bind_parc_correlation(module);
     tk::bind_row_statistics(module);
     tk::bind_self_challenging(module);
+    tk::bind_source_posteriors(module);
 }

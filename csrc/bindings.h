@@ -75,5 +75,6 @@ void bind_mapped_pages(py::module_& module);
 void bind_parc_correlation(py::module_& module);
 void bind_row_statistics(py::module_& module);
 void bind_self_challenging(py::module_& module);
+void bind_source_posteriors(py::module_& module);
 
 }  // namespace tk

@@ -31,12 +31,14 @@ __all__ = [
     "LargestEvidence",
     "bound_ops",
     "class_logdets",
+    "class_sums",
     "dominant_eigenvalue",
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
     "log_determinant",
     "logme_evidence",
+    "own_class",
     "parc_correlation",
     "parc_correlation_vectors",
     "quadratic_forms",
@@ -45,6 +47,7 @@ __all__ = [
     "row_statistics",
     "self_challenging",
     "target_moments",
+    "tilted_sums",
     "within_scatter",
 ]
 
@@ -55,10 +58,13 @@ DEFAULT_PRECISION = "float64"
 #: Ops whose folder has another name than they.
 _FOLDERS = {
     "class_logdets": "class_scatter",
+    "class_sums": "source_posteriors",
     "log_determinant": "positive_definite",
     "quadratic_forms": "positive_definite",
     "dominant_eigenvalue": "fisher_discriminant",
+    "own_class": "source_posteriors",
     "parc_correlation_vectors": "parc_correlation",
+    "tilted_sums": "source_posteriors",
     "within_scatter": "fisher_discriminant",
 }
 
@@ -751,3 +757,111 @@ def row_statistics(X, shift, *, backend: str | None = None):
     X = arrays.as_features(X, "X")
     shift = arrays.as_operand(shift, "shift", (X.shape[1],))
     return _version("row_statistics", backend, X).row_statistics(X, shift)
+
+
+def class_sums(theta, codes, n_classes: int, *, backend: str | None = None):
+    """Sums of source posteriors over each target class, and what shows that they are such.
+
+    Parameters
+    ----------
+    theta : (n, Z) array, or SciPy matrix in CSR form
+        Source posteriors, float16, float32 or float64; in CSR form float32 or float64.
+    codes : (n,) integer array
+        Classes in [0, n_classes).
+    n_classes : int
+        Number of classes, C.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    sums : (C, Z) float64 array
+        Sum of the rows of each class.
+    totals : (n,) float64 array
+        Sum of each row: 1 for probabilities.
+    lowest : (n,) float64 array
+        Least entry of each row; undefined where the total is NaN.
+
+    Raises
+    ------
+    TypeError
+        If theta holds no real numbers, or the codes or n_classes are no integers.
+    ValueError
+        If the lengths differ, a code is out of range, or the backend is not available.
+    """
+    theta = arrays.as_posteriors(theta, "theta")
+    arrays.require_positive_integer(n_classes, "n_classes")
+    codes = arrays.as_codes(codes, theta.shape[0], n_classes)
+    return _version("source_posteriors", backend, theta).class_sums(theta, codes, n_classes)
+
+
+def own_class(theta, codes, table, *, backend: str | None = None):
+    """Product of each sample's source posterior with its own class's row of a table.
+
+    Parameters
+    ----------
+    theta : (n, Z) array, or SciPy matrix in CSR form
+        Source posteriors, float16, float32 or float64; in CSR form float32 or float64.
+    codes : (n,) integer array
+        Classes in [0, C).
+    table : (C, Z) float64 array
+        As p(class | source class), which makes the values LEEP's.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (n,) float64 array
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or the codes are no integers.
+    ValueError
+        If the shapes do not fit, a code is out of range, or the backend is not available.
+    """
+    theta = arrays.as_posteriors(theta, "theta")
+    table = arrays.as_operand(table, "table", ("C", theta.shape[1]))
+    codes = arrays.as_codes(codes, theta.shape[0], len(table))
+    return _version("source_posteriors", backend, theta).own_class(theta, codes, table)
+
+
+def tilted_sums(theta, codes, table, floor: float, *, backend: str | None = None):
+    """One round of PACTran: posteriors times their class's row of a table, normalised and summed.
+
+    Parameters
+    ----------
+    theta : (n, Z) array, or SciPy matrix in CSR form
+        Source posteriors, float16, float32 or float64; in CSR form float32 or float64.
+    codes : (n,) integer array
+        Classes in [0, C).
+    table : (C, Z) float64 array
+        Not negative.
+    floor : float
+        Added to every posterior, not negative.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    sums : (C, Z) float64 array
+        Sum of the normalised rows of each class.
+    log_norm : float
+        Sum of the logarithms of what the rows were divided by.
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers, or the codes are no integers.
+    ValueError
+        If the shapes do not fit, a code is out of range, the floor or an entry of the table is
+        negative or not finite, or the backend is not available.
+    """
+    theta = arrays.as_posteriors(theta, "theta")
+    table = arrays.as_operand(table, "table", ("C", theta.shape[1]))
+    codes = arrays.as_codes(codes, theta.shape[0], len(table))
+    if not bool(((table >= 0.0) & (table < np.inf)).all()):
+        raise ValueError("table must be finite and not negative")
+    if not 0.0 <= floor < np.inf:
+        raise ValueError(f"floor={floor!r} is out of range: it must be finite and not negative")
+    return _version("source_posteriors", backend, theta).tilted_sums(theta, codes, table, floor)
