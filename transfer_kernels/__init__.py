@@ -12,8 +12,11 @@ from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
 from .metrics.hscore import hscore
+from .metrics.leep import leep
 from .metrics.lfc import lfc
 from .metrics.logme import logme
+from .metrics.nce import nce
+from .metrics.pactran import pactran
 from .metrics.parc import parc
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
@@ -32,10 +35,13 @@ __all__ = [
     "evaluate",
     "fda_score",
     "hscore",
+    "leep",
     "lfc",
     "logme",
     "metric_names",
+    "nce",
     "ops",
+    "pactran",
     "parc",
     "rank",
     "register",

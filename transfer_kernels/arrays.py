@@ -265,7 +265,9 @@ def as_posteriors(posteriors: Any, name: str = "posteriors") -> Any:
         return as_features(posteriors, name)
     form = getattr(posteriors, "format", type(posteriors).__name__)
     if form != "csr":
-        raise TypeError(f"{name} is a sparse matrix in the form {form}; pass {name}.tocsr() instead")
+        raise TypeError(
+            f"{name} is a sparse matrix in the form {form}; pass {name}.tocsr() instead"
+        )
     _require_real(posteriors.dtype.kind, posteriors.dtype, name)
     _require_matrix(posteriors, name)
     if posteriors.dtype not in (np.float32, np.float64):

@@ -10,13 +10,13 @@ float32 or float64, each of its rows without double entries; ``codes`` (n,) inte
 
 `class_sums`
     sums[c] = sum of theta[i] over the samples of class c, (C, Z); and what shows whether the rows
-    are probabilities, (n,) each: totals[i] = sum of theta[i], and lowest[i] = its least entry. Where
-    a row holds NaN its total is NaN, and its least entry undefined.
+    are probabilities, (n,) each: totals[i] = sum of theta[i], and lowest[i] = its least entry.
+    Where a row holds NaN its total is NaN, and its least entry undefined.
 `own_class`
     values[i] = theta[i] . table[codes[i]], (n,).
 `tilted_sums`
-    One round of PACTran: with q[i] = (theta[i] + floor) table[codes[i]], entry by entry, and |q| the
-    sum of its entries, which must be positive,
+    One round of PACTran: with q[i] = (theta[i] + floor) table[codes[i]], entry by entry, and |q|
+    the sum of its entries, which must be positive,
     sums[c] = sum of q[i] / |q[i]| over the samples of class c, (C, Z), and
     log_norm = sum over i of ln |q[i]|, a float.
 

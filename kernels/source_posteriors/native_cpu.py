@@ -11,7 +11,9 @@ def _rows(theta):
     """Theta as the compiled kernels read it: a matrix, or data, indices, pointers and width."""
     if not is_sparse(theta):
         return (theta,)
-    indices, indptr = (np.ascontiguousarray(a, dtype=np.int64) for a in (theta.indices, theta.indptr))
+    indices, indptr = (
+        np.ascontiguousarray(a, dtype=np.int64) for a in (theta.indices, theta.indptr)
+    )
     return np.ascontiguousarray(theta.data), indices, indptr, theta.shape[1]
 
 
