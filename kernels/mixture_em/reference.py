@@ -1,4 +1,4 @@
-"""Definition of `mixture_em` in NumPy float64: dense responsibilities, one covariance a component."""
+"""Definition of `mixture_em` in NumPy float64, responsibilities dense."""
 
 import math
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, ops
+from .. import ops
+from ..inputs import arrays
 from ..kernels.array_namespace import beside, on_host
-from ..quoting import shown
+from ..text.quoting import shown
 
 #: How far the sum of a row may be from 1: half precision rounds by less.
 ROUNDING = 1e-3

@@ -1,10 +1,10 @@
 // source_posteriors on the CPU: runs of samples of one class over the threads, then class by class.
 #include "source_posteriors.h"
 
-#include "buffer.h"
-#include "integers.h"
-#include "load_rows.h"
-#include "parallel.h"
+#include "common/buffer.h"
+#include "common/integers.h"
+#include "common/load_rows.h"
+#include "common/parallel.h"
 
 namespace tk {
 namespace TK_ISA {

@@ -1,5 +1,5 @@
 // Python bindings of source_posteriors.
-#include "bindings.h"
+#include "common/bindings.h"
 #include "source_posteriors.h"
 
 namespace tk {

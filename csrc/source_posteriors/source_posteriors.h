@@ -1,8 +1,8 @@
 // source_posteriors: sums of posteriors by class; contract in kernels/source_posteriors.
 #pragma once
 
-#include "array_view.h"
-#include "isa.h"
+#include "common/array_view.h"
+#include "common/isa.h"
 
 namespace tk {
 
