@@ -71,6 +71,7 @@ OPS = [
     "fisher_scatter",
     "fma_peak",
     "logme_evidence",
+    "mixture_em",
     "parc_correlation",
     "row_statistics",
     "self_challenging",

@@ -93,6 +93,7 @@ PYBIND11_MODULE(_native, module) {
     tk::bind_fisher_scatter(module);
     tk::bind_fma_peak(module);
     tk::bind_logme_evidence(module);
+    tk::bind_mixture_em(module);
     tk::bind_mapped_pages(module);
     tk::bind_parc_correlation(module);
     tk::bind_row_statistics(module);

@@ -71,6 +71,7 @@ void bind_first_nonfinite(py::module_& module);
 void bind_fisher_scatter(py::module_& module);
 void bind_fma_peak(py::module_& module);
 void bind_logme_evidence(py::module_& module);
+void bind_mixture_em(py::module_& module);
 void bind_mapped_pages(py::module_& module);
 void bind_parc_correlation(py::module_& module);
 void bind_row_statistics(py::module_& module);

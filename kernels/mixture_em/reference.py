@@ -38,19 +38,25 @@ def nearest_centres(Z, centres):
     return np.argmin(products + (centres * centres).sum(axis=1), axis=1)
 
 
+def farthest_samples(Z, labels, centres, count):
+    """Indices of the samples that lie farthest from their centres; none where all lie on them."""
+    if not count:
+        return []
+    distances = ((Z - centres[labels]) ** 2).sum(axis=1)
+    return np.argpartition(distances, -count)[: -count - 1 : -1] if distances.max() > 0.0 else []
+
+
 def moved_centres(Z, labels, centres):
     """Means of the clusters; those without samples take the samples that lie farthest out."""
     sums = np.zeros_like(centres)
     np.add.at(sums, labels, Z)
     counts = np.bincount(labels, minlength=len(centres)).astype(np.float64)
     empty = np.flatnonzero(counts == 0.0)
-    distances = ((Z - centres[labels]) ** 2).sum(axis=1) if len(empty) else np.zeros(1)
-    if distances.max() > 0.0:
-        farthest = np.argpartition(distances, -len(empty))[: -len(empty) - 1 : -1]
-        for cluster, sample in zip(empty, farthest, strict=True):
-            sums[labels[sample]] -= Z[sample]
-            counts[labels[sample]] -= 1.0
-            sums[cluster], counts[cluster] = Z[sample], 1.0
+    taken = farthest_samples(Z, labels, centres, len(empty))
+    for cluster, sample in zip(empty, taken, strict=False):
+        sums[labels[sample]] -= Z[sample]
+        counts[labels[sample]] -= 1.0
+        sums[cluster], counts[cluster] = Z[sample], 1.0
     found = sums / np.where(counts > 0.0, counts, 1.0)[:, None]
     found[counts <= 0.0] = found[np.argmax(counts)]
     return found
@@ -64,9 +70,9 @@ def kmeans(Z, n_clusters, seed):
     labels = None
     for _ in range(LLOYD_ROUNDS):
         before, labels = labels, nearest_centres(Z, centres)
-        moved = moved_centres(Z, labels, centres)
         if before is not None and np.array_equal(labels, before):
             return labels
+        moved = moved_centres(Z, labels, centres)
         shift, centres = ((moved - centres) ** 2).sum(), moved
         if shift <= tolerance:
             break
