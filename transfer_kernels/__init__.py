@@ -23,7 +23,9 @@ from .metrics.leep import leep
 from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.nce import nce
+from .metrics.nleep import nleep
 from .metrics.pactran import pactran
+from .metrics.pactran_mixture import pactran_mixture
 from .metrics.parc import parc
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
@@ -52,8 +54,10 @@ __all__ = [
     "logme",
     "metric_names",
     "nce",
+    "nleep",
     "ops",
     "pactran",
+    "pactran_mixture",
     "parc",
     "rank",
     "register",

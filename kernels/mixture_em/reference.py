@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.special import logsumexp
 
 from . import LLOYD_ROUNDS, NEGLIGIBLE, SHIFT_TOLERANCE, Responsibilities, singular_component
@@ -89,10 +88,10 @@ def _parameters(Z, weights, reg):
         covariance = (weights[:, k] * residuals.T) @ residuals / sizes[k]
         covariance[np.diag_indices_from(covariance)] += reg
         try:
-            factor = cholesky(covariance, lower=True)
-        except LinAlgError:
+            factor = np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError:
             raise singular_component(k, reg) from None
-        whitening.append(solve_triangular(factor, np.eye(len(factor)), lower=True).T)
+        whitening.append(np.linalg.inv(factor).T)
     return sizes / sizes.sum(), means, whitening
 
 

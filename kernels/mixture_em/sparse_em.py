@@ -27,12 +27,14 @@ class _Component:
     """One normal distribution, in the smaller of the two forms of its covariance D^T D + reg I.
 
     ``constant`` is the logarithm of its density, times its share, at its mean. Where the m rows of
-    D are fewer than the p axes, ``factor`` is that of D D^T + reg I, else that of the covariance.
+    D are fewer than the p axes, ``whitening`` is the inverse Cholesky factor of D D^T + reg I, else
+    of the covariance: products with it, unlike solutions with the factor, are of one thread where
+    they are small.
     """
 
     mean: np.ndarray
     constant: float
-    factor: np.ndarray
+    whitening: np.ndarray
     rows: np.ndarray | None
     corner: np.ndarray
     reg: float
@@ -41,17 +43,17 @@ class _Component:
         """Logarithm of share times density of each sample."""
         residuals = samples - self.mean
         if self.rows is None:
-            solved, _ = lapack.dtrtrs(self.factor, np.asfortranarray(residuals.T), lower=1)
-            squares = np.einsum("ji,ji->i", solved, solved)
+            white = residuals @ self.whitening.T
+            squares = np.einsum("ij,ij->i", white, white)
         elif not len(self.rows):
             squares = np.einsum("ij,ij->i", residuals, residuals) / self.reg
         else:
             # The minimum over a of |v - D^T a|^2 / reg + |a|^2: a sum of squares, without the
             # cancellation of |v|^2 - |L^-1 D v|^2, and flat around the a that rounding moves.
-            coordinates, _ = lapack.dpotrs(self.factor, self.rows @ residuals.T, lower=1)
-            residuals -= coordinates.T @ self.rows
+            coordinates = (residuals @ self.rows.T) @ self.whitening.T @ self.whitening
+            residuals -= coordinates @ self.rows
             squares = np.einsum("ij,ij->i", residuals, residuals) / self.reg
-            squares += np.einsum("ji,ji->i", coordinates, coordinates)
+            squares += np.einsum("ij,ij->i", coordinates, coordinates)
         return self.constant - 0.5 * squares
 
 
@@ -72,7 +74,8 @@ def _component(k, samples, weights, total, reg):
         log_determinant = 0.0
     log_determinant += 2.0 * float(np.log(factor.diagonal()).sum())
     constant = math.log(size / total) - 0.5 * (log_determinant + p * math.log(2.0 * math.pi))
-    return _Component(mean, constant, factor, rows if in_dual else None, corner, reg)
+    whitening = np.tril(lapack.dtrtri(factor, lower=1)[0]) if len(factor) else factor
+    return _Component(mean, constant, whitening, rows if in_dual else None, corner, reg)
 
 
 def _factor(gram, reg, k):

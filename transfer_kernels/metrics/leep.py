@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from ..inputs.model_outputs import ModelOutputs
 from ..kernels.array_namespace import array_namespace
 from .posteriors import LabelledPosteriors
+from .problem import Problem
+from .registry import Metric
 
 VARIANTS = ("tllib", "modelspider", "sfda")
 
@@ -67,19 +70,19 @@ def leep(
     Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations",
     ICML 2020.
     """
-    _require_variant(variant)
-    return of_posteriors(LabelledPosteriors.of(posteriors, labels, backend, ignore_label), variant)
+    outputs = ModelOutputs(posteriors=posteriors)
+    return METRIC(outputs, labels, ignore_label=ignore_label, backend=backend, variant=variant)
 
 
-def _require_variant(variant: str) -> None:
-    if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
+def compute(problem: Problem, variant: str = "tllib") -> float:
+    """The score of a problem; see `leep`."""
+    return of_posteriors(problem.posteriors, variant)
 
 
 @np.errstate(all="ignore")
 def of_posteriors(given: LabelledPosteriors, variant: str = "tllib") -> float:
     """The score of posteriors with classes; see `leep`."""
-    joint = given.joint
+    joint = given.sums / given.n_samples
     xp = array_namespace(joint)
     marginal = joint.sum(axis=0)
     guard = GUARD if variant == "modelspider" else 0.0
@@ -88,3 +91,13 @@ def of_posteriors(given: LabelledPosteriors, variant: str = "tllib") -> float:
     if variant == "sfda":
         return float(expected.mean())
     return float(xp.log(expected + guard).mean()) + float(np.log1p(guard))
+
+
+METRIC = Metric(
+    "leep",
+    compute,
+    "log-probability of the true class as the source classes predict it",
+    paper="Nguyen et al., ICML 2020",
+    choices={"variant": VARIANTS},
+    needs=frozenset({"posteriors"}),
+)

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .posteriors import LabelledPosteriors
+from ..inputs.model_outputs import ModelOutputs
+from .problem import Problem
+from .registry import Metric
 
 VARIANTS = ("tllib", "parc")
 
@@ -64,13 +66,13 @@ def nce(
     ----------
     Tran et al., "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(VARIANTS)}")
-    return of_posteriors(LabelledPosteriors.of(posteriors, labels, backend, ignore_label), variant)
+    outputs = ModelOutputs(posteriors=posteriors)
+    return METRIC(outputs, labels, ignore_label=ignore_label, backend=backend, variant=variant)
 
 
-def of_posteriors(given: LabelledPosteriors, variant: str = "tllib") -> float:
-    """The score of posteriors with classes; see `nce`."""
+def compute(problem: Problem, variant: str = "tllib") -> float:
+    """The score of a problem; see `nce`."""
+    given = problem.posteriors
     width = given.theta.shape[1]
     cells = given.host_codes * width + given.source_codes
     counts = np.bincount(cells, minlength=given.n_classes * width)
@@ -86,3 +88,13 @@ def conditional_entropy(joint: np.ndarray, marginal: np.ndarray) -> float:
     present = joint > 0.0
     shares = joint[present] / np.broadcast_to(marginal, joint.shape)[present]
     return float((joint[present] * np.log(shares)).sum())
+
+
+METRIC = Metric(
+    "nce",
+    compute,
+    "minus the entropy of the label where the most probable source class is known",
+    paper="Tran et al., ICCV 2019",
+    choices={"variant": VARIANTS},
+    needs=frozenset({"posteriors"}),
+)

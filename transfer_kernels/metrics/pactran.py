@@ -29,8 +29,11 @@ from typing import Any
 import numpy as np
 from scipy.special import digamma, gammaln
 
+from ..inputs.model_outputs import ModelOutputs
 from ..kernels.array_namespace import beside, on_host
 from .posteriors import LabelledPosteriors
+from .problem import Problem
+from .registry import Metric
 
 PRIORS = ("dirichlet", "gamma")
 ROUNDS = 10
@@ -83,15 +86,24 @@ def pactran(
     Ding et al., "PACTran: PAC-Bayesian Metrics for Estimating the Transferability of Pretrained
     Models to Classification Tasks", ECCV 2022.
     """
-    require_options(prior, alpha)
-    given = LabelledPosteriors.of(posteriors, labels, backend, ignore_label)
-    return of_posteriors(given, prior, alpha)
+    return METRIC(
+        ModelOutputs(posteriors=posteriors),
+        labels,
+        ignore_label=ignore_label,
+        backend=backend,
+        prior=prior,
+        alpha=alpha,
+    )
 
 
-def require_options(prior: str, alpha: float) -> None:
-    """Raise ValueError unless they are a prior and its weight."""
-    if prior not in PRIORS:
-        raise ValueError(f"prior={prior!r} is unknown; choose one of {', '.join(PRIORS)}")
+def compute(problem: Problem, prior: str = "dirichlet", alpha: float = 1.0) -> float:
+    """The score of a problem; see `pactran`."""
+    require_weight(alpha)
+    return of_posteriors(problem.posteriors, prior, alpha)
+
+
+def require_weight(alpha: float) -> None:
+    """Raise ValueError unless it is the weight of a prior."""
     if not 0.0 < alpha < np.inf:
         raise ValueError(f"alpha={alpha!r} is out of range: it must be positive and finite")
 
@@ -123,3 +135,13 @@ def of_posteriors(given: LabelledPosteriors, prior: str = "dirichlet", alpha: fl
     bound = float((gammaln(base) - gammaln(weights)).sum()) + divergence
     bound += float((np.log(expected) - 1.0).sum())
     return -(bound / (n * n_classes) + 1.0)
+
+
+METRIC = Metric(
+    "pactran",
+    compute,
+    "minus a PAC-Bayesian bound on the error of a vote of the source classes",
+    paper="Ding et al., ECCV 2022",
+    choices={"prior": PRIORS},
+    needs=frozenset({"posteriors"}),
+)

@@ -20,6 +20,7 @@ from ..inputs.bfloat16 import BFloat16Matrix, ByBlocks
 from ..kernels.array_namespace import is_tensor
 from ..kernels.fisher_scatter import FisherScatter
 from ..kernels.logme_evidence import Evidence, EvidenceRule, Known, LargestEvidence
+from ..kernels.mixture_em import Responsibilities
 from .backends import Backend, choose_backend, implementation, version_for
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "FisherScatter",
     "Known",
     "LargestEvidence",
+    "Responsibilities",
     "bound_ops",
     "class_logdets",
     "class_sums",
@@ -36,6 +38,8 @@ __all__ = [
     "first_nonfinite",
     "fisher_discriminant",
     "fisher_scatter",
+    "gaussian_mixture",
+    "kmeans",
     "log_determinant",
     "logme_evidence",
     "own_class",
@@ -59,6 +63,8 @@ DEFAULT_PRECISION = "float64"
 _FOLDERS = {
     "class_logdets": "class_scatter",
     "class_sums": "source_posteriors",
+    "gaussian_mixture": "mixture_em",
+    "kmeans": "mixture_em",
     "log_determinant": "positive_definite",
     "quadratic_forms": "positive_definite",
     "dominant_eigenvalue": "fisher_discriminant",
@@ -865,3 +871,104 @@ def tilted_sums(theta, codes, table, floor: float, *, backend: str | None = None
     if not 0.0 <= floor < np.inf:
         raise ValueError(f"floor={floor!r} is out of range: it must be finite and not negative")
     return _version("source_posteriors", backend, theta).tilted_sums(theta, codes, table, floor)
+
+
+def kmeans(Z, n_clusters: int, seed: int, *, backend: str | None = None):
+    """Clusters of samples by Lloyd's rounds from greedy k-means++ seeds.
+
+    Parameters
+    ----------
+    Z : (n, p) array
+        Samples; they are taken in float64.
+    n_clusters : int
+        Number of clusters, at most n.
+    seed : int
+        Of the draws, as `numpy.random.RandomState` takes it.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    (n,) int64 array
+        Cluster of each sample, as scikit-learn's ``KMeans(n_clusters, n_init=1,
+        random_state=seed)`` in float64 has it.
+
+    Raises
+    ------
+    TypeError
+        If Z holds no real numbers, or n_clusters or the seed is no integer.
+    ValueError
+        If Z is not two-dimensional, n_clusters is not in [1, n], the seed not in [0, 2**32), or the
+        backend is not available.
+    """
+    Z = arrays.as_float64(arrays.as_features(Z, "Z"))
+    _require_at_most(n_clusters, len(Z), "n_clusters")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed} is out of range: it must be in [0, 2**32)")
+    return _version("mixture_em", backend, Z).kmeans(Z, n_clusters, seed)
+
+
+def _require_at_most(count, n_samples, name):
+    arrays.require_positive_integer(count, name)
+    if count > n_samples:
+        raise ValueError(
+            f"{name}={count} is out of range: it must be at most the number of samples, {n_samples}"
+        )
+
+
+def gaussian_mixture(
+    Z,
+    labels,
+    n_components: int,
+    reg: float = 1e-6,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    *,
+    backend: str | None = None,
+) -> Responsibilities:
+    """Mixture of Gaussians with full covariances by EM, from clusters of the samples.
+
+    Parameters
+    ----------
+    Z : (n, p) array
+        Samples; they are taken in float64.
+    labels : (n,) integer array
+        Component in [0, n_components) that each sample starts in.
+    n_components : int
+        Number of components, at most n.
+    reg : float, default 1e-6
+        Added to the variances; positive.
+    tol : float, default 1e-3
+        Change of the mean log-likelihood, in nats, below which EM ends.
+    max_iter : int, default 100
+        Most rounds.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    Responsibilities
+        Probability of each component for each sample, in CSR form, without those below e^-100 of a
+        sample's largest; ``.log_likelihood`` and ``.n_iter``. As scikit-learn's ``GaussianMixture``
+        in float64 has them.
+
+    Raises
+    ------
+    TypeError
+        If Z holds no real numbers, or the labels, n_components or max_iter are no integers.
+    ValueError
+        If the shapes do not fit, a label or an option is out of range, a covariance is not positive
+        definite to working precision, or the backend is not available.
+    """
+    Z = arrays.as_float64(arrays.as_features(Z, "Z"))
+    _require_at_most(n_components, len(Z), "n_components")
+    labels = arrays.as_codes(labels, len(Z), n_components)
+    arrays.require_positive_integer(max_iter, "max_iter")
+    for name, value in (("reg", reg), ("tol", tol)):
+        if not 0.0 < value < np.inf:
+            raise ValueError(f"{name}={value!r} is out of range: it must be positive and finite")
+    return _version("mixture_em", backend, Z).gaussian_mixture(
+        Z, labels, n_components, reg, tol, max_iter
+    )
