@@ -15,6 +15,7 @@ from .metrics import (
     register,
     score,
 )
+from .metrics.etran import etran
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
@@ -24,6 +25,7 @@ from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.nce import nce
 from .metrics.nleep import nleep
+from .metrics.otce import otce
 from .metrics.pactran import pactran
 from .metrics.pactran_mixture import pactran_mixture
 from .metrics.parc import parc
@@ -44,6 +46,7 @@ __all__ = [
     "RelativeToZoo",
     "UninformativeScoreWarning",
     "describe_backends",
+    "etran",
     "etran_energy",
     "etran_lda",
     "evaluate",
@@ -56,6 +59,7 @@ __all__ = [
     "nce",
     "nleep",
     "ops",
+    "otce",
     "pactran",
     "pactran_mixture",
     "parc",

@@ -38,12 +38,12 @@ void call(const DoubleArray& leading, const DoubleArray& means, const DoubleArra
 
 }  // namespace
 
-void bind_mixture_em(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("mixture_survivors", &call, py::arg("leading").noconvert(),
                py::arg("means").noconvert(), py::arg("corners").noconvert(),
                py::arg("constants").noconvert(), py::arg("floors").noconvert(), py::arg("trusted"),
                py::arg("found").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
                "Fill the table of samples that are near enough to components in their first axes.");
-}
+});
 
 }  // namespace tk

@@ -125,7 +125,7 @@ double call_tilted_sums(const py::tuple& theta, const CodeArray& order, const Co
 
 }  // namespace
 
-void bind_source_posteriors(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("class_sums", &call_class_sums, py::arg("theta"), py::arg("order").noconvert(),
                py::arg("pieces").noconvert(), py::arg("sums").noconvert(),
                py::arg("totals").noconvert(), py::arg("lowest").noconvert(), py::kw_only(),
@@ -139,6 +139,6 @@ void bind_source_posteriors(py::module_& module) {
                py::arg("pieces").noconvert(), py::arg("table").noconvert(), py::arg("floor"),
                py::arg("sums").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
                "Fill the sums of each class's tilted rows; returns the sum of the norms' logarithms.");
-}
+});
 
 }  // namespace tk

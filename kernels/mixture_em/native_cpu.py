@@ -3,15 +3,15 @@
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
-from . import sparse_em
-from .clusters import kmeans
-from .sparse_em import TRUSTED
+from . import lapack_sparse_em as sparse_em
+from .lapack_clusters import kmeans
+from .lapack_sparse_em import TRUSTED
 
 __all__ = ["gaussian_mixture", "kmeans"]
 
 
 def survivors(leading, means, corners, constants, floors):
-    """See `sparse_em.gaussian_mixture`."""
+    """See `lapack_sparse_em.gaussian_mixture`."""
     found = np.empty((len(means), leading.shape[1]), dtype=np.bool_)
     corners = np.ascontiguousarray(corners)
     native_module().mixture_survivors(

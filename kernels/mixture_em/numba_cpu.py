@@ -4,9 +4,9 @@ import numpy as np
 
 from ..numba_runtime import kernel, read_only
 from ..threads import run_in_threads
-from . import sparse_em
-from .clusters import kmeans
-from .sparse_em import TRUSTED
+from . import lapack_sparse_em as sparse_em
+from .lapack_clusters import kmeans
+from .lapack_sparse_em import TRUSTED
 
 __all__ = ["gaussian_mixture", "kmeans"]
 
@@ -48,7 +48,7 @@ def _survivors_of(leading, mean, corner, constant, floors, found):
 
 
 def survivors(leading, means, corners, constants, floors):
-    """See `sparse_em.gaussian_mixture`."""
+    """See `lapack_sparse_em.gaussian_mixture`."""
     found = np.empty((len(means), leading.shape[1]), dtype=np.bool_)
     leading, floors = read_only(leading), read_only(floors)
     means, corners = read_only(means), read_only(np.ascontiguousarray(corners))

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
 from . import is_sparse
-from .pieces import class_pieces
+from .lapack_pieces import class_pieces
 
 
 def _rows(theta):

@@ -7,7 +7,7 @@ import numpy as np
 from ..numba_runtime import as_codes, kernel, ranges, read_only, row_block
 from ..threads import run_in_threads
 from . import PIECE_ROWS, is_sparse
-from .pieces import summed_by_class
+from .lapack_pieces import summed_by_class
 
 
 @kernel

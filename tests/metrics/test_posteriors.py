@@ -22,21 +22,18 @@ def problem(n=60, width=6, n_classes=4, seed=1):
 def test_rows_that_are_no_probabilities_are_named(metric, backend):
     theta, y = problem()
     for row, column, value, text in [
-        (7, 2, -0.25, "row 7 contains -0.25"),
-        (0, 0, np.nan, "row 0 contains NaN or infinity"),
-        (59, 5, np.inf, "row 59 contains NaN or infinity"),
+        (7, 2, -0.25, "-0.25 at row 7, column 2"),
+        (0, 0, np.nan, "nan at row 0, column 0"),
+        (59, 5, np.inf, "row 59 sums to inf"),
+        (3, 1, theta[3, 1] + 0.002, "row 3 sums to 1.002 and not to 1"),
     ]:
         bad = theta.copy()
         bad[row, column] = value
         for given in (bad, sparse.csr_array(bad)):
-            with pytest.raises(ValueError, match=f"posteriors must be probabilities.* but {text}"):
+            with pytest.raises(ValueError, match=f"posteriors are no probabilities: {text}"):
                 metric(given, y, backend=backend)
-    bad = theta.copy()
-    bad[3] *= 1.002
-    with pytest.raises(ValueError, match="row 3 sums to 1.002; pass the softmax of the source"):
-        metric(bad, y, backend=backend)
-    with pytest.raises(ValueError, match="row 0 sums to"):
-        metric(np.log(theta) + 20.0, y, backend=backend)
+    with pytest.raises(ValueError, match="pass the softmax of the source head's outputs"):
+        metric(np.log(theta), y, backend=backend)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -48,18 +45,16 @@ def test_rounded_rows_are_probabilities(metric, backend, dtype):
 
 def test_shapes_and_labels(metric):
     theta, y = problem()
-    with pytest.raises(
-        ValueError, match="posteriors and labels must have the same length: 60 rows"
-    ):
+    with pytest.raises(ValueError, match="must have the same length: 60 samples, but labels has"):
         metric(theta, y[1:])
     with pytest.raises(ValueError, match="posteriors must be two-dimensional"):
         metric(theta[0], y)
     with pytest.raises(ValueError, match="posteriors is empty"):
         metric(theta[:, :0], y)
+    with pytest.raises(ValueError, match="posteriors must be two-dimensional and not empty"):
+        metric(sparse.csr_array(theta[:, :0]), y)
     with pytest.raises(TypeError, match="posteriors has dtype <U"):
         metric(theta.astype(str), y)
-    with pytest.raises(TypeError, match=r"posteriors is a sparse matrix in the form coo; pass"):
-        metric(sparse.coo_array(theta), y)
     with pytest.raises(ValueError, match="at least two classes"):
         metric(theta, np.zeros(60))
     with pytest.raises(ValueError, match="labels contains nan first at index 4"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transfer_kernels import ops
-from transfer_kernels.kernels.mixture_em import NEGLIGIBLE, reference, sparse_em
+from transfer_kernels.kernels.mixture_em import NEGLIGIBLE, lapack_sparse_em, reference
 from transfer_kernels.ops.backends import implementation
 
 #: n, p, K: more axes than samples a component, and fewer; more axes than the bound sees; one each.
@@ -111,7 +111,7 @@ def test_negligible_responsibilities_are_dropped_and_no_others(version, distance
 def test_what_is_on_other_axes_than_the_bound_s_counts(version):
     """Components that differ beyond the leading axes alone are told apart in full."""
     rng = np.random.default_rng(6)
-    p = sparse_em.LEADING + 8
+    p = lapack_sparse_em.LEADING + 8
     labels = np.arange(450) % 3
     Z = rng.normal(size=(450, p))
     Z[:, -1] += 4.0 * labels
@@ -146,3 +146,35 @@ def test_the_public_ops_check():
     np.testing.assert_array_equal(
         ops.kmeans(integers, 4, 0), ops.kmeans(integers.astype(np.float64), 4, 0)
     )
+
+
+_Z = samples(80, 6, 4)
+_LABELS = np.arange(80) % 4
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "kmeans": [(_Z, 7, 0), (_Z, 80, 3)],
+    "gaussian_mixture": [(_Z, _LABELS, 4, 1e-6, 1e-3, 100), (_Z, _LABELS, 4, 1e-2, 0.0, 3)],
+}
+REFUSED = [
+    ("kmeans", (_Z, 81, 0), ValueError, "n_clusters=81 is out of range: it must be at most .* 80"),
+    ("kmeans", (_Z, 7, 0.5), TypeError, "seed must be an integer, not 0.5"),
+    ("kmeans", (_Z, 7, -1), ValueError, "seed=-1 is out of range"),
+    ("gaussian_mixture", (_Z, _LABELS, 81), ValueError, "n_components=81 is out of range"),
+    ("gaussian_mixture", (_Z, _LABELS, 3), ValueError, r"codes must lie in \[0, 3\)"),
+    ("gaussian_mixture", (_Z, _LABELS, 4, -1.0), ValueError, "reg=-1.0 is out of range"),
+    ("gaussian_mixture", (_Z, _LABELS, 4, 1e-6, 0.1, 0), ValueError, "max_iter=0 is out of range"),
+]
+
+
+def _fitted(shape):
+    Z = samples(*shape)
+    labels = reference.kmeans(Z, shape[2], 0)
+
+    def call(op):
+        found = op.gaussian_mixture(Z, labels, shape[2])
+        return found.indptr, found.component, found.weight, found.log_likelihood
+
+    return call
+
+
+SAME_BITS = {"many axes": _fitted((200, 45, 12)), "few axes": _fitted((300, 4, 6))}

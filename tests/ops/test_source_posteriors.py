@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from transfer_kernels.kernels.source_posteriors import PIECE_ROWS, reference
 
 from transfer_kernels import ops
-from transfer_kernels.backends import implementation
+from transfer_kernels.kernels.source_posteriors import PIECE_ROWS, reference
+from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1, 1), (5, 3, 2), (70, 33, 4), (3 * PIECE_ROWS + 7, 20, 2), (40, 1100, 17)]
 
@@ -108,3 +108,35 @@ def test_the_public_op_takes_csr_alone_of_sparse_forms():
     np.testing.assert_array_equal(ops.class_sums(integers, codes, 2)[1], (theta > 0.1).sum(axis=1))
     with pytest.raises(TypeError, match=r"theta .* form csc; pass theta.tocsr\(\)"):
         ops.class_sums(sparse.csc_array(theta), codes, 2)
+
+
+_THETA, _CODES, _TABLE = problem(*SHAPES[2])
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "class_sums": [(_THETA, _CODES, 4)],
+    "own_class": [(_THETA, _CODES, _TABLE)],
+    "tilted_sums": [(_THETA.astype(np.float32), _CODES, _TABLE, 1e-10)],
+}
+REFUSED = [
+    ("class_sums", (_THETA[0], _CODES, 4), ValueError, "theta must be two-dimensional"),
+    ("class_sums", (_THETA, _CODES[1:], 4), ValueError, "the same length"),
+    ("class_sums", (_THETA, _CODES, 2), ValueError, r"codes must lie in \[0, 2\)"),
+    ("own_class", (_THETA, _CODES, _TABLE[:, 1:]), ValueError, r"table .*\(C, 33\)"),
+    ("own_class", (_THETA, _CODES, _TABLE[:2]), ValueError, r"codes must lie in \[0, 2\)"),
+    ("tilted_sums", (_THETA, _CODES, -_TABLE, 0.1), ValueError, "table must be finite and not"),
+    ("tilted_sums", (_THETA, _CODES, _TABLE, -0.1), ValueError, "floor=-0.1 is out of range"),
+]
+
+
+def _every_function(theta, codes, table):
+    return lambda op: (
+        *op.class_sums(theta, codes, len(table)),
+        op.own_class(theta, codes, table),
+        *op.tilted_sums(theta, codes, table, 1e-10),
+    )
+
+
+SAME_BITS = {
+    "dense": _every_function(*problem(2500, 31, 3, np.float32)),
+    "wide": _every_function(*problem(60, 1300, 2, np.float16)),
+}

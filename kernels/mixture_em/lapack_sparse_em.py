@@ -1,4 +1,4 @@
-"""EM over the responsibilities that are not negligible, by BLAS and LAPACK.
+"""For the CPU versions: EM over the responsibilities that are not negligible, by BLAS and LAPACK.
 
 With fewer samples a component than axes, the usual case, nearly all responsibilities vanish. Which
 do is found by lower bounds: the Mahalanobis distance in the leading axes, whose Cholesky factor is

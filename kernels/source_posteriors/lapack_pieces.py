@@ -1,4 +1,4 @@
-"""Samples in the order of their classes, in pieces that a thread sums by itself."""
+"""For the CPU versions: samples in the order of their classes, in pieces for threads to sum."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""k-means by BLAS: the distances of `reference` by blocks of samples, one read of Z a centre."""
+"""For the CPU versions: k-means by BLAS, by blocks of samples and one read of Z a centre."""
 
 import math
 
