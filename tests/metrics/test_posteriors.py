@@ -48,7 +48,7 @@ def test_shapes_and_labels(metric):
     with pytest.raises(ValueError, match="must have the same length: 60 samples, but labels has"):
         metric(theta, y[1:])
     with pytest.raises(ValueError, match="posteriors must be two-dimensional"):
-        metric(theta[0], y)
+        metric(theta[0], y[:6])
     with pytest.raises(ValueError, match="posteriors is empty"):
         metric(theta[:, :0], y)
     with pytest.raises(ValueError, match="posteriors must be two-dimensional and not empty"):
