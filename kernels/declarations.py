@@ -47,11 +47,14 @@ class Doubles:
         Names of the sizes, or of arguments that are sizes.
     not_negative : bool
         Whether it must be finite and not negative.
+    fewest : int, optional
+        Of how many of these sizes it may be at least, the first ones; by default of all.
     """
 
-    def __init__(self, *shape: str, not_negative: bool = False) -> None:
+    def __init__(self, *shape: str, not_negative: bool = False, fewest: int | None = None) -> None:
         self.shape = shape
         self.not_negative = not_negative
+        self.fewest = len(shape) if fewest is None else fewest
 
 
 class Integers:

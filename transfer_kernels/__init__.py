@@ -15,15 +15,18 @@ from .metrics import (
     register,
     score,
 )
+from .metrics.emms import emms
 from .metrics.etran import etran
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
+from .metrics.gbc import gbc
 from .metrics.hscore import hscore
 from .metrics.leep import leep
 from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.nce import nce
+from .metrics.ncti import NCTI, ncti
 from .metrics.nleep import nleep
 from .metrics.otce import otce
 from .metrics.pactran import pactran
@@ -36,6 +39,7 @@ from .zoo.ensemble import sfda_ensemble
 from .zoo.ranking import rank
 
 __all__ = [
+    "NCTI",
     "PARC",
     "SFDA",
     "LogME",
@@ -46,17 +50,20 @@ __all__ = [
     "RelativeToZoo",
     "UninformativeScoreWarning",
     "describe_backends",
+    "emms",
     "etran",
     "etran_energy",
     "etran_lda",
     "evaluate",
     "fda_score",
+    "gbc",
     "hscore",
     "leep",
     "lfc",
     "logme",
     "metric_names",
     "nce",
+    "ncti",
     "nleep",
     "ops",
     "otce",

@@ -1,4 +1,4 @@
-"""Definition of `class_scatter` in NumPy: by singular values."""
+"""Definition of `class_scatter` in NumPy: class after class."""
 
 import numpy as np
 
@@ -12,3 +12,24 @@ def class_logdets(X, codes, n_classes, shift, scales):
             singular = np.linalg.svd(Z, compute_uv=False)
             logdets[c] = np.log1p(scales[c] * singular**2).sum()
     return logdets
+
+
+def class_covariances(X, codes, n_classes, unbiased=False):
+    """See the contract in the package's docstring."""
+    covariances = np.zeros((n_classes, X.shape[1], X.shape[1]))
+    for c in range(n_classes):
+        Z = X[codes == c].astype(np.float64)
+        if len(Z) > unbiased:
+            Z = Z - Z.mean(axis=0)
+            covariances[c] = Z.T @ Z / (len(Z) - unbiased)
+    return covariances
+
+
+def class_variances(X, codes, n_classes):
+    """See the contract in the package's docstring."""
+    variances = np.zeros((n_classes, X.shape[1]))
+    for c in range(n_classes):
+        Z = X[codes == c].astype(np.float64)
+        if len(Z):
+            variances[c] = Z.var(axis=0)
+    return variances

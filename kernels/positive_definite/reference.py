@@ -20,6 +20,16 @@ def quadratic_forms(gram, columns):
     return (coordinates**2 / values[kept, None]).sum(axis=0), int(kept.sum())
 
 
+def semidefinite_solve(gram, columns):
+    """See the contract in the package's docstring."""
+    roots = unit_roots(np.diagonal(gram))
+    values, vectors = np.linalg.eigh(roots[:, None] * _full(gram) * roots)
+    kept = values > len(gram) * RANK_EPS
+    coordinates = vectors[:, kept].T @ (roots[:, None] * columns)
+    solutions = vectors[:, kept] @ (coordinates / values[kept, None])
+    return roots[:, None] * solutions, int(kept.sum())
+
+
 def log_determinant(gram, scale):
     """See the contract in the package's docstring."""
     shifted = np.eye(len(gram)) + scale * _full(gram)

@@ -115,7 +115,7 @@ def test_rows_that_disagree():
     message = "all inputs need a row for each sample, but the rows are 60 of features, 59 of post"
     with pytest.raises(ValueError, match=message):
         tk.ModelOutputs(X, posteriors=THETA[1:])
-    with pytest.raises(ValueError, match="features, posteriors or general is needed"):
+    with pytest.raises(ValueError, match="general.* is needed, which has a row"):
         tk.ModelOutputs(source=(X, y))
     with pytest.raises(ValueError, match="same length: 60 samples, but labels has 59"):
         tk.Problem(tk.ModelOutputs(posteriors=THETA), y[1:])

@@ -631,9 +631,14 @@ def as_operand(values: Any, name: str, shape: tuple[int | str, ...]) -> Any:
     return as_float64(array)
 
 
+def is_integer(value: Any) -> bool:
+    """Whether it is an integer of Python or NumPy; truth values are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def require_components(n_components: Any, shape: Any) -> None:
     """Raise unless ``n_components`` is an integer in [1, min(n, d)]."""
-    if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
+    if not is_integer(n_components):
         raise TypeError(f"n_components must be an integer or None, not {shown(n_components)}")
     if not 1 <= n_components <= min(shape):
         raise ValueError(
@@ -642,9 +647,10 @@ def require_components(n_components: Any, shape: Any) -> None:
         )
 
 
-def require_positive_integer(value: Any, name: str) -> None:
-    """Raise unless ``value`` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+def require_positive_integer(value: Any, name: str, remedy: str = "") -> None:
+    """Raise unless ``value`` is an integer of at least 1; ``remedy`` names what else it may be."""
+    if not is_integer(value):
         raise TypeError(f"{name} must be an integer, not {shown(value)}")
     if value < 1:
-        raise ValueError(f"{name}={value} is out of range: it must be at least 1")
+        allowed = ", ".join(filter(None, ["at least 1", remedy]))
+        raise ValueError(f"{name}={value} is out of range: it must be {allowed}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, as_float64, beside, is_tensor, on_host
+from ..kernels.array_namespace import as_float64, beside, is_tensor, on_host
 from ..text.quoting import shown
 from .posteriors import LabelledPosteriors
 
@@ -19,8 +19,6 @@ VARIANCE = 0.8
 SEEDS = (0, 1, 2)
 #: `numpy.random.RandomState` takes seeds below this.
 SEED_LIMIT = 2**32
-#: Entries of a block of samples in float64.
-BLOCK_ELEMENTS = 1 << 22
 
 
 class Mixtures:
@@ -94,29 +92,12 @@ def _as_theta(found: Any, n_components: int) -> Any:
 
 
 def _principal_scores(problem: Problem, variance: float) -> Any:
-    values, axes = _leading_axes(problem.centred_gram, variance)
-    xp = array_namespace(axes)
+    values, axes = problem.ops.principal_axes(problem.centred_gram, None, variance)
+    if not float(values[0]) > 0.0:
+        return as_float64(problem.features)[:, :0]
     if problem.n_samples < problem.n_features:
-        return axes * xp.sqrt(values)
-    step = max(1, BLOCK_ELEMENTS // problem.n_features)
-    blocks = (
-        as_float64(problem.features[start : start + step])
-        for start in range(0, problem.n_samples, step)
-    )
-    return xp.concatenate([(block - problem.mean) @ axes for block in blocks])
-
-
-def _leading_axes(gram: Any, variance: float) -> tuple[Any, Any]:
-    """Eigenvalues, descending, and eigenvectors (m, p) of a matrix's upper triangle."""
-    xp = array_namespace(gram)
-    values, axes = xp.linalg.eigh(xp.triu(gram) + xp.triu(gram, 1).T)
-    values = xp.flip(values, (0,)).clip(0.0)
-    total = float(values.sum())
-    if not total > 0.0:
-        return values[:0], axes[:, :0]
-    shares = xp.cumsum(values / total, 0)
-    count = min(int((shares <= variance).sum()) + 1, len(values))
-    return values[:count], xp.flip(axes, (1,))[:, :count]
+        return axes * values**0.5
+    return problem.ops.principal_scores(problem.features, problem.mean, axes)
 
 
 def as_seeds(seeds: Any) -> tuple[int, ...]:

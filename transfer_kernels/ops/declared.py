@@ -125,8 +125,11 @@ def _features(kind: kinds.Features, value: Any, name: str) -> Any:
 
 def _operand(kind: kinds.Doubles, value: Any, name: str, sizes: dict[str, int]) -> Any:
     wanted = tuple(sizes.get(size, size) for size in kind.shape)
+    if kind.fewest < len(wanted):
+        given = value if hasattr(value, "ndim") else np.asarray(value)
+        wanted = wanted[: max(kind.fewest, given.ndim)]
     array = arrays.as_operand(value, name, wanted)
-    sizes.update(zip(kind.shape, map(int, array.shape), strict=True))
+    sizes.update(zip(kind.shape, map(int, array.shape), strict=False))
     if kind.not_negative and not bool(((array >= 0.0) & (array < np.inf)).all()):
         raise ValueError(f"{name} must be finite and not negative")
     return array

@@ -158,7 +158,7 @@ class _Operator:
             elif isinstance(kind, (kinds.Count, kinds.Components)):
                 sizes[name] = value
             elif isinstance(kind, kinds.Doubles) and value is not None:
-                sizes |= zip(kind.shape, value.shape, strict=True)
+                sizes |= zip(kind.shape, value.shape, strict=False)
         like = next(iter(given.values()))
         tensors = [
             like.new_empty(one.shape, dtype=torch.int64)

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from ..inputs.arrays import require_positive_integer
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..kernels.fisher_discriminant import SingularScatter
 from ..metrics import sfda as _sfda
@@ -92,10 +91,7 @@ def sfda_ensemble(
     Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging
     Fisher Space", ECCV 2022.
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k must be an integer, not {shown(k)}")
-    if k < 1:
-        raise ValueError(f"k={k} must be at least 1")
+    require_positive_integer(k, "k")
     if not zoo:
         raise ValueError("zoo is empty; give at least one model's features")
 
