@@ -142,10 +142,21 @@ VALUES = {
     ),
 }
 
-#: Cases in which the published value is known for something else than the metric; see goldens.
-BY_DESIGN = {
-    ("noncontiguous", "knn_transformer_ranker_k3"),  # it takes dense labels only
+#: Published code counts integers below the largest label that do not occur; here they do not.
+ABSENT_CLASSES = {
+    ("noncontiguous", key)
+    for key in VALUES
+    if key == "nce_parc" or key.startswith(("knn_transformer_ranker", "pactran"))
 }
+
+#: In float32 the published k-means takes another path; the published search ends early.
+OTHER_PATHS = {
+    ("theta_edge", "nleep_modelspider"),
+    ("theta_edge", "pactran_dirichlet_emms"),
+    ("theta_edge", "pactran_gamma_emms"),
+    ("wine_raw", "pactran_gauss_emms_lda1"),
+}
+BY_DESIGN = ABSENT_CLASSES | OTHER_PATHS
 
 
 def pac_values(found):
@@ -167,6 +178,8 @@ def published():
 
 @pytest.mark.parametrize("case,key,noise", list(published()))
 def test_published_value(case, key, noise):
+    if key == "otce":
+        pytest.importorskip("ot")
     call, relative = VALUES[key]
     arrays = dict(np.load(GOLDENS / f"{case}.npz"))
     for array in arrays.values():

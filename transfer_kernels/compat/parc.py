@@ -155,10 +155,12 @@ class SplitkNN(_Split):
 
     def forward(self) -> np.float64:
         """The score."""
+        from ..kernels.nearest_neighbors.shared_voting import vote
+
         problem = Problem(self._reduced(), self.y)
         (seen, tested), (known, truth) = map(self._parts, (problem.features, problem.codes))
         indices, _ = problem.ops.nearest_neighbors(tested, self.k, "euclidean", seen)
-        shares = problem.ops.vote(indices, known, truth, "smallest")
+        shares = vote(indices, known, truth, "smallest")
         return number(100.0 * on_host(shares).mean())
 
 

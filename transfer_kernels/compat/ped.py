@@ -15,7 +15,7 @@ from ..kernels.array_namespace import as_float64, on_host
 from ..metrics import logme as _logme
 from ..metrics import sfda as _sfda
 from ..metrics.problem import Problem
-from .calls import SEED, number, published_errors
+from .calls import number, published_errors
 from .sfda import (
     NLEEP,
     PARC,
@@ -88,12 +88,12 @@ def PED_Score(
     constant: float = 1.0,
 ) -> np.float64:
     """SFDA, LOGME or NLEEP, by ``type``, of features whose classes have pushed each other apart."""
-    from ..metrics import nleep, ped
+    from ..metrics import ped
 
     scores = {
         "SFDA": _sfda.compute,
         "LOGME": lambda moved: _logme.compute(moved, variant="thuml"),
-        "NLEEP": lambda moved: nleep.compute(moved, "sfda", None, SEED),
+        "NLEEP": lambda moved: NLEEP(moved.features, moved.labels),
     }
     if type not in scores:
         raise NotImplementedError(f"type={type!r}: choose one of {', '.join(scores)}")

@@ -14,6 +14,8 @@ from ..inputs.model_outputs import CheckedInputs, Extent, as_outputs, checked_ta
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
 from ..text.quoting import shown
+from .mixtures import Mixtures
+from .posteriors import LabelledPosteriors
 
 #: Features whose largest is within 2^-64 and 2^64 are taken as they are.
 ORDINARY_EXPONENT = 64
@@ -108,6 +110,16 @@ class Problem:
     def features(self) -> Any:
         """(n, d) features, as they were given wherever that is possible."""
         return self.inputs.features  # raises: they were set if there are some
+
+    @cached_property
+    def posteriors(self) -> LabelledPosteriors:
+        """Source posteriors with the classes, and their sums."""
+        return LabelledPosteriors(self.inputs.posteriors, self.host_codes, self.ops)
+
+    @cached_property
+    def mixtures(self) -> Mixtures:
+        """Mixtures of Gaussians that were fitted to the features, by what they were asked for."""
+        return Mixtures(self)
 
     @cached_property
     def rescaled(self) -> tuple[Problem, int]:
@@ -246,3 +258,25 @@ class Problem:
     def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
         codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
         return self.ops.fisher_scatter(rows, codes, 1)
+
+    def principal_scores(self, n_axes: int) -> tuple[Any, Any]:
+        """Scatter (k,) along the leading principal axes, and the samples' coordinates (n, k).
+
+        Exact, and made once; k is n_axes, or the smaller side of the features where that is less.
+        Where n < d they come from the (n, n) products, and the axes are never made.
+        """
+        arrays.require_positive_integer(n_axes, "n_components")
+        n_axes = min(n_axes, self.n_samples, self.n_features)
+        values, scores = self._leading.get(n_axes, (None, None))
+        if scores is None:
+            values, axes = self.ops.principal_axes(self.centred_gram, n_axes)
+            if self.n_samples >= self.n_features:
+                scores = self.ops.principal_scores(self.features, self.mean, axes)
+            else:
+                scores = axes * values**0.5
+            self._leading[n_axes] = values, scores
+        return values, scores
+
+    @cached_property
+    def _leading(self) -> dict[int, tuple[Any, Any]]:
+        return {}

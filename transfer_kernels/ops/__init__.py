@@ -20,7 +20,8 @@ from ..kernels.logme_evidence import Evidence as Evidence
 from ..kernels.logme_evidence import EvidenceRule as EvidenceRule
 from ..kernels.logme_evidence import Known as Known
 from ..kernels.logme_evidence import LargestEvidence as LargestEvidence
-from .backends import Backend, choose_backend, version_for
+from ..kernels.mixture_em import Responsibilities as Responsibilities
+from .backends import BACKENDS, Backend, choose_backend, version_for
 from .declared import public_function
 
 _OTHERS = [
@@ -30,6 +31,7 @@ _OTHERS = [
     "FisherScatter",
     "Known",
     "LargestEvidence",
+    "Responsibilities",
     "bound_ops",
 ]
 
@@ -75,9 +77,14 @@ class BoundOps:
         self._backend = backend
 
     def __getattr__(self, op: str) -> Callable[..., Any]:
+        if op.startswith("_"):  # asked for by pickle and copy, of an object that has nothing yet
+            raise AttributeError(op)
         function = getattr(_version(op, self._backend), op)
         setattr(self, op, function)  # found without this method from now on
         return function
+
+    def __reduce__(self) -> Any:
+        return _bound_by_name, (self.backend, isinstance(self, _OpsByBlocks))
 
 
 class _OpsByBlocks(BoundOps):
@@ -87,7 +94,7 @@ class _OpsByBlocks(BoundOps):
         plain = super().__getattr__(op)
         by_blocks = getattr(ByBlocks(_version(op, self._backend)), op)
 
-        def function(X, *arguments, **options):
+        def function(X: Any, *arguments: Any, **options: Any) -> Any:
             chosen = by_blocks if isinstance(X, BFloat16Matrix) else plain
             return chosen(X, *arguments, **options)
 
@@ -98,6 +105,10 @@ class _OpsByBlocks(BoundOps):
 @cache
 def _bound(backend: Backend, by_blocks: bool) -> BoundOps:
     return _OpsByBlocks(backend) if by_blocks else BoundOps(backend)
+
+
+def _bound_by_name(backend: str, by_blocks: bool) -> BoundOps:
+    return _bound(next(one for one in BACKENDS if one.name == backend), by_blocks)
 
 
 def bound_ops(array: Any, backend: str | None = None) -> BoundOps:
