@@ -255,9 +255,9 @@ def test_references_are_read_and_nothing_in_them_runs(tmp_path):
         return tmp_path / f"{architecture}_{source}.pkl"
 
     similarity = experiment(parc.DDS(), cache_path_fn=cache)
-    assert similarity == pytest.approx(tk.dds(X, reference))
+    assert similarity == pytest.approx(tk.dds(X, reference=reference))
     assert experiment(parc.RSA("resnet50"), cache_path_fn=cache) == pytest.approx(
-        tk.rsa(X, reference)
+        tk.rsa(X, reference=reference)
     )
     path.write_bytes(pickle.dumps({"features": reference, "run": print}))
     with pytest.raises(ValueError, match="calls builtins.print"):
