@@ -113,7 +113,7 @@ def compute(problem: Problem) -> float:
     return -max(0.0, float(residual)) / n * embeddings.shape[1]
 
 
-def _standardised(embeddings, counts):
+def _standardised(embeddings: np.ndarray, counts: np.ndarray) -> np.ndarray:
     share = (counts / counts.sum())[:, None, None]
     Y = embeddings - (share * embeddings).sum(axis=0)
     Y = Y - (share * Y).sum(axis=0)
