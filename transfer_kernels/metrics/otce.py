@@ -93,7 +93,7 @@ def otce(
     )
 
 
-def compute(problem: Problem, variant: str = "jc-nce", weights: Any = None) -> float:
+def compute(problem: Problem, variant: str = "jc-nce", weights: tuple | None = None) -> float:
     """The score of a problem; see `otce`."""
     given = None if weights is None else _as_weights(weights)
     cost, entropy = transport(problem)
