@@ -11,6 +11,7 @@ nearest first; of equal distances the lower index comes first. The metrics are
     cosine      1 - x.y / (|x| |y|) = |u - v|^2 / 2 of the rows' directions u and v
 
 taken from differences in float64. A row of zeros has a direction of its own, at a distance of 1
+from typing import Any
 from all others; |u - v|^2 is rounded to multiples of `RESOLUTION`, so that distances that are
 equal in exact arithmetic, as those from a row of zeros, are tied.
 Candidates come from products in float32, rows centred, k + `SPARE` of each row; they are ranked
@@ -24,6 +25,8 @@ integers; else rounding may decide between two that differ by a part in 1e15.
 """
 
 import numpy as np
+
+from ..array_namespace import Array
 
 #: Squared distances between directions are multiples of this.
 RESOLUTION = 2.0**-44
@@ -49,7 +52,9 @@ def product_error(n_features: int) -> float:
     return (min(n_features, DEPTH) + -(-n_features // DEPTH) + 4) * UNIT
 
 
-def uncertified(norms, cutoffs, reaches, product_error, floor):
+def uncertified(
+    norms: Array, cutoffs: Array, reaches: Array, product_error: float, floor: float
+) -> Array:
     """Which rows may have a neighbour that is no candidate.
 
     The score of y for x is x.y - |y|^2 / 2, the larger the nearer: |x - y|^2 / 2 is |x|^2 / 2 less

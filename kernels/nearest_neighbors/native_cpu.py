@@ -1,5 +1,7 @@
 """`nearest_neighbors` in C++: products in float32 choose, differences in float64 rank and prove."""
 
+from typing import Any
+
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
@@ -7,7 +9,9 @@ from . import RESOLUTION, TINY, UNIT, n_candidates, product_error
 from .lapack_rows import comparable, origin_of
 
 
-def nearest_neighbors(X, k, metric="euclidean", others=None):
+def nearest_neighbors(
+    X: np.ndarray, k: int, metric: str = "euclidean", others: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     queries, given = comparable(X, others, metric)
     oneself = others is None

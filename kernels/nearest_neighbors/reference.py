@@ -1,13 +1,14 @@
 """Definition of `nearest_neighbors` in NumPy float64: every row with every other."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from . import RESOLUTION
 
 
-def _directions(X):
+def _directions(X: np.ndarray) -> Any:
     """Unit rows; a row of zeros has a coordinate of its own."""
     peaks = np.abs(X).max(axis=1, keepdims=True)
     X = X / np.where(peaks > 0.0, peaks, 1.0)
@@ -15,7 +16,9 @@ def _directions(X):
     return np.hstack([X / np.where(norms > 0.0, norms, 1.0), peaks == 0.0])
 
 
-def nearest_neighbors(X, k, metric="euclidean", others=None):
+def nearest_neighbors(
+    X: np.ndarray, k: int, metric: str = "euclidean", others: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     rows = X if others is None else np.asarray(others, dtype=np.float64)

@@ -5,7 +5,9 @@ import numpy as np
 from ..native_runtime import as_codes, native_module, runtime_arguments
 
 
-def softmax_regression(X, codes, coef, intercept, shift):
+def softmax_regression(
+    X: np.ndarray, codes: np.ndarray, coef: np.ndarray, intercept: np.ndarray, shift: np.ndarray
+) -> tuple[float, np.ndarray, float]:
     """See the contract in the package's docstring."""
     coef, intercept, shift = (
         np.ascontiguousarray(array, dtype=np.float64) for array in (coef, intercept, shift)

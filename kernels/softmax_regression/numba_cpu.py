@@ -14,7 +14,14 @@ THREAD_PRODUCTS = 1 << 20
 
 
 @kernel
-def _residuals(scores, rows, codes, intercept, losses, curvatures):
+def _residuals(
+    scores: np.ndarray,
+    rows: np.ndarray,
+    codes: np.ndarray,
+    intercept: np.ndarray,
+    losses: np.ndarray,
+    curvatures: np.ndarray,
+) -> None:
     """Scores become p - indicator; losses and curvatures of the samples."""
     for i in range(scores.shape[0]):
         z = scores[i]
@@ -39,7 +46,9 @@ def _residuals(scores, rows, codes, intercept, losses, curvatures):
         curvatures[i] = square * spread
 
 
-def softmax_regression(X, codes, coef, intercept, shift):
+def softmax_regression(
+    X: np.ndarray, codes: np.ndarray, coef: np.ndarray, intercept: np.ndarray, shift: np.ndarray
+) -> tuple[float, np.ndarray, float]:
     """See the contract in the package's docstring."""
     n, d = X.shape
     codes, intercept = as_codes(codes), as_vector(intercept)
@@ -56,10 +65,10 @@ def softmax_regression(X, codes, coef, intercept, shift):
         start, length = rows.start, rows.stop - rows.start
         parts = even_ranges(length, n_threads)
 
-        def convert(part, start=start):
+        def convert(part: slice, start: int = start) -> None:
             np.subtract(X[start + part.start : start + part.stop], shift, out=features[part])
 
-        def finish(part, start=start):
+        def finish(part: slice, start: int = start) -> None:
             here = slice(start + part.start, start + part.stop)
             _residuals(
                 scores[part], features[part], codes[here], intercept, losses[here],

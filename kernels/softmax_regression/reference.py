@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def softmax_regression(X, codes, coef, intercept, shift):
+def softmax_regression(
+    X: np.ndarray, codes: np.ndarray, coef: np.ndarray, intercept: np.ndarray, shift: np.ndarray
+) -> tuple[float, np.ndarray, float]:
     """See the contract in the package's docstring."""
     Z = np.asarray(X, dtype=np.float64) - shift
     scores = Z @ coef.T + intercept
