@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, optimize
 from scipy.stats import spearmanr
 
 LOG_TWO_PI = np.log(2.0 * np.pi)
@@ -525,3 +525,64 @@ def knn(X, y, k=3) -> float:
             votes[np.arange(len(own)), y[column]] += 1.0
         right += int((votes.argmax(axis=1) == y[own]).sum())
     return right / len(X)
+
+
+def softmax_probe(X, y, scale=1.0, factor=100.0, rounds=100, seed=0) -> tuple[float, float]:
+    """PACTran-Gaussian (Ding et al., ECCV 2022) and its linear loss, from a random start.
+
+    As in EMMS' code: loss and gradient each make their own product with the features, and the
+    Hessian's diagonal is made of squared features.
+    """
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    n, d = X.shape
+    Y = np.eye(int(y.max()) + 1)[y]
+    n_classes = Y.shape[1]
+
+    def probabilities(parameters):
+        return softmax(X @ parameters[:d] + parameters[d:])
+
+    def loss(flat):
+        parameters = flat.reshape(d + 1, n_classes)
+        cross = -(Y * np.log(probabilities(parameters) + 1e-300)).sum() / n
+        return cross + 0.5 * (parameters[:d] ** 2).sum() / (n * scale)
+
+    def gradient(flat):
+        parameters = flat.reshape(d + 1, n_classes)
+        residual = (probabilities(parameters) - Y) / n
+        by_coef = X.T @ residual + parameters[:d] / (n * scale)
+        return np.vstack([by_coef, residual.sum(axis=0)]).ravel()
+
+    start = np.zeros((d + 1, n_classes))
+    start[:d] = 0.03 * np.random.default_rng(seed).normal(size=(d, n_classes))
+    options = {"maxiter": rounds}
+    found = optimize.minimize(
+        loss, start.ravel(), jac=gradient, method="L-BFGS-B", options=options, tol=1e-6
+    )
+    p = probabilities(found.x.reshape(d + 1, n_classes))
+    spread = p * (1.0 - p)
+    trace = ((X**2).T @ spread).sum() + spread.sum()
+    m = d * n_classes
+    part = 0.5 * m / (n * scale) * factor * scale / d * np.log1p(trace * n * scale / m)
+    return -float(found.fun), -float(found.fun + part)
+
+
+def ridge_probe(X, y) -> float:
+    """Leave-one-out accuracy of a ridge classifier by the (n, n) hat matrix of each ridge."""
+    X = np.asarray(X, np.float64)
+    n, d = X.shape
+    Y = np.eye(int(y.max()) + 1)[y]
+    Z = X - X.mean(axis=0)
+    U, singular, _ = np.linalg.svd(Z, full_matrices=False)
+    values = singular**2
+    best = None
+    for ridge in 10.0 ** np.arange(4.0, -6.5, -0.5) * values.sum() / min(n - 1, min(n, d)):
+        shrunk = U * (values / (values + ridge))
+        fit = Y.mean(axis=0) + shrunk @ (U.T @ Y)
+        left = n - 1.0 - (values / (values + ridge)).sum()
+        error = ((Y - fit) ** 2).sum() / left**2
+        if best is None or error < best[0]:
+            best = error, fit, (shrunk * U).sum(axis=1) + 1.0 / n
+    _, fit, leverage = best
+    predicted = Y - (Y - fit) / (1.0 - leverage)[:, None]
+    return float((predicted.argmax(axis=1) == y).mean())

@@ -24,9 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array_namespace import Array
 from ..inputs.model_outputs import ModelOutputs
-from ..kernels.array_namespace import as_float64, beside, on_host
+from ..kernels.array_namespace import Array, as_float64, beside, on_host
 from . import logme as _logme
 from . import sfda as _sfda
 from .problem import Problem

@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array_namespace import Array
-from ..kernels.array_namespace import array_namespace, as_float64, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, as_float64, beside, on_host
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
