@@ -534,13 +534,44 @@ def pactran(theta, y, prior="dirichlet") -> float:
     return float(-(bound / own.size + 1.0))
 
 
-def nleep(X, y, n_components, seed=0) -> float:
-    """NLEEP as SFDA's code has it: scikit-learn's PCA and mixture, in the precision of X."""
+def nce(theta, y) -> float:
+    """NCE as tllib's code has it: source class by source class."""
+    predicted, total = theta.argmax(axis=1), 0.0
+    for z in np.unique(predicted):
+        shares = np.bincount(y[predicted == z]) / (predicted == z).sum()
+        shares = shares[shares > 0]
+        total += (predicted == z).mean() * (shares * np.log(shares)).sum()
+    return float(total)
+
+
+def otce(X, y, source) -> float:
+    """-CE of OTCE as Model Spider's code has it: POT's plan, summed pair of classes by pair."""
+    import ot
+    from scipy.spatial.distance import cdist
+
+    Xs, ys = source
+    costs = cdist(Xs, X, "sqeuclidean")
+    plan = ot.emd(ot.unif(len(Xs)), ot.unif(len(X)), costs, numItermax=10_000_000)
+    total = 0.0
+    for a in np.unique(ys):
+        masses = np.array([plan[np.ix_(ys == a, y == b)].sum() for b in np.unique(y)])
+        masses = masses[masses > 0]
+        total += (masses * np.log(masses / masses.sum())).sum()
+    return float(total)
+
+
+def mixture_posteriors(X, n_components, seed=0):
+    """(n, K) responsibilities by scikit-learn's PCA and mixture, in the precision of X."""
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
 
     Z = PCA(0.8, svd_solver="full").fit_transform(X)
-    theta = GaussianMixture(n_components, random_state=seed).fit(Z).predict_proba(Z)
+    return GaussianMixture(n_components, random_state=seed).fit(Z).predict_proba(Z)
+
+
+def nleep(X, y, n_components, seed=0) -> float:
+    """NLEEP as SFDA's code has it: the mean probability by the mixture's components."""
+    theta = mixture_posteriors(X, n_components, seed)
     joint = np.array([theta[y == c].sum(axis=0) for c in range(int(y.max()) + 1)])
     conditional = joint / joint.sum(axis=0)
     return float((theta @ conditional.T)[np.arange(len(y)), y].mean())
