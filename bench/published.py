@@ -586,3 +586,78 @@ def ridge_probe(X, y) -> float:
     _, fit, leverage = best
     predicted = Y - (Y - fit) / (1.0 - leverage)[:, None]
     return float((predicted.argmax(axis=1) == y).mean())
+
+
+def leep(theta, y) -> float:
+    """LEEP as tllib's code has it: by a matrix of target classes and one of samples and classes."""
+    n, n_classes = len(theta), int(y.max()) + 1
+    joint = np.array([theta[y == c].sum(axis=0) / n for c in range(n_classes)])
+    conditional = joint / joint.sum(axis=0)
+    expected = theta @ conditional.T
+    return float(np.log(expected[np.arange(n), y]).mean())
+
+
+def pactran(theta, y, prior="dirichlet") -> float:
+    """PACTran's bound, negated, as its authors' code has it: an (n, C, Z) product a round."""
+    from scipy.special import digamma, gammaln, logsumexp
+
+    own = np.eye(int(y.max()) + 1)[y]
+    base = own.mean(axis=0)[:, None] + 1e-10
+    log_s, q = np.log(theta + 1e-10), theta
+    for _ in range(10):
+        weights = base + np.einsum("iy,iz->iyz", own, q).sum(axis=0)
+        tilt = digamma(weights) - (digamma(weights.sum(axis=0)) if prior == "dirichlet" else 0.0)
+        log_q = log_s + own @ tilt
+        log_q = log_q - logsumexp(log_q, axis=1, keepdims=True)
+        q = np.exp(log_q)
+    bound = (q * (log_q - log_s)).sum()
+    if prior == "dirichlet":
+        bound += (gammaln(base).sum() - gammaln(base.sum())) * theta.shape[1]
+        bound -= (gammaln(weights).sum(axis=0) - gammaln(weights.sum(axis=0))).sum()
+        return float(-bound / own.size)
+    bound += (gammaln(base) - gammaln(weights)).sum()
+    bound += (np.log(theta @ weights.sum(axis=0)) - 1.0).sum()
+    return float(-(bound / own.size + 1.0))
+
+
+def nce(theta, y) -> float:
+    """NCE as tllib's code has it: source class by source class."""
+    predicted, total = theta.argmax(axis=1), 0.0
+    for z in np.unique(predicted):
+        shares = np.bincount(y[predicted == z]) / (predicted == z).sum()
+        shares = shares[shares > 0]
+        total += (predicted == z).mean() * (shares * np.log(shares)).sum()
+    return float(total)
+
+
+def otce(X, y, source) -> float:
+    """-CE of OTCE as Model Spider's code has it: POT's plan, summed pair of classes by pair."""
+    import ot
+    from scipy.spatial.distance import cdist
+
+    Xs, ys = source
+    costs = cdist(Xs, X, "sqeuclidean")
+    plan = ot.emd(ot.unif(len(Xs)), ot.unif(len(X)), costs, numItermax=10_000_000)
+    total = 0.0
+    for a in np.unique(ys):
+        masses = np.array([plan[np.ix_(ys == a, y == b)].sum() for b in np.unique(y)])
+        masses = masses[masses > 0]
+        total += (masses * np.log(masses / masses.sum())).sum()
+    return float(total)
+
+
+def mixture_posteriors(X, n_components, seed=0):
+    """(n, K) responsibilities by scikit-learn's PCA and mixture, in the precision of X."""
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+
+    Z = PCA(0.8, svd_solver="full").fit_transform(X)
+    return GaussianMixture(n_components, random_state=seed).fit(Z).predict_proba(Z)
+
+
+def nleep(X, y, n_components, seed=0) -> float:
+    """NLEEP as SFDA's code has it: the mean probability by the mixture's components."""
+    theta = mixture_posteriors(X, n_components, seed)
+    joint = np.array([theta[y == c].sum(axis=0) for c in range(int(y.max()) + 1)])
+    conditional = joint / joint.sum(axis=0)
+    return float((theta @ conditional.T)[np.arange(len(y)), y].mean())
