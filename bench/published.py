@@ -316,11 +316,22 @@ def lfc(X, y) -> float:
     return float((kernel * labels).sum() / (np.linalg.norm(kernel) * np.linalg.norm(labels)))
 
 
-def gbc(X, y, n_components=64) -> float:
-    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on a full PCA."""
-    from sklearn.decomposition import PCA
+def exact_pca(X, n_components):
+    """Scores and variances along principal axes, by all eigenvectors of the covariance.
 
-    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    Published code takes scikit-learn's PCA, which is randomised and therefore quicker for large
+    features, and gives values that move by percents with its seed.
+    """
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    values, axes = np.linalg.eigh(X.T @ X)
+    k = min(n_components, *X.shape)
+    return X @ axes[:, ::-1][:, :k], values[::-1][:k] / (len(X) - 1)
+
+
+def gbc(X, y, n_components=64) -> float:
+    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on an exact PCA."""
+    Z, _ = exact_pca(X, n_components)
     classes = [Z[y == c] for c in range(int(y.max()) + 1)]
     means = [rows.mean(axis=0) for rows in classes]
     variances = [np.maximum(rows.var(axis=0), 1e-4) for rows in classes]
@@ -338,9 +349,7 @@ def gbc(X, y, n_components=64) -> float:
 
 def gbc_full(X, y, n_components=64) -> float:
     """GBC as Model Spider has it: full covariances, a pseudo-inverse and determinants a pair."""
-    from sklearn.decomposition import PCA
-
-    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    Z, _ = exact_pca(X, n_components)
     classes = [Z[y == c] for c in range(int(y.max()) + 1)]
     means, covariances = [rows.mean(axis=0) for rows in classes], [np.cov(r.T) for r in classes]
     total, det = 0.0, np.linalg.det
@@ -355,13 +364,11 @@ def gbc_full(X, y, n_components=64) -> float:
 
 
 def ncti(X, y, n_components=64) -> tuple[float, float, float]:
-    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on a full PCA."""
-    from sklearn.decomposition import PCA
+    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on an exact PCA."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    pca = PCA(min(n_components, *X.shape), svd_solver="full")
-    Z = pca.fit_transform(np.asarray(X, np.float64))
-    shrinkage = max(float(np.exp(-pca.explained_variance_[:32].sum())), 1e-10)
+    Z, variances = exact_pca(X, n_components)
+    shrinkage = max(float(np.exp(-variances[:32].sum())), 1e-10)
     if shrinkage == 1e-10:
         discriminant = LinearDiscriminantAnalysis(solver="svd")
     else:
@@ -500,3 +507,21 @@ def self_challenging(X, codes, coef, intercept, mixing=None):
     p = softmax(X @ coef.T + intercept)
     own = np.arange(len(codes)), codes
     return p[own], softmax(p)[own]
+
+
+def knn(X, y, k=3) -> float:
+    """Accuracy of k nearest neighbours, as TransformerRanker has it: distances in blocks, mode."""
+    X = np.asarray(X, np.float32)
+    squares = (X * X).sum(axis=1)
+    right = 0
+    for start in range(0, len(X), 1024):
+        rows = slice(start, start + 1024)
+        distances = np.maximum(squares[rows, None] - 2.0 * (X[rows] @ X.T) + squares, 0.0)
+        own = np.arange(*rows.indices(len(X)))
+        distances[own - start, own] = np.inf
+        nearest = np.argpartition(distances, k, axis=1)[:, :k]
+        votes = np.zeros((len(own), int(y.max()) + 1))
+        for column in nearest.T:
+            votes[np.arange(len(own)), y[column]] += 1.0
+        right += int((votes.argmax(axis=1) == y[own]).sum())
+    return right / len(X)

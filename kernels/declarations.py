@@ -27,9 +27,15 @@ class Features:
     ----------
     narrow : bool
         Whether on the host bfloat16 comes as it is, a `BFloat16Matrix`, not widened to float32.
+    sparse : bool
+        Whether they may be a SciPy matrix in CSR form, float32 or float64.
+    double : bool
+        Whether they are taken in float64.
     """
 
     narrow: bool = False
+    sparse: bool = False
+    double: bool = False
 
 
 class Doubles:
@@ -52,9 +58,9 @@ class Doubles:
 
 
 class Integers:
-    """Int64 array of these numbers of entries, as a result."""
+    """Int64 array of these numbers of entries, or of sizes by their names, as a result."""
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: int | str) -> None:
         self.shape = shape
 
 
@@ -99,6 +105,18 @@ class Number:
     most: float | None = None
 
 
+class Choice:
+    """One of these texts.
+
+    Parameters
+    ----------
+    *texts : str
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+
 class Pair:
     """Two arrays that go together, by their names as arguments of the PyTorch operator."""
 
@@ -113,7 +131,17 @@ class Given:
 
 #: What an argument can be.
 Argument: TypeAlias = (
-    Features | Doubles | Codes | Weights | Targets | Count | Components | Number | Pair | Given
+    Features
+    | Doubles
+    | Codes
+    | Weights
+    | Targets
+    | Count
+    | Components
+    | Number
+    | Choice
+    | Pair
+    | Given
 )
 
 

@@ -115,7 +115,7 @@ def compute(problem: Problem) -> float:
     return -max(0.0, float(residual)) / n * embeddings.shape[1]
 
 
-def _standardised(embeddings, counts):
+def _standardised(embeddings: np.ndarray, counts: np.ndarray) -> np.ndarray:
     share = (counts / counts.sum())[:, None, None]
     Y = embeddings - (share * embeddings).sum(axis=0)
     Y = Y - (share * Y).sum(axis=0)
@@ -127,8 +127,8 @@ def _fit_of_classes(problem: Problem, mean: Any) -> tuple[Any, int]:
     if problem.only_sums or problem.n_samples > problem.n_features:
         sums = problem.centred.shifted_sums
         solutions, rank = problem.ops.semidefinite_solve(problem.centred_gram, sums.T)
-        return (sums @ solutions) @ mean, rank
-    left = _row_space(problem)
+        return beside(mean, sums @ solutions) @ mean, rank
+    left = beside(mean, _row_space(problem))
     indicators = beside(mean, np.eye(len(problem.classes))[problem.host_codes])
     inside = left.T @ indicators
     return inside.T @ (inside @ mean), left.shape[1]
@@ -142,8 +142,9 @@ def _fit_of_samples(problem: Problem, mean: Any) -> tuple[Any, int]:
         centred = scatter.moved_to(scatter.shift + total / problem.n_samples)
         moments = problem.ops.target_moments(problem.features, mean, centred.shift)
         solutions, rank = problem.ops.semidefinite_solve(centred.shifted_gram, moments)
-        return problem.ops.principal_scores(problem.features, centred.shift, solutions), rank
-    left = _row_space(problem)
+        fit = problem.ops.principal_scores(problem.features, centred.shift, solutions)
+        return beside(mean, fit), rank
+    left = beside(mean, _row_space(problem))
     return left @ (left.T @ mean), left.shape[1]
 
 

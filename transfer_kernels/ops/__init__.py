@@ -20,6 +20,7 @@ from ..kernels.logme_evidence import Evidence as Evidence
 from ..kernels.logme_evidence import EvidenceRule as EvidenceRule
 from ..kernels.logme_evidence import Known as Known
 from ..kernels.logme_evidence import LargestEvidence as LargestEvidence
+from ..kernels.mixture_em import Responsibilities as Responsibilities
 from .backends import BACKENDS, Backend, choose_backend, version_for
 from .declared import public_function
 
@@ -30,6 +31,7 @@ _OTHERS = [
     "FisherScatter",
     "Known",
     "LargestEvidence",
+    "Responsibilities",
     "bound_ops",
 ]
 
@@ -92,7 +94,7 @@ class _OpsByBlocks(BoundOps):
         plain = super().__getattr__(op)
         by_blocks = getattr(ByBlocks(_version(op, self._backend)), op)
 
-        def function(X, *arguments, **options):
+        def function(X: Any, *arguments: Any, **options: Any) -> Any:
             chosen = by_blocks if isinstance(X, BFloat16Matrix) else plain
             return chosen(X, *arguments, **options)
 
