@@ -43,10 +43,12 @@ def emms(
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
-    labels : (n,) array, tensor or list
-        Class labels of any hashable kind; not looked at where the embeddings are of samples.
+    features : (n, d) array or tensor, or FisherScatter
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers; or their
+        sums by `transfer_kernels.ops.fisher_scatter`, where the embeddings are of classes.
+    labels : (n,) array, tensor or list, or None
+        Class labels of any hashable kind; not looked at where the embeddings are of samples. None
+        for a scatter, which holds the classes too.
     label_embeddings : (C, D, K) or (n, D, K) real array
         Embeddings of width D of what the labels mean, by K language models: of the classes that
         occur, in the order of ``np.unique(labels)``, or of each sample, as for captions.
@@ -122,7 +124,7 @@ def _standardised(embeddings: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def _fit_of_classes(problem: Problem, mean: Any) -> tuple[Any, int]:
     """Class sums (C, D) of the fit to the class's embeddings ``mean``, and the features' rank."""
-    if problem.n_samples > problem.n_features:
+    if problem.only_sums or problem.n_samples > problem.n_features:
         sums = problem.centred.shifted_sums
         solutions, rank = problem.ops.semidefinite_solve(problem.centred_gram, sums.T)
         return beside(mean, sums @ solutions) @ mean, rank
@@ -175,4 +177,5 @@ METRIC = Metric(
     "fit of label embeddings by several language models, negated squared error",
     paper="Meng et al., NeurIPS 2023",
     needs=frozenset({"features", "label_embeddings"}),
+    from_scatter=True,
 )
