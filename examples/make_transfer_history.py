@@ -1,6 +1,7 @@
 """Make the transfer history: what many small models reached on many tasks after fine-tuning.
 
     python examples/make_transfer_history.py [--out DIR] [--cache DIR] [--jobs N] [--quick]
+    python examples/make_transfer_history.py --features-only    # minutes: the table is here
 
 The models are of the example zoo (`make_digits_zoo`), pre-trained as there; the tasks are in
 `history_tasks`. The table of accuracies is small and goes to `--out`; the pre-trained weights and
@@ -163,13 +164,15 @@ def _all_done(pool: ProcessPoolExecutor, what: str, function: Callable, calls: l
         run.result()
 
 
-def make(cache_directory: Path, effort: Effort, jobs: int) -> None:
+def make(cache_directory: Path, effort: Effort, jobs: int, features_only: bool = False) -> None:
     """Fill the cache: backbones, features, accuracies; the results do not depend on `jobs`."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=single_threaded) as pool:
         backbones = [(cache_directory / "backbones", m, effort) for m in [*MODELS, PROXY]]
         _all_done(pool, "pre-training", keep_backbone, backbones)
         _all_done(pool, "features", keep_features, [(cache_directory, task) for task in TARGETS])
+        if features_only:
+            return
         transfers = [
             (cache_directory, task, run, effort)
             for run in range(effort.fine_tuning_seeds)
@@ -309,9 +312,17 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="hardly train: a trial of the script, not a history"
     )
+    parser.add_argument(
+        "--features-only",
+        action="store_true",
+        help="pre-train and keep the features, which is all that `evaluate_history.py` needs "
+        "beside the tables; fine-tune nothing and leave the tables as they are",
+    )
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else FULL
-    make(arguments.cache, effort, arguments.jobs)
+    make(arguments.cache, effort, arguments.jobs, arguments.features_only)
+    if arguments.features_only:
+        return
     accuracies = read_accuracies(arguments.cache, effort.fine_tuning_seeds)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_tables(arguments.out, accuracies)
