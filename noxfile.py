@@ -18,7 +18,7 @@ import nox
 
 ROOT = Path(__file__).parent
 CPP_TESTS = [
-    f"tests/test_{op}.py"
+    f"tests/ops/test_{op}.py"
     for op in (
         "fisher_scatter",
         "self_challenging",
@@ -27,7 +27,7 @@ CPP_TESTS = [
         "parc_correlation",
         "row_statistics",
     )
-] + ["tests/test_same_bits.py"]
+] + ["tests/ops/test_same_bits.py"]
 
 TRITON_CHECK = "tests/gpu_resources/triton.py"
 #: The oldest release that the Triton kernels are compiled and checked with.
@@ -74,7 +74,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     files = [
         str(path.relative_to(ROOT))
-        for suffix in ("h", "cpp", "cu")
+        for suffix in ("h", "cpp", "cuh", "cu")
         for path in sorted((ROOT / "csrc").rglob(f"*.{suffix}"))
     ]
     session.run("clang-format", "--dry-run", "--Werror", *files)
@@ -101,7 +101,7 @@ def test_all(session: nox.Session) -> None:
 @nox.session
 def poisoned(session: nox.Session) -> None:
     """The Numba kernels' tests with scratch memory poisoned, which their code cannot do itself."""
-    files = ["tests/test_goldens.py", "tests/test_parc_correlation.py"]
+    files = ["tests/metrics/test_goldens.py", "tests/ops/test_parc_correlation.py"]
     session.run("pytest", "-q", "-k", "numba", *files, env={"MALLOC_PERTURB_": "165"})
 
 
@@ -132,7 +132,7 @@ def one_build(session: nox.Session) -> None:
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         session.skip("instruction sets are told apart on x86-64 only")
     for isa in ("avx2", "avx512"):
-        objects = sorted(ROOT.glob(f"build/objects/release-_native-{isa}-*/csrc/*.o"))
+        objects = sorted(ROOT.glob(f"build/objects/release-_native-{isa}-*/csrc/*/*.o"))
         if not objects:
             session.error(f"no objects of {isa} under build/: run pip install -e . first")
         for path in objects:

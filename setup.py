@@ -1,13 +1,13 @@
 """Build of the compiled modules; everything else is in pyproject.toml.
 
-`transfer_kernels._native`: the CPU kernels. Each kernel file of csrc/ is compiled once per
+`transfer_kernels._native`: the CPU kernels. Each op's csrc/<op>/<op>.cpp is compiled once per
 instruction set and the choice is made at run time, so one build serves every processor of its
 architecture. Without a usable compiler the install goes on without the module (Numba serves) and
 says so.
 
-`transfer_kernels._cuda`: the CUDA kernels, csrc/*.cu, for the GPUs that the machine has or that are
-asked for. Links nothing but the static CUDA runtime: one build serves every PyTorch, and imports
-without a driver.
+`transfer_kernels._cuda`: the CUDA kernels, csrc/*/*.cu, for the GPUs that the machine has or that
+are asked for. Links nothing but the static CUDA runtime: one build serves every PyTorch, and
+imports without a driver.
 
 `transfer_kernels._cuda_on_host`: the same CUDA sources compiled for the CPU, for tests. Built for
 development only (in place, or an editable install), as are the kernels that only tests call.
@@ -40,7 +40,6 @@ Environment:
 import json
 import os
 import platform
-import re
 import shutil
 import sys
 import sysconfig
@@ -76,11 +75,13 @@ OPS = [
     "row_statistics",
     "self_challenging",
 ]
-KERNEL_SOURCES = [f"csrc/{op}.cpp" for op in OPS]
-COMMON_SOURCES = [f"csrc/bind_{name}.cpp" for name in (*OPS, "mapped_pages")]
-COMMON_SOURCES += [
-    f"csrc/{name}.cpp" for name in ("bindings", "buffer", "isa", "mapped_pages", "parallel")
-]
+KERNEL_SOURCES = [f"csrc/{op}/{op}.cpp" for op in OPS]
+COMMON_SOURCES = [f"csrc/{op}/bind.cpp" for op in OPS]
+COMMON_SOURCES += sorted(
+    path.as_posix()
+    for name in ("common", "mapped_pages")
+    for path in Path("csrc", name).glob("*.cpp")
+)
 
 IS_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
@@ -171,15 +172,15 @@ class AnyCudaModule(Module):
     """What both builds of the CUDA sources share: their sources, and flags of their bindings."""
 
     def cuda_sources(self, build):
-        """The bindings, bind_<op>_cuda.cpp, and the CUDA sources; those for tests if they are."""
-        names = {path.name for path in Path("csrc").iterdir()}
+        """The bindings, csrc/<op>/bind_cuda.cpp, and the CUDA sources; those for tests if asked."""
+        self.ops = sorted(path.parent.name for path in Path("csrc").glob("*/bind_cuda.cpp"))
         if not build.development:
-            names -= {"device_check.cu", "bind_device_check_cuda.cpp"}
-        bindings = sorted(name for name in names if re.fullmatch(r"bind_\w+_cuda\.cpp", name))
-        self.ops = [name.removeprefix("bind_").removesuffix("_cuda.cpp") for name in bindings]
-        device = sorted(name for name in names if name.endswith(".cu"))
-        bindings += ["bindings_cuda.cpp"]
-        return [f"csrc/{name}" for name in bindings], [f"csrc/{name}" for name in device]
+            self.ops.remove("device_check")
+        bindings = [f"csrc/{op}/bind_cuda.cpp" for op in self.ops]
+        device = [
+            path for name in ("device", *self.ops) for path in Path("csrc", name).glob("*.cu")
+        ]
+        return [*bindings, "csrc/device/bindings_cuda.cpp"], sorted(map(Path.as_posix, device))
 
     def host_command(self, build):
         ops = " ".join(f"X({op})" for op in self.ops)
@@ -233,7 +234,7 @@ class CudaOnHostModule(AnyCudaModule):
 
     def compilations(self, build):
         bindings, device = self.cuda_sources(build)
-        layer = sorted(str(path) for path in Path("csrc/host_device").glob("*.cpp"))
+        layer = sorted(str(path) for path in Path("csrc/device/host").glob("*.cpp"))
         command = (*self.host_command(build), "-Wno-unknown-pragmas", "-DTK_ON_HOST=1", "-x", "c++")
         for source in [*device, *bindings, *layer]:
             yield Compilation(source, command, self.label())
@@ -342,18 +343,14 @@ def say(what):
     print(f"transfer_kernels: {what}", file=sys.stderr)
 
 
-kernel_packages = sorted(
-    f"transfer_kernels.kernels.{path.parent.name}" for path in Path("kernels").glob("*/__init__.py")
-)
+packages = {"transfer_kernels": "transfer_kernels", "transfer_kernels.kernels": "kernels"}
 
 setup(
-    packages=[
-        "transfer_kernels",
-        "transfer_kernels.metrics",
-        "transfer_kernels.recommend",
-        "transfer_kernels.kernels",
-        *kernel_packages,
-    ],
+    packages=sorted(
+        ".".join([name, *path.parent.relative_to(folder).parts])
+        for name, folder in packages.items()
+        for path in Path(folder).glob("**/__init__.py")
+    ),
     package_dir={"transfer_kernels.kernels": "kernels"},
     # nvcc takes longest, and so it starts first.
     ext_modules=[CudaModule(), CudaOnHostModule(), NativeModule()],

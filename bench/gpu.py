@@ -31,7 +31,7 @@ import torch
 from transfer_kernels.kernels.array_namespace import on_host
 
 import transfer_kernels as tk
-from transfer_kernels.backends import BACKENDS
+from transfer_kernels.ops.backends import BACKENDS
 
 from . import data, machine, plain_torch, work
 from .rows import AGAIN, CASE_SECONDS, Rows, lost_context, watch

@@ -86,7 +86,7 @@ if not Path(tk.__file__).is_relative_to(sys.argv[1]):
 
 REACHED = """
 import sys
-from transfer_kernels.backends import forced_backend
+from transfer_kernels.ops.backends import forced_backend
 for name in sys.argv[1:]:
     print(forced_backend(name))
 """
@@ -131,7 +131,8 @@ def tests(name: str, seconds: int, files: tuple[str, ...], chosen: str) -> Step:
     command = python("-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-p")
     command += ("bench.pytest_rows", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"))
     command += ("-k", chosen) if chosen else ()
-    command += tuple(str(ROOT / "tests" / f"test_{name}.py") for name in files)
+    for file in files:
+        command += tuple(map(str, (ROOT / "tests").rglob(f"test_{file}.py")))
     return Step(name, command, seconds, rows=f"{name}.jsonl")
 
 

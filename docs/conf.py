@@ -11,7 +11,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 import transfer_kernels
-from transfer_kernels.cli import main
+from transfer_kernels.cli.main import main
 
 project = "transfer_kernels"
 author = "the transfer_kernels contributors"

@@ -23,7 +23,7 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from sklearn.metrics import adjusted_rand_score
 from tqdm import tqdm
 
-from transfer_kernels.plots import save_figure
+from transfer_kernels.display.plots import save_figure
 from transfer_kernels.recommend import (
     ArchitectureEmbedding,
     ArchitectureGraph,

@@ -23,17 +23,17 @@ from tqdm import tqdm
 from zoo_networks import NETWORKS
 
 from transfer_kernels import UninformativeScoreWarning
-from transfer_kernels.controls import mean_rank
-from transfer_kernels.recommend import Task, TransferHistory, by_fennec
-from transfer_kernels.recommend.model_spider import ModelSpider
-from transfer_kernels.recommend.task_samples import sample_tasks
-from transfer_kernels.yardstick import (
+from transfer_kernels.evaluation.controls import mean_rank
+from transfer_kernels.evaluation.yardstick import (
     MEAN_RANK,
     Comparison,
     Recommender,
     by_metric,
     leave_one_task_out,
 )
+from transfer_kernels.recommend import Task, TransferHistory, by_fennec
+from transfer_kernels.recommend.model_spider.model_spider import ModelSpider
+from transfer_kernels.recommend.model_spider.task_samples import sample_tasks
 
 HERE = Path(__file__).parent
 HEADING = "## Leave one task out"

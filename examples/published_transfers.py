@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_kernels.controls import mean_performance, mean_rank
 from transfer_kernels.evaluation import weighted_kendall
+from transfer_kernels.evaluation.controls import mean_performance, mean_rank
+from transfer_kernels.evaluation.yardstick import MEAN_RANK, leave_one_task_out
 from transfer_kernels.recommend import Fennec, Task, TransferHistory
-from transfer_kernels.recommend.factorisation import nonnegative_factors
-from transfer_kernels.text_table import text_table
-from transfer_kernels.yardstick import MEAN_RANK, leave_one_task_out
+from transfer_kernels.recommend.fennec.factorisation import nonnegative_factors
+from transfer_kernels.text.tables import text_table
 
 WIDE = ("sfda_group1", "sfda_group2", "emms_vit", "emms_caption")
 WIDE += ("modelspider_finetuned10", "modelspider_finetuned66")

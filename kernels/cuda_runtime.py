@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-#: In the order of `ElementType` in csrc/device_matrix.h.
+#: In the order of `ElementType` in csrc/device/device_matrix.h.
 ELEMENT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

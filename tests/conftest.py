@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transfer_kernels.backends import BACKENDS
+from transfer_kernels.ops.backends import BACKENDS
 
 ROOT = Path(__file__).parents[1]
 GOLDENS = ROOT / "tests" / "goldens"

@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 import transfer_kernels as tk
-from transfer_kernels.cli import main
+from transfer_kernels.cli.main import main
 from transfer_kernels.metrics import METRICS
 from transfer_kernels.metrics.logme import VARIANTS
 
@@ -268,7 +268,11 @@ def test_backends_page_names_every_environment_variable():
     variable = re.compile(r"TRANSFER_KERNELS_[A-Z_]*[A-Z](?![A-Z_])")
     sources = [ROOT / "setup.py"]
     for folder in ("build_support", "transfer_kernels", "kernels", "csrc"):
-        sources += [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".cpp", ".h")]
+        sources += [
+            p
+            for p in (ROOT / folder).rglob("*")
+            if p.suffix in (".py", ".cpp", ".h", ".cu", ".cuh")
+        ]
     used = {name for path in sources for name in variable.findall(path.read_text())}
     shown = set(variable.findall((DOCS / "backends.md").read_text()))
     assert used - shown == set(), "in the code alone"

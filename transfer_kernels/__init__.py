@@ -3,10 +3,8 @@
 __version__ = "0.1.0"
 
 from . import ops
-from .backends import describe_backends, show_backends
-from .ensemble import sfda_ensemble
 from .estimators import PARC, SFDA, LogME
-from .evaluation import evaluate
+from .evaluation.measures import evaluate
 from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, register, score
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
@@ -17,7 +15,9 @@ from .metrics.logme import logme
 from .metrics.parc import parc
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
-from .ranking import rank
+from .ops.backends import describe_backends, show_backends
+from .zoo.ensemble import sfda_ensemble
+from .zoo.ranking import rank
 
 __all__ = [
     "PARC",

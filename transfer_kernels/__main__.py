@@ -2,7 +2,7 @@
 
 import sys
 
-from transfer_kernels.cli import main
+from transfer_kernels.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

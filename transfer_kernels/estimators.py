@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays
+from .inputs import arrays
 from .kernels.array_namespace import array_namespace, as_float64, beside, on_host
 from .metrics import logme as _logme
 from .metrics import parc as _parc

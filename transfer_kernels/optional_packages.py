@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .quoting import plain
+from .text.quoting import plain
 
 
 class Unloadable(str):

@@ -1,4 +1,4 @@
-"""CUDA version of `logme_evidence`: csrc/logme_evidence.cu, and cuBLAS for the large products."""
+"""CUDA version of `logme_evidence`: its .cu file in csrc, and cuBLAS for the large products."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""C++ version of `logme_evidence`: csrc/logme_evidence.cpp."""
+"""C++ version of `logme_evidence`: csrc/logme_evidence/logme_evidence.cpp."""
 
 from dataclasses import asdict, astuple
 

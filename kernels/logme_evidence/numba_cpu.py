@@ -120,7 +120,7 @@ GRID_POINTS = 400
 ROUNDS = 60
 #: Steps, a factor of 4^14 in t; what is gained beyond falls with its square.
 UPWARDS = 14
-#: Units of ln t below the trace at which the search may rest; see csrc/logme_evidence.cpp.
+#: Units of ln t below the trace at which the search may rest; as in the C++ version.
 DEPTH = 80.0
 
 
@@ -229,7 +229,7 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
             )
             if value < best:
                 best, quadratic, ratio = value, q, np.exp(found)
-        # See csrc/logme_evidence.cpp for why nothing is left below.
+        # See csrc/logme_evidence/logme_evidence.cpp for why nothing is left below.
         if dual:
             ended = (slope < 0.0 or empty == 0.0) and left_over - empty < 0.01
         else:

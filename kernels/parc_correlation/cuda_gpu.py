@@ -1,7 +1,7 @@
 """`parc_correlation` by CUDA kernels: tiles of pairs, sorted and counted in shared memory.
 
 Which bins are counted, and what follows from the counts, is up to `tensor_ranks`; the kernels are
-in csrc/parc_correlation.cu. Label vectors are left to `torch_gpu`.
+in csrc/parc_correlation/parc_correlation.cu. Label vectors are left to `torch_gpu`.
 """
 
 import math

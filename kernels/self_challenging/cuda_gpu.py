@@ -1,4 +1,4 @@
-"""`self_challenging` in CUDA: csrc/self_challenging.cu; the anchors' discriminants by cuBLAS."""
+"""`self_challenging` in CUDA: its .cu file in csrc; the anchors' discriminants by cuBLAS."""
 
 import torch
 

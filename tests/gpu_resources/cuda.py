@@ -80,7 +80,7 @@ def compile_source(nvcc, source, arch):
 
 def compile_all(nvcc):
     """Table of resources by architecture, source and kernel."""
-    sources = sorted(Path(ROOT, "csrc").glob("*.cu"))
+    sources = sorted(Path(ROOT, "csrc").glob("*/*.cu"))
     tasks = list(itertools.product(ARCHS, sources))
     table = {f"sm_{arch}": {} for arch in ARCHS}
     with ThreadPoolExecutor(os.cpu_count()) as pool:

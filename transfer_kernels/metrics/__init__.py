@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
-from ..quoting import shown
+from ..text.quoting import shown
 from .problem import Problem
 from .registry import Metric, MetricCall, OfArrays, Registry, parse_spec
 from .uninformative import UninformativeScoreWarning

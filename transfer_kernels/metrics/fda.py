@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays
+from ..inputs import arrays
 from ..kernels.array_namespace import on_host
 from .discriminant import shrunk_discriminant
 from .problem import Problem

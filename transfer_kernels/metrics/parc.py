@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays
+from ..inputs import arrays
 from ..kernels.array_namespace import array_namespace, beside, on_host
 from .problem import Problem
 from .registry import Metric

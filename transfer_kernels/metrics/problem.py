@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, ops
+from .. import ops
+from ..inputs import arrays
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
-from ..quoting import shown
+from ..text.quoting import shown
 
 #: Features whose largest is within 2^-64 and 2^64 are taken as they are.
 ORDINARY_EXPONENT = 64

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..bfloat16 import BFloat16Matrix
-from ..quoting import shown
+from ..inputs.bfloat16 import BFloat16Matrix
+from ..text.quoting import shown
 from .problem import Problem
 
 #: Group of entry points by which other packages add metrics.

@@ -12,21 +12,21 @@ from ..optional_packages import why_not
 
 #: Public name to the module that defines it.
 _HOMES = {
-    "ArchitectureEmbedding": "architecture_embedding",
-    "ArchitectureGraph": "autograd_graph",
-    "archi2vec": "architecture_embedding",
-    "architecture_graph": "autograd_graph",
+    "ArchitectureEmbedding": "architectures.architecture_embedding",
+    "ArchitectureGraph": "architectures.autograd_graph",
+    "archi2vec": "architectures.architecture_embedding",
+    "architecture_graph": "architectures.autograd_graph",
     "Completion": "completion",
-    "Fennec": "fennec",
-    "ModelSpider": "model_spider",
+    "Fennec": "fennec.fennec",
+    "ModelSpider": "model_spider.model_spider",
     "Search": "completion",
     "Task": "history",
-    "TaskSample": "task_samples",
+    "TaskSample": "model_spider.task_samples",
     "TransferHistory": "history",
     "by_fennec": "recommenders",
     "by_model_spider": "recommenders",
     "reciprocal_rank_fusion": "rank_fusion",
-    "sample_tasks": "task_samples",
+    "sample_tasks": "model_spider.task_samples",
 }
 
 #: Packages of the extra to their names for people.

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import arrays
-from ..array_files import Pathlike, existing_file
-from ..csv_cells import csv_text, restored
-from ..feature_files import FeatureFile, read_features
-from ..quoting import plain, several, shown
-from ..score_files import write_atomically
-from ..target_files import MODEL_TITLES, TASK_TITLES, find_companion, read_labels
-from ..text_files import Table, read_table
-from ..zoo_folders import ZooFolder, scan_folder
+from ..files.array_files import Pathlike, existing_file
+from ..files.csv_cells import csv_text, restored
+from ..files.feature_files import FeatureFile, read_features
+from ..files.score_files import write_atomically
+from ..files.target_files import MODEL_TITLES, TASK_TITLES, find_companion, read_labels
+from ..files.text_files import Table, read_table
+from ..files.zoo_folders import ZooFolder, scan_folder
+from ..inputs import arrays
+from ..text.quoting import plain, several, shown
 
 #: Columns of a table of models that are no tasks.
 MODEL_FACTS = ("parameters", "layers")

@@ -1,4 +1,4 @@
-"""The recommenders as callables for `transfer_kernels.yardstick.leave_one_task_out`."""
+"""The recommenders as callables for `transfer_kernels.evaluation.yardstick.leave_one_task_out`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .history import Task, TransferHistory
 
 if TYPE_CHECKING:
-    from ..yardstick import Recommender
-    from .task_samples import TaskSample
+    from ..evaluation.yardstick import Recommender
+    from .model_spider.task_samples import TaskSample
 
 
 def by_fennec(
@@ -41,7 +41,7 @@ def _by_fennec(
     past: TransferHistory,
     task: Task,
 ) -> dict[str, float]:
-    from .fennec import Fennec
+    from .fennec.fennec import Fennec
 
     if scored is None:
         return Fennec(**options).fit(past, architectures).recommend(task)
@@ -76,7 +76,7 @@ def _by_model_spider(
     past: TransferHistory,
     task: Task,
 ) -> dict[str, float]:
-    from .model_spider import ModelSpider
+    from .model_spider.model_spider import ModelSpider
 
     spider = ModelSpider(**options)
     if samples is None:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..array_files import existing_file
+from ..files.array_files import existing_file
+from ..files.score_files import json_text, write_atomically
 from ..optional_packages import require
-from ..quoting import plain, several, shown
-from ..score_files import json_text, write_atomically
+from ..text.quoting import plain, several, shown
 
 FORMAT = 1
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import arrays
-from ...array_files import Pathlike
+from ...inputs import arrays
+from ...files.array_files import Pathlike
 from ...estimators import Estimator, NotFittedError
-from ...quoting import shown
+from ...text.quoting import shown
 from ..history import Task, TransferHistory
 from ..saved_state import LARGEST, SavedState, is_count, is_number, save_state
 from .normal_scores import score_columns

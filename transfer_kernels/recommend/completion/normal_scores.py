@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...evaluation import mean_ranks
+from ...evaluation.measures import mean_ranks
 
 Matrix = NDArray[Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import arrays
-from ...feature_files import FeatureFile
+from ...inputs import arrays
+from ...files.feature_files import FeatureFile
 from ...kernels.array_namespace import on_host
-from ...quoting import shown
+from ...text.quoting import shown
 from ..history import Task, TransferHistory
-from ..neighbour_regression import description, kernel_weights
+from ..fennec.neighbour_regression import description, kernel_weights
 
 Matrix = NDArray[Any]
 

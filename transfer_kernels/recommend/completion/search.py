@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import arrays
-from ...quoting import several, shown
+from ...inputs import arrays
+from ...text.quoting import several, shown
 from ..best_scores import best_first
 from .beliefs import Belief, Mixture, believe
 from .column_prior import ColumnPrior

@@ -1,0 +1,166 @@
+// PARC's rank correlation: all pairs of rows, sorted or looked up where they are few, binned where many.
+#include "parc_correlation.h"
+
+#include "common/integers.h"
+#include "pair_histogram.h"
+#include "pair_lookup.h"
+#include "pair_ranks.h"
+#include "pair_sort.h"
+#include "rank_bins.h"
+#include "row_pairs.h"
+
+namespace tk {
+namespace TK_ISA {
+namespace {
+
+// Class codes of the rows in `order`, or in their own where it is null; whole panels of them.
+class Codes {
+public:
+    Codes(const int64_t* codes, const int64_t* order, int64_t n) : codes_(panel_count(n) * kPanel) {
+        for (int64_t i = 0; i < panel_count(n) * kPanel; ++i)
+            codes_[i] = i < n ? codes[order ? order[i] : i] : -1;
+    }
+
+    // What RowPairs::visit asks for, with the sink's layout of the words.
+    template <class Sink>
+    auto words() const {
+        const int64_t* codes = codes_.data();
+        return [codes](int64_t i, int64_t j, const RegisterTile& tile, uint64_t* words) {
+#pragma GCC unroll 8
+            for (int v = 0; v < kPanelVectors; ++v) {
+                VecI col_codes;
+                __builtin_memcpy(&col_codes, codes + j + v * kLanes, sizeof col_codes);
+#pragma GCC unroll 8
+                for (int r = 0; r < kTileRows; ++r) {
+                    const VecI same = col_codes == codes[i + r];
+                    const VecI word = Sink::words(distance_keys(tile.sum[r][v]), same);
+                    __builtin_memcpy(words + r * kPanel + v * kLanes, &word, sizeof word);
+                }
+            }
+        };
+    }
+
+private:
+    Buffer<int64_t> codes_;
+};
+
+// Words that sort by distance, and tell pairs within a class.
+struct SortedWords {
+    static VecI words(VecI key, VecI same) { return key + key - same; }
+};
+
+RankTally sorted_tally(RowPairs& pairs, const Codes& codes, int64_t n_pairs, int n_threads) {
+    Buffer<RankTally> tallies(bucket_count(n_pairs));
+    sort_pairs(pairs, n_pairs, kKeyBits + 1, n_threads, codes.words<SortedWords>(),
+               [&](int64_t bucket, int64_t, const uint64_t* words, int64_t count) {
+                   tallies[bucket] = tally_sorted(words, count);
+               });
+    RankTally total;
+    for (int64_t b = 0; b < bucket_count(n_pairs); ++b) append(total, tallies[b]);
+    return total;
+}
+
+// All pairs may fall in one bin.
+bool fits_narrow_counters(int64_t n_pairs, int64_t limit) {
+    return n_pairs <= limit && n_pairs >> 32 == 0;
+}
+
+template <class Count>
+void bin_pairs(RowPairs& pairs, const Codes& codes, RankSum& sum, int n_threads) {
+    const CountingMemory<Count> memory(n_threads);
+    Buffer<uint64_t> flags(kMaxLevels * Level::kWords);
+    Buffer<uint32_t> before(kMaxLevels * Level::kWords);
+    Level levels[kMaxLevels];
+    Histogram<Count> histogram = memory.histogram();
+    int n_levels = 0;
+
+    auto body = [&](Member member) {
+        Counter<Count> counter = memory.counter(histogram, member.rank);
+        if (n_levels == 0) {
+            pairs.prepare(member);
+            return pairs.visit(member, counter, codes.words<Counter<Count>>());
+        }
+        RefiningCounter<Count> refining(counter, levels, n_levels);
+        pairs.visit(member, refining, codes.words<RefiningCounter<Count>>());
+    };
+    while (true) {
+        histogram = memory.histogram();
+        run_team(n_threads, body);
+        const Level* last = n_levels ? &levels[n_levels - 1] : nullptr;
+        Level* next = n_levels < kMaxLevels ? &levels[n_levels] : nullptr;
+        if (next != nullptr) {
+            next->flags = flags.data() + n_levels * Level::kWords;
+            next->before = before.data() + n_levels * Level::kWords;
+        }
+        if (!sum.add_level(histogram, last, next)) return;
+        ++n_levels;
+    }
+}
+
+template <class Count>
+void correlate_in_bins(RowPairs& pairs, RowPairs& label_pairs, const ParcVectorsArgs& args) {
+    const int64_t n_pairs = args.x.rows * (args.x.rows - 1) / 2;
+    RankBins bins(n_pairs), label_bins(n_pairs);
+    *args.error_bound = count_in_bins<Count>(pairs, label_pairs, bins, label_bins, n_pairs,
+                                             args.tolerance, args.n_threads);
+    bins.rank();
+    label_bins.rank();
+    TileKeys label_keys(args.labels, args.label_magnitude, args.n_threads);
+    const __int128 product = sum_of_products(pairs, label_keys, bins, label_bins, args.n_threads);
+    *args.correlation = rank_correlation(n_pairs, product, bins.ties(), label_bins.ties());
+}
+
+}  // namespace
+
+void parc_correlation_vectors(const ParcVectorsArgs& args) {
+    const int64_t n = args.x.rows, n_pairs = n * (n - 1) / 2;
+    RowPairs pairs(args.x, args.n_threads);
+    RowPairs label_pairs(args.labels, args.n_threads, args.label_magnitude);
+    *args.error_bound = 0.0;
+    if (n_pairs <= smaller(args.sort_limit, kMostNumberedPairs))
+        *args.correlation = sorted_correlation(pairs, label_pairs, n, args.n_threads);
+    else if (fits_narrow_counters(n_pairs, args.narrow_limit))
+        correlate_in_bins<uint32_t>(pairs, label_pairs, args);
+    else
+        correlate_in_bins<uint64_t>(pairs, label_pairs, args);
+}
+
+void parc_correlation(const ParcArgs& args) {
+    const int64_t n_pairs = args.x.rows * (args.x.rows - 1) / 2;
+    const uint64_t same = args.same_pairs, different = n_pairs - args.same_pairs;
+    *args.correlation = __builtin_nan("");
+    *args.error_bound = 0.0;
+    if (same == 0 || different == 0) return;
+    const bool few_pairs = n_pairs <= args.sort_limit;
+    const double share = static_cast<double>(same) / static_cast<double>(n_pairs);
+    const bool look_up = few_pairs && n_pairs >= kFewestLookedUp && n_pairs <= kMostLookedUp &&
+                         args.x.cols <= kMostLookedUpColumns && share <= args.lookup_share;
+    const int64_t* order = look_up ? args.order : nullptr;
+    RowPairs pairs(args.x, args.n_threads, 0.0, order);
+    const Codes codes(args.codes, order, args.x.rows);
+    if (look_up) {
+        SamePairs same_pairs(args.codes, order, args.x.rows, args.same_pairs);
+        const LookupSum sum = look_up_pairs(pairs, same_pairs, args.n_threads,
+                                            codes.words<Lookup>());
+        *args.correlation = spearman(same, different, sum.twice_u, 0);
+        const double lowest = spearman(same, different, sum.twice_u, sum.most_ties);
+        *args.error_bound = __builtin_fabs(lowest - *args.correlation);
+        if (*args.error_bound <= args.tolerance) return;
+        *args.error_bound = 0.0;
+    }
+    if (few_pairs) {
+        const RankTally tally = sorted_tally(pairs, codes, n_pairs, args.n_threads);
+        *args.correlation = spearman(same, different, tally.twice_u, tally.ties);
+        return;
+    }
+    RankSum sum(same, different, args.tolerance);
+    if (fits_narrow_counters(n_pairs, args.narrow_limit))
+        bin_pairs<uint32_t>(pairs, codes, sum, args.n_threads);
+    else
+        bin_pairs<uint64_t>(pairs, codes, sum, args.n_threads);
+    *args.correlation = sum.correlation();
+    *args.error_bound = sum.error_bound();
+}
+
+}  // namespace TK_ISA
+}  // namespace tk

@@ -1,0 +1,1 @@
+"""The command ``transfer-kernels``: a module for each group of commands."""

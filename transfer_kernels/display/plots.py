@@ -1,0 +1,325 @@
+"""Pictures of rankings, as matplotlib figures; nothing is shown and no global state is touched."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..evaluation.measures import evaluate
+from ..files.score_files import write_atomically
+from ..optional_packages import require
+from ..text.quoting import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..evaluation.yardstick import Comparison
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
+
+FORMATS = (".png", ".pdf", ".svg")
+_LONGEST_LABEL = 80
+_INK, _ACCENT, _FAINT, _CONTROL = "#333333", "#0b6e99", "#cccccc", "#888888"
+#: Families' colours, told apart by the colour-blind too (Okabe and Ito).
+_FAMILIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a800")
+#: A panel has room to name so many models; of more, so many of the highest score and truly best.
+_MOST_NAMES, _BEST_NAMES = 12, 3
+#: Of a name's places so many touch its point; from those farther away a line leads to it.
+_BESIDE = 8
+#: A name on a name is worse than one on points.
+_NAMES_OVER_POINTS = 4
+_LEADER = {"arrowstyle": "-", "color": _CONTROL, "linewidth": 0.6, "shrinkB": 3.0}
+
+
+def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
+    """Draw the scores of a zoo as a dot chart, best model on top.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        Model name to score; models without a finite score are left out.
+    title : str
+        What the scores are.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If no score is finite.
+    """
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    if not finite:
+        raise ValueError("scores: none is finite, so there is nothing to draw")
+    names = sorted(finite, key=finite.__getitem__)
+    figure = _figure(6.4, 0.9 + 0.24 * len(names))
+    axes = figure.subplots()
+    axes.plot([finite[name] for name in names], range(len(names)), "o", color=_ACCENT)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.set_xlabel(_label(title))
+    _strip(axes)
+    return figure
+
+
+def plot_against_truth(
+    columns: Mapping[str, Mapping[str, float]], accuracies: Mapping[str, float]
+) -> Figure:
+    """Draw scores against true accuracies, one panel per score.
+
+    Models of a family, told by the letters that their names begin with, share a colour. Of up to
+    12 models all are named; of more, the three of the highest score and the three truly best.
+
+    Parameters
+    ----------
+    columns : mapping of str to mapping of str to float
+        Name of a score to its values by model; models without a finite score are left out.
+    accuracies : mapping of str to float
+        True accuracies by model name; models without one are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The title of a panel gives the weighted Kendall tau (of ``evaluation.weighted_kendall``).
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If a score has fewer than two models in common with ``accuracies``.
+    """
+    if not columns:
+        raise ValueError("columns: no score has two models in common with the true accuracies")
+    n_columns = min(len(columns), 2)
+    n_rows = math.ceil(len(columns) / n_columns)
+    figure = _figure(5.6 * n_columns, 4.4 * n_rows)
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    drawn = [
+        {n: s for n, s in scores.items() if math.isfinite(s) and n in accuracies}
+        for scores in columns.values()
+    ]
+    colors = _family_colors(set().union(*drawn))
+    for axes, title, shared in zip(panels, columns, drawn, strict=False):
+        truth = {name: accuracies[name] for name in shared}
+        tau = evaluate(shared, truth).weighted_kendall
+        axes.scatter(
+            list(shared.values()),
+            list(truth.values()),
+            s=34,
+            color=[colors.get(_family(n), _CONTROL if colors else _ACCENT) for n in shared],
+            edgecolors="white",
+            linewidths=0.6,
+            zorder=2,
+        )
+        axes.margins(0.12)
+        axes.set_title(f"{_label(title)}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
+        axes.set_xlabel(_label(title))
+        axes.set_ylabel("true accuracy")
+        _strip(axes)
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    if len(colors) > 1:
+        others = any(_family(name) not in colors for shared in drawn for name in shared)
+        _explain_colors(figure, {**colors, "others": _CONTROL} if others else colors)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the points stay where they are now
+    for axes, shared in zip(panels, drawn, strict=False):
+        _name_points(figure, axes, shared, {name: accuracies[name] for name in shared})
+    return figure
+
+
+def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") -> Figure:
+    """Draw recommenders as rows, best mean on top: the tasks' values, the mean and its interval.
+
+    Controls are grey.
+
+    Parameters
+    ----------
+    comparison : transfer_kernels.evaluation.yardstick.Comparison
+    figure : str
+        One of ``comparison.figures``.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the figure is unknown or defined for no recommender.
+    """
+    means = {name: comparison.mean(name, figure) for name in comparison.recommenders}
+    means = {name: value for name, value in means.items() if math.isfinite(value)}
+    if not means:
+        raise ValueError(f"figure: {figure} is defined for no recommender here")
+    names = sorted(means, key=means.__getitem__)
+    drawing = _figure(7.2, 1.1 + 0.34 * len(names))
+    axes = drawing.subplots()
+    for place, name in enumerate(names):
+        color = _CONTROL if name.endswith("(control)") else _ACCENT
+        values = [v for v in comparison.values(name, figure).values() if math.isfinite(v)]
+        axes.plot(values, [place] * len(values), "|", color=color, alpha=0.45, markersize=9)
+        axes.plot(comparison.interval(name, figure), [place, place], color=color, linewidth=2.5)
+        axes.plot(means[name], place, "o", color=color, markersize=7)
+        axes.annotate(
+            f"{means[name]:.3f}",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            verticalalignment="center",
+            fontsize=8,
+            color=_INK,
+        )
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
+    _strip(axes)
+    return drawing
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as .png, .pdf or .svg, all at once.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path}: pictures are written as {', '.join(FORMATS)}")
+    picture = io.BytesIO()
+    figure.savefig(picture, format=suffix[1:])
+    write_atomically(path, picture.getvalue())
+
+
+def require_matplotlib() -> None:
+    """Raise an ImportError that names the remedy if matplotlib is missing or does not load."""
+    require("matplotlib.figure", "Figure", use="plotting", extra="plot")
+
+
+def _label(text: str) -> str:
+    """Return a name as it can be drawn: printable, not too long, its dollar signs no formula."""
+    return plain(text, _LONGEST_LABEL).replace("$", r"\$")
+
+
+def _figure(width: float, height: float) -> Figure:
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _strip(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=_FAINT, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+
+
+def _family(name: str) -> str:
+    """The letters that a model's name begins with: "resnet" of resnet50 and timm/resnet18."""
+    letters = re.match(r"[^\W\d_]+", name.rpartition("/")[2])
+    return letters.group().lower() if letters else name
+
+
+def _family_colors(names: Iterable[str]) -> dict[str, str]:
+    """Colours of the largest families; of none where hardly two models are of one."""
+    sizes = Counter(map(_family, names))
+    if 2 * len(sizes) > sizes.total():
+        return {}
+    largest = sorted(sizes, key=lambda family: (-sizes[family], family))[: len(_FAMILIES)]
+    return dict(zip(sorted(largest), _FAMILIES, strict=False))
+
+
+def _explain_colors(figure: Figure, colors: Mapping[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D(
+            [], [], color=color, label=_label(family), marker="o", linestyle="none", markersize=6
+        )
+        for family, color in colors.items()
+    ]
+    figure.legend(
+        handles=marks,
+        loc="outside lower center",
+        ncols=len(colors),
+        frameon=False,
+        fontsize=9,
+        labelcolor=_INK,
+    )
+
+
+def _name_points(
+    figure: Figure, axes: Axes, x: Mapping[str, float], y: Mapping[str, float]
+) -> None:
+    """Write the best names beside their points, where they cover the fewest names and points."""
+    points = {name: axes.transData.transform((x[name], y[name])) for name in x}
+    frame = axes.get_window_extent()
+    taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in points.values()]
+    for name in _named(x, y):
+        px, py = points[name]
+        text = axes.text(0.0, 0.0, _label(name), fontsize=8, color=_INK)
+        extent = text.get_window_extent()
+        width, height = extent.width, extent.height
+        text.remove()
+        places = [(px + dx, py + dy) for dx, dy in _offsets(width, height)]
+        boxes = [(left, below, left + width, below + height) for left, below in places]
+        box = min(boxes, key=lambda box: _clutter(box, frame.extents, taken))
+        far = boxes.index(box) >= _BESIDE
+        axes.annotate(
+            _label(name),
+            (x[name], y[name]),
+            (72.0 / figure.dpi * (box[0] - px), 72.0 / figure.dpi * (box[1] - py)),
+            textcoords="offset points",
+            verticalalignment="bottom",
+            fontsize=8,
+            color=_INK,
+            arrowprops=_LEADER if far else None,
+        )
+        taken += [box] * _NAMES_OVER_POINTS
+
+
+def _named(x: Mapping[str, float], y: Mapping[str, float]) -> list[str]:
+    """Models to name, those of the highest score first."""
+    by_score = sorted(x, key=x.__getitem__, reverse=True)
+    if len(by_score) <= _MOST_NAMES:
+        return by_score
+    truly_best = sorted(y, key=y.__getitem__, reverse=True)[:_BEST_NAMES]
+    return list(dict.fromkeys(by_score[:_BEST_NAMES] + truly_best))
+
+
+def _offsets(width: float, height: float) -> list[tuple[float, float]]:
+    """Places of a name's lower left corner around its point, in pixels, the best liked first."""
+    places = []
+    for gap in (9.0, 24.0, 42.0, 64.0, 90.0, 120.0):
+        left, right, below, above = -width - gap, gap, -height - gap, gap
+        places += [(right, -height / 2), (left, -height / 2), (-width / 2, above)]
+        places += [
+            (-width / 2, below),
+            (right, above),
+            (right, below),
+            (left, above),
+            (left, below),
+        ]
+    return places
+
+
+def _clutter(box: Box, frame: Box, taken: Sequence[Box]) -> float:
+    """Area of a box that is taken or outside the frame, in pixels."""
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return sum(_overlap(box, other) for other in taken) + area - _overlap(box, frame)
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Area that two boxes share."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)

@@ -1,0 +1,1 @@
+"""archi2vec: vectors of architectures, from the graphs of their operations."""

@@ -1,0 +1,1 @@
+"""Many models, one target: the ranked table, its workers and journal, and ensembles."""

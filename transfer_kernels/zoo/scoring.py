@@ -1,0 +1,175 @@
+"""One model at a time through its metrics; scores are handed on as they finish."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Generator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files.array_files import existing_file
+from ..files.feature_files import FeatureFile, read_features
+from ..files.machine_memory import available_memory
+from ..files.mapped_reads import can_watch, intact
+from ..files.zoo_folders import label_file_of
+from ..inputs.arrays import as_array, as_labels, moved_to
+from ..metrics import MetricCall, Problem, UninformativeScoreWarning
+from ..text.quoting import plain, shown
+
+# The warnings of a score are recorded, which Python does for the whole process at a time.
+_recording = threading.Lock()
+
+_LONGEST_ERROR = 2000  # characters: other libraries' errors may be of any length
+
+Source = Any  # an array or tensor, a path of a feature file, or a callable that gives an array
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model, where its features come from, and the metrics that are still wanted of it."""
+
+    model: str
+    source: Source
+    metrics: tuple[MetricCall, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What all models of a zoo share: the labels (None: each file has its own), the backend.
+
+    And the device to which the features are copied, None to score them where they are; the label
+    whose samples are left out; and what messages call the labels, such as the path of their file.
+    """
+
+    labels: Any
+    backend: str | None
+    device: str | None = None
+    ignore_label: Any = None
+    labels_name: str = "those given for all models (a labels file, or labels=)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A score and its seconds; or why there is none (then both are NaN); or why it says little."""
+
+    model: str
+    metric: str
+    score: float
+    seconds: float
+    error: str | None = None
+    warning: str | None = None
+
+
+def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
+    """Yield the outcomes of one model; what it loads is released at the end.
+
+    The metrics share their work through one `Problem`, so the first one that needs the scatter of
+    the features bears its time. Loading and checking the features count nowhere.
+    """
+    with ExitStack() as reading:
+        try:
+            held = _read(task.source)
+            check = reading.enter_context(intact(held.features, task.source))
+            problem = _problem(held, task.source, target)
+            check()
+        except Exception as error:
+            yield from (failure(task.model, call.spec, error) for call in task.metrics)
+            return
+        for call in task.metrics:
+            try:
+                outcome = _score(task.model, call, problem)
+                check()
+            except Exception as error:
+                outcome = failure(task.model, call.spec, error)
+            yield outcome
+
+
+def _score(model: str, call: MetricCall, problem: Problem) -> Outcome:
+    with _recording, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UninformativeScoreWarning)
+        start = time.perf_counter()
+        score = call(problem)
+        seconds = time.perf_counter() - start
+    says_little = None
+    for one in caught:
+        if issubclass(one.category, UninformativeScoreWarning):
+            says_little = str(one.message)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return Outcome(model, call.spec, score, seconds, warning=says_little)
+
+
+def _read(source: Source) -> FeatureFile:
+    if not isinstance(source, str | os.PathLike):
+        return FeatureFile(source() if callable(source) else source)
+    # A mapped file that shrinks ends the process unless it is watched.
+    mapped = can_watch() or existing_file(Path(source)).stat().st_size > available_memory() / 2
+    return read_features(os.fspath(source), mapped=mapped, narrow=True)
+
+
+def _problem(held: FeatureFile, source: Source, target: Target) -> Problem:
+    labels = target.labels if held.labels is None else held.labels
+    if labels is None:
+        raise ValueError("labels: none were given, and none are stored beside the features")
+    if held.labels is not None and target.labels is not None:
+        _refuse_contradiction(source, held.labels, target)
+    features = held.features
+    if target.device is not None:
+        features = moved_to(target.device, features)
+    return Problem(features, labels, target.backend, target.ignore_label)
+
+
+def _refuse_contradiction(source: Source, own: Any, target: Target) -> None:
+    """Raise unless the file's labels and those given part the samples into the same classes."""
+    remedy = "keep those that are right and remove the others"
+    given = target.labels
+    own = as_array(own, "labels") if not isinstance(own, (list, tuple)) else own
+    own = as_labels(own, len(own))
+    given = as_array(given, "labels") if not isinstance(given, (list, tuple)) else given
+    given = as_labels(given, len(given))
+    stored = "those stored beside the features"
+    if isinstance(source, str | os.PathLike):
+        stored = f"those stored in {plain(label_file_of(Path(source)) or source)}"
+    if own.shape != given.shape:
+        raise ValueError(
+            f"labels: {stored} have shape {own.shape}, but {target.labels_name} have shape "
+            f"{given.shape}; {remedy}"
+        )
+    if own.ndim == 2:
+        same = np.asarray(own == given).all(axis=1)
+        differ = None if same.all() else int(np.argmin(same))
+    else:
+        # Classes may be named otherwise, as "cat" and 0; then each name has one counterpart.
+        there: dict[Any, Any] = {}
+        back: dict[Any, Any] = {}
+        differ = next(
+            (
+                i
+                for i, (a, b) in enumerate(zip(_classes(own), _classes(given), strict=True))
+                if there.setdefault(a, b) != b or back.setdefault(b, a) != a
+            ),
+            None,
+        )
+    if differ is not None:
+        raise ValueError(
+            f"labels: {stored} contradict {target.labels_name} first at sample {differ}: "
+            f"{shown(own[differ])} against {shown(given[differ])}; {remedy}"
+        )
+
+
+def _classes(labels: np.ndarray) -> list[Any]:
+    """Labels as keys: NaN, which differs from itself, is None."""
+    return [None if type(label) is float and label != label else label for label in labels.tolist()]
+
+
+def failure(model: str, metric: str, error: BaseException) -> Outcome:
+    """Return the outcome of a metric that raised."""
+    message = plain(" ".join(f"{type(error).__name__}: {error}".split()), _LONGEST_ERROR)
+    return Outcome(model, metric, float("nan"), float("nan"), message)
