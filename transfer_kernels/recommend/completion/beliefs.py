@@ -1,8 +1,8 @@
-"""What is believed of a new task's column: that of the past, beside that of one who knows no past.
+"""What is believed of a new task's column: what the past says, beside beliefs that know less of it.
 
-The two are weighed by how likely each makes the scores that were told (marginal likelihoods, levels
-vague, scales at their most likely), even before any is: a past that has nothing to do with the new
-task is outvoted by the scores themselves.
+They are weighed by how likely each makes the scores that were told (marginal likelihoods, levels
+vague, scales at their most likely), so that a past that has nothing to do with the new task is
+outvoted by the scores themselves.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class Mixture:
     @property
     def mean(self) -> Matrix:
         """Mean of every entry (M,)."""
-        parts = (
-            w * b.posterior.mean for w, b in zip(self.weights, self._beliefs, strict=True)
-        )
+        parts = (w * b.posterior.mean for w, b in zip(self.weights, self._beliefs, strict=True))
         return np.asarray(sum(parts))
 
     def variance(self) -> Matrix:

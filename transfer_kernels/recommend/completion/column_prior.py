@@ -1,9 +1,9 @@
 """A Gaussian over a task's column of models, low rank and diagonal, and how it is conditioned.
 
-The column is x = m + F z + e with z ~ N(0, I) of r dimensions and e ~ N(0, diag(d)). A model that was
-run shows views of its entry, y_k = a_k x + b_k + c_k + noise, whose levels c_k are shared by all
-models. All shared unknowns together, u = (z, c), have r + K dimensions, so that conditioning on n
-models costs n (r + K)^2 operations, and reading off M entries M (r + K)^2: nothing here is M x M.
+The column is x = m + F z + e with z ~ N(0, I) of r dimensions and e ~ N(0, diag(d)). A model that
+was run shows views of its entry, y_k = a_k x + b_k + c_k + noise, whose levels c_k are shared by
+all models. All shared unknowns together, u = (z, c), have r + K dimensions, so that conditioning on
+n models costs n (r + K)^2 operations, and reading off M entries M (r + K)^2: nothing here is M x M.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...inputs import arrays
-from ...files.array_files import Pathlike
 from ...estimators import Estimator, NotFittedError
+from ...files.array_files import Pathlike
+from ...inputs import arrays
 from ...text.quoting import shown
 from ..history import Task, TransferHistory
 from ..saved_state import LARGEST, SavedState, is_count, is_number, save_state
@@ -33,12 +33,13 @@ class Completion(Estimator):
     """Recommend models for a new task by the past, and by a metric of the few that are run.
 
     A task's column of normal scores (its performances, ranked, as normal quantiles) over M models
-    is taken as Gaussian: its mean is that of the past columns, its covariance over the models theirs
-    around the mean of the others, shrunk as Ledoit and Wolf do, gaps filled by EM. A metric's score
-    of a model that was run is a noisy view of its entry, whose slope, offsets, noise and scale are
-    learnt on past tasks. So a score of one model tells of its kin too, and the search knows what to
-    run next. Beside the past stands one who knows none, an entry N(0, 1) of every model on its own:
-    each counts as far as it makes the scores that were told likely.
+    is taken as Gaussian: its mean is that of the past columns, its covariance over the models
+    theirs around the mean of the others, shrunk as Ledoit and Wolf do, gaps filled by EM. A
+    metric's score of a model that was run is a noisy view of its entry, whose slope, offsets, noise
+    and scale are learnt on past tasks. So a score of one model tells of its kin too, and the search
+    knows what to run next. Beside this belief stand two that know less: one that takes from the
+    past only which models are alike (mean 0, the same covariance), and one that takes nothing
+    (every entry N(0, 1) on its own). Each counts as far as it makes the scores told likely.
 
     Needs NumPy and SciPy alone.
 
@@ -51,9 +52,9 @@ class Completion(Estimator):
         Let the mean weigh past tasks by how alike the proxy's features of their images are to the
         new task's (a kernel, its bandwidth chosen by leaving one past task out). Then the history
         needs proxies, and `start` the task.
-    past_weight : float, default 0.5
-        How far the past is believed before anything is told, in (0, 1]; 1 believes it whatever the
-        scores say.
+    past_weight : float, default 0.8
+        How far the past is believed before anything is told, in (0, 1]; the two other beliefs share
+        the rest. 1 believes the past whatever the scores say.
     max_sweeps : int, default 50
         Of the EM, at most.
 
@@ -111,7 +112,7 @@ class Completion(Estimator):
         self,
         rank: int | None = None,
         proxies: bool = False,
-        past_weight: float = 0.5,
+        past_weight: float = 0.8,
         max_sweeps: int = MAX_SWEEPS,
     ):
         self.rank = rank
@@ -145,23 +146,24 @@ class Completion(Estimator):
         self._check_options()
         metrics = _as_metrics(scores)
         columns = score_columns(history.performance)
-        useful = np.isfinite(columns).any(axis=0)
+        useful = np.asarray(np.isfinite(columns).any(axis=0))
         if not useful.any():
             raise ValueError(
                 "history: no task has two models of different known performance; give performances"
             )
-        tasks = [task for task, use in zip(history.tasks, useful, strict=True) if use]
+        tasks = [task for task, use in zip(history.tasks, useful.tolist(), strict=True) if use]
         if not useful.all():
             columns = columns[:, useful]
         M, T = columns.shape
         kernel = ProxyKernel.of_history(history, tasks) if self.proxies else None
-        views = learn_views([PERFORMANCE], history.performance[None, :, useful], columns)
+        known = history.performance[None, :, useful]
+        views = learn_views([PERFORMANCE], known, columns, truth=True)
         if metrics:
             stacked = stacked_scores(metrics, history.models, tasks)
             views = joined(learn_views(list(metrics), stacked, columns), views)
         rank = self.rank
         if rank is None:
-            rank = min(T, RANK_OF_MANY) if M > MANY_MODELS else T
+            rank = min(T, M, RANK_OF_MANY) if M > MANY_MODELS else min(T, M)
 
         def left_out_weights(filled: Matrix) -> Matrix:
             if kernel is None:

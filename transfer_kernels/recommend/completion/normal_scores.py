@@ -1,4 +1,4 @@
-"""Performances of a task as normal scores: what every task's column is before a Gaussian sees it."""
+"""Performances of a task as normal scores, as which a Gaussian sees every task's column."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_prior import ColumnPrior, Conditioner, Posterior, ViewModel
-from .shrinkage import compressed, ledoit_wolf_weight
+from .shrinkage import compressed, leading_factors, ledoit_wolf_weight
 
 Matrix = NDArray[Any]
 
@@ -18,6 +18,8 @@ MAX_SWEEPS = 50
 TOLERANCE = 1e-3
 #: Of an entry's own variance, so that no entry is ever taken for certain.
 LEAST_NOISE = 1e-3
+#: Up to so many models the M-step sums (M, M) matrices; beyond, factors one column after the other.
+DENSE = 1000
 #: Variance between the models' means that is always thought possible.
 LEAST_BETWEEN = 0.05
 
@@ -156,12 +158,19 @@ def _covariance(
         return np.zeros((M, 0)), np.ones(M)
     residuals = filled - filled @ weights
     weight = ledoit_wolf_weight(residuals)
-    factors, diagonal = compressed(residuals / np.sqrt(T), rank)
-    for part in open_parts:
-        diagonal = diagonal + part.own / T
-        moved = np.concatenate([block for _, block in part.chunks()]) / np.sqrt(T)
-        factors, lacking = compressed(np.hstack([factors, moved]), rank)
-        diagonal += lacking
+    if open_parts and M <= DENSE:
+        products = residuals @ residuals.T
+        for part in open_parts:
+            moved = np.concatenate([block for _, block in part.chunks()])
+            products += moved @ moved.T
+            products[np.diag_indices(M)] += part.own
+        factors, diagonal = leading_factors(products / T, rank)
+    else:
+        factors, diagonal = compressed(residuals / np.sqrt(T), rank)
+        for part in open_parts:
+            moved = np.concatenate([block for _, block in part.chunks()]) / np.sqrt(T)
+            factors, lacking = compressed(np.hstack([factors, moved]), rank)
+            diagonal = diagonal + part.own / T + lacking
     variance = np.einsum("mr,mr->m", factors, factors) + diagonal
     level = float(np.mean(variance[counts > 0])) if (counts > 0).any() else 1.0
     noise = (1.0 - weight) * diagonal + weight * level

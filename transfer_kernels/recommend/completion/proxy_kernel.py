@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...inputs import arrays
 from ...files.feature_files import FeatureFile
+from ...inputs import arrays
 from ...kernels.array_namespace import on_host
 from ...text.quoting import shown
-from ..history import Task, TransferHistory
 from ..fennec.neighbour_regression import description, kernel_weights
+from ..history import Task, TransferHistory
 
 Matrix = NDArray[Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,8 @@ class Search:
 
     @property
     def past_weight(self) -> float:
-        """How far the past is believed, in [0, 1], after what was told."""
+        """How far the past is believed, in [0, 1], after what was told: `Completion`'s own option
+        before."""
         return float(self._beliefs().weights[0])
 
     def best_probability(self, draws: int = 4000, seed: int = 0) -> Matrix:
@@ -209,9 +211,10 @@ class Search:
             beliefs: list[Belief] = [believe(self._prior, self._views, rows, values)]
             weights = [self._past_weight]
             if self._past_weight < 1.0:
-                flat = ColumnPrior.flat(len(self.models))
-                beliefs.append(believe(flat, self._views, rows, values, flat=True))
-                weights.append(1.0 - self._past_weight)
+                kin = replace(self._prior, mean=np.zeros(len(self.models)))
+                for prior in (kin, ColumnPrior.flat(len(self.models))):
+                    beliefs.append(believe(prior, self._views, rows, values, flat=True))
+                    weights.append((1.0 - self._past_weight) / 2.0)
             self._mixture = Mixture(beliefs, weights)
         return self._mixture
 

@@ -55,14 +55,19 @@ def compressed(columns: Matrix, rank: int) -> tuple[Matrix, Matrix]:
     M, J = columns.shape
     if min(M, J) <= rank and J <= M:
         return columns, np.zeros(M)
-    if J <= M:
-        values, vectors = np.linalg.eigh(columns.T @ columns)
-        factors = columns @ vectors[:, ::-1][:, :rank]
-    else:
-        values, vectors = np.linalg.eigh(columns @ columns.T)
-        best = slice(None, None, -1)
-        roots = np.sqrt(np.maximum(values[best][:rank], 0.0))
-        factors = vectors[:, best][:, :rank] * roots
+    if J > M:
+        return leading_factors(columns @ columns.T, rank)
+    _, vectors = np.linalg.eigh(columns.T @ columns)
+    factors = columns @ vectors[:, ::-1][:, :rank]
     full = np.einsum("mj,mj->m", columns, columns)
     kept = np.einsum("mr,mr->m", factors, factors)
     return factors, np.maximum(full - kept, 0.0)
+
+
+def leading_factors(covariance: Matrix, rank: int) -> tuple[Matrix, Matrix]:
+    """Return the same of a covariance (M, M)."""
+    values, vectors = np.linalg.eigh(covariance)
+    best = slice(None, None, -1)
+    factors = vectors[:, best][:, :rank] * np.sqrt(np.maximum(values[best][:rank], 0.0))
+    kept = np.einsum("mr,mr->m", factors, factors)
+    return factors, np.maximum(np.diagonal(covariance) - kept, 0.0)

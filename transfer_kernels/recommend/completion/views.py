@@ -4,9 +4,9 @@ On a past task t the raw scores of metric k are taken as
 
     score_ikt = s_kt (a_k x_it + b_ik + noise_ikt) + level_kt,
 
-x the column of normal scores. Slope a, the models' offsets b (what a metric always gives a model too
-much or too little) and the noise's covariance over metrics come from the past tasks; so does how far
-scales s differ between tasks, which a new task's few scores cannot tell alone.
+x the column of normal scores. Slope a, the models' offsets b (what a metric always gives a model
+too much or too little) and the noise's covariance over metrics come from the past tasks; so does
+how far scales s differ between tasks, which a new task's few scores cannot tell alone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Views:
         return ViewModel(self.slope, self.flat_noise if flat else self.noise)
 
 
-def learn_views(names: Sequence[str], scores: Matrix, columns: Matrix) -> Views:
+def learn_views(
+    names: Sequence[str], scores: Matrix, columns: Matrix, *, truth: bool = False
+) -> Views:
     """Learn how metrics see the columns of past tasks.
 
     Parameters
@@ -70,13 +72,16 @@ def learn_views(names: Sequence[str], scores: Matrix, columns: Matrix) -> Views:
         NaN where a metric was not run or its score is not known.
     columns : (M, T) array
         Normal scores, NaN where they are not known.
+    truth : bool
+        Whether the scores are the performances that the columns come from: these have no offsets,
+        and two models are enough.
     """
     K, M, _ = scores.shape
     slope, offsets = np.zeros(K), np.zeros((M, K))
     log_scale, spread = np.zeros(K), np.zeros(K)
     residuals = np.full(scores.shape, np.nan)
     for k, name in enumerate(names):
-        seen, x, log_scales = _standardised(scores[k], columns)
+        seen, x, log_scales = _standardised(scores[k], columns, 2 if truth else 3)
         if not log_scales:
             raise ValueError(
                 f"scores: {name!r} has no past task with three scored models of known performance "
@@ -85,7 +90,8 @@ def learn_views(names: Sequence[str], scores: Matrix, columns: Matrix) -> Views:
         told = np.isfinite(seen)
         slope[k] = float(x[told] @ seen[told]) / float(x[told] @ x[told])
         np.subtract(seen, slope[k] * x, out=residuals[k])
-        offsets[:, k] = _offsets(residuals[k])
+        if not truth:
+            offsets[:, k] = _offsets(residuals[k])
         log_scale[k], spread[k] = np.median(log_scales), _spread(log_scales)
     flat_noise = _noise(residuals)
     for k in range(K):
@@ -93,13 +99,15 @@ def learn_views(names: Sequence[str], scores: Matrix, columns: Matrix) -> Views:
     return Views(tuple(names), slope, offsets, _noise(residuals), flat_noise, log_scale, spread)
 
 
-def _standardised(scores: Matrix, columns: Matrix) -> tuple[Matrix, Matrix, list[float]]:
-    """Scores and columns (M, T) of what both know, centred by task, scores scaled; the ln scales."""
+def _standardised(
+    scores: Matrix, columns: Matrix, least: int
+) -> tuple[Matrix, Matrix, list[float]]:
+    """Scores and columns (M, T) of what both know, centred by task, scores scaled; ln scales."""
     seen, x = np.full(scores.shape, np.nan), np.full(scores.shape, np.nan)
     log_scales = []
     for t in range(scores.shape[1]):
         both = np.isfinite(scores[:, t]) & np.isfinite(columns[:, t])
-        if both.sum() < 3:
+        if both.sum() < least:
             continue
         raw, truth = scores[both, t], columns[both, t]
         scale = float(raw.std())
@@ -159,7 +167,8 @@ def _noise(residuals: Matrix) -> Matrix:
                 found[j, k] = float(np.sum(plain[j] * plain[k])) / common
     # Pairs that differ in what they have may give no covariance; the nearest one is.
     values, vectors = np.linalg.eigh((found + found.T) / 2.0)
-    return np.asarray((vectors * np.maximum(values, LEAST_NOISE)) @ vectors.T)
+    nearest = (vectors * np.maximum(values, LEAST_NOISE)) @ vectors.T
+    return np.asarray((nearest + nearest.T) / 2.0)
 
 
 def _spread(log_scales: Sequence[float]) -> float:
