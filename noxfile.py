@@ -225,7 +225,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Lines of Python that all tests run, lines of the CPU kernels that their tests run."""
-    session.run("pytest", "-q", "--exhaustive", "--cov", "transfer_kernels")
+    session.run("pytest", "-q", "--exhaustive", "--cov", "transfer_kernels", "--cov", "kernels")
     built = Path(session.create_tmp()).resolve() / "counted"
     for old in (ROOT / "build").rglob("*.gcda"):
         old.unlink()

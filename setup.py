@@ -49,6 +49,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.errors import LinkError
 
 sys.path.insert(0, str(Path(__file__).parent))  # an isolated build does not look here by itself
@@ -332,6 +333,14 @@ class BuildAfresh(build):
         super().run()
 
 
+class SourceDistribution(sdist):
+    """A source distribution with the link by which tools see the kernels in the package."""
+
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        Path(base_dir, KERNELS_LINK).symlink_to(os.readlink(KERNELS_LINK))
+
+
 def processors():
     """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -343,16 +352,20 @@ def say(what):
     print(f"transfer_kernels: {what}", file=sys.stderr)
 
 
+#: For whoever works in the checkout, not for builds: those take kernels/ itself, once.
+KERNELS_LINK = Path("transfer_kernels", "kernels")
+
 packages = {"transfer_kernels": "transfer_kernels", "transfer_kernels.kernels": "kernels"}
 
 setup(
     packages=sorted(
         ".".join([name, *path.parent.relative_to(folder).parts])
         for name, folder in packages.items()
-        for path in Path(folder).glob("**/__init__.py")
+        for path in Path(folder).glob("**/__init__.py")  # not through links
     ),
     package_dir={"transfer_kernels.kernels": "kernels"},
+    package_data={"transfer_kernels": ["py.typed"]},
     # nvcc takes longest, and so it starts first.
     ext_modules=[CudaModule(), CudaOnHostModule(), NativeModule()],
-    cmdclass={"build": BuildAfresh, "build_ext": BuildKernels},
+    cmdclass={"build": BuildAfresh, "build_ext": BuildKernels, "sdist": SourceDistribution},
 )

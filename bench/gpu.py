@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transfer_kernels.kernels.array_namespace import on_host
 
 import transfer_kernels as tk
+from transfer_kernels.kernels.array_namespace import on_host
 from transfer_kernels.ops.backends import BACKENDS
 
 from . import data, machine, plain_torch, work

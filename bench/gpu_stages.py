@@ -219,7 +219,7 @@ def digest_of(sources: tuple[str, ...]) -> str:
     for source in sources:
         top = ROOT / source
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            if path.is_file() and path.suffix in {".py", ".cpp", ".cu", ".h", ".json"}:
+            if path.is_file() and path.suffix in {".py", ".cpp", ".h", ".cu", ".cuh", ".json"}:
                 digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

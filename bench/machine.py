@@ -12,7 +12,6 @@ from pathlib import Path
 
 from transfer_kernels.kernels.native_runtime import ISA_VARIABLE, instruction_set, native_module
 from transfer_kernels.kernels.threads import thread_count
-
 from transfer_kernels.ops.backends import BACKENDS, choose_backend
 
 ROOT = Path(__file__).resolve().parents[1]

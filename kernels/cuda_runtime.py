@@ -5,6 +5,8 @@ the CPU, slowly and checked, so that they can be tested anywhere.
 """
 
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import torch
 
@@ -13,22 +15,18 @@ ELEMENT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @cache
-def gpu_module():
+def gpu_module() -> ModuleType:
     """The kernels for GPUs; raises ImportError with the reason where they were not built."""
-    from transfer_kernels import _cuda
-
-    return _cuda
+    return import_module("transfer_kernels._cuda")
 
 
 @cache
-def host_module():
+def host_module() -> ModuleType:
     """The same kernels run on the host; raises ImportError where they were not built."""
-    from transfer_kernels import _cuda_on_host
-
-    return _cuda_on_host
+    return import_module("transfer_kernels._cuda_on_host")
 
 
-def module_for(tensor):
+def module_for(tensor: torch.Tensor) -> ModuleType:
     """The module whose kernels can read the tensor's memory."""
     return gpu_module() if tensor.is_cuda else host_module()
 

@@ -2,6 +2,8 @@
 
 import os
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 
@@ -11,11 +13,9 @@ ISA_VARIABLE = "TRANSFER_KERNELS_ISA"
 
 
 @cache
-def native_module():
+def native_module() -> ModuleType:
     """The compiled module; raises ImportError with the reason where it was not built."""
-    from transfer_kernels import _native
-
-    return _native
+    return import_module("transfer_kernels._native")
 
 
 def instruction_set() -> str:

@@ -1,6 +1,7 @@
 """What the Numba kernels share: compiler options, a cache that may be missing, and row blocks."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -9,7 +10,7 @@ from numba import njit
 FAST_MATH = {"arcp", "contract", "nsz", "reassoc"}
 
 
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
 
 
 def kernel(function):
@@ -29,7 +30,7 @@ def kernel(function):
 
 def _tolerate_full_disk(compiled) -> None:
     """Let what was compiled be used though it cannot be kept."""
-    cache = getattr(compiled, "_cache", None)
+    cache: Any = getattr(compiled, "_cache", None)
     save = getattr(cache, "save_overload", None)
     if save is None:  # another Numba than those known; its errors then stand
         return

@@ -193,6 +193,43 @@ def make_problem(n=300, d=24, n_classes=5, seed=0, spread=1.0, dtype=np.float32,
     return (0.4 * (spread * means[labels] + noise) + offset).astype(dtype), labels
 
 
+def example_inputs(X, y, place=lambda array: array):
+    """Every named input, for features X (n, d) and labels: a ModelOutputs and the target's inputs.
+
+    They follow the samples, and stay as they are when features or classes change their order.
+    ``place`` puts each array where it shall be.
+    """
+    import transfer_kernels as tk
+
+    rows = np.asarray(X, dtype=np.float64)
+    first, second = rows.mean(axis=1), np.tanh(rows).mean(axis=1)
+    general = np.stack([first, second, np.cos(first), np.sin(3.0 * second)], axis=1)
+    logits = general @ np.linspace(-2.0, 3.0, 20).reshape(4, 5)
+    posteriors = np.exp(logits - logits.max(axis=1, keepdims=True))
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
+    classes, codes = np.unique(y, return_inverse=True)
+    means = np.stack([general[codes == c].mean(axis=0) for c in range(len(classes))])
+    of_model = {
+        "features": place(X),
+        "posteriors": place(posteriors),
+        "source": (place((0.9 * rows).astype(X.dtype)), (first > np.median(first)).astype(int)),
+        "general": place(general),
+    }
+    of_target = {
+        "label_embeddings": place(means.reshape(-1, 2, 2)),
+        "reference": place(general[:, ::-1] + general),
+    }
+    return tk.ModelOutputs(**of_model), of_target
+
+
+def score_with_all_inputs(X, y, metrics, backend=None, place=lambda array: array):
+    """`transfer_kernels.score` with every named input."""
+    import transfer_kernels as tk
+
+    outputs, of_target = example_inputs(X, y, place)
+    return tk.score(outputs, y, metrics, backend=backend, **of_target)
+
+
 def in_subprocess(code, **environment):
     """Run Python code in a fresh interpreter; returns the completed process."""
     import subprocess

@@ -1,6 +1,8 @@
 """Importing the package is quick, quiet, and brings in nothing heavy."""
 
+import os
 import sys
+from pathlib import Path
 
 from conftest import in_subprocess
 
@@ -29,6 +31,21 @@ def test_every_public_name_exists():
     assert sorted(tk.__all__) == sorted(set(tk.__all__))
     for name in tk.__all__:
         assert getattr(tk, name).__doc__, name
+
+
+def test_the_checkout_holds_the_whole_package():
+    """Without an installation: the kernels are in it by a link, which installations do not need."""
+    root = Path(__file__).resolve().parents[1]
+    assert os.readlink(root / "transfer_kernels" / "kernels") == os.path.join("..", "kernels")
+    result = in_subprocess(
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f).lower()]\n"
+        "import numpy as np, transfer_kernels as tk\n"
+        "from transfer_kernels import kernels\n"
+        "print(kernels.__file__, tk.logme(np.eye(9)[:, :4], np.arange(9) % 3, backend='reference'))"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[0] == str(root / "transfer_kernels" / "kernels" / "__init__.py")
 
 
 def test_works_without_the_extras():

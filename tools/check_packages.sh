@@ -40,6 +40,13 @@ echo "wheel"
 auditwheel repair -w "$work/repaired" "$work"/wheels/*.whl
 ls -l "$work"/repaired/*.whl | awk '{print "  " $5 " bytes"}'
 unzip -l "$work"/repaired/*.whl >"$work/wheel-holds"
+unzip -Z1 "$work"/repaired/*.whl | sort >"$work/names"
+# The kernels once, though the checkout shows them twice.
+if uniq -d "$work/names" | grep . >&2 || ! grep -qx transfer_kernels/py.typed "$work/names" ||
+    [ "$(grep -c 'kernels/fisher_scatter/reference.py$' "$work/names")" != 1 ]; then
+    echo "the wheel holds something twice, or lacks py.typed or the kernels" >&2
+    exit 1
+fi
 if grep _cuda_on_host "$work/wheel-holds" >&2; then
     echo "the wheel holds what serves tests only" >&2
     exit 1

@@ -5,7 +5,16 @@ __version__ = "0.1.0"
 from . import ops
 from .estimators import PARC, SFDA, LogME
 from .evaluation.measures import evaluate
-from .metrics import Metric, Problem, UninformativeScoreWarning, metric_names, register, score
+from .inputs.model_outputs import MissingInputWarning, ModelOutputs
+from .metrics import (
+    Metric,
+    Problem,
+    RelativeToZoo,
+    UninformativeScoreWarning,
+    metric_names,
+    register,
+    score,
+)
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
@@ -24,7 +33,10 @@ __all__ = [
     "SFDA",
     "LogME",
     "Metric",
+    "MissingInputWarning",
+    "ModelOutputs",
     "Problem",
+    "RelativeToZoo",
     "UninformativeScoreWarning",
     "describe_backends",
     "etran_energy",

@@ -1,9 +1,9 @@
 """`class_scatter` in C++: its Gram matrices."""
 
 from ..fisher_scatter.native_cpu import fisher_scatter
-from . import by_class
+from . import lapack_by_class
 
 
 def class_logdets(X, codes, n_classes, shift, scales):
     """See the contract in the package's docstring."""
-    return by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)
+    return lapack_by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..positive_definite import from_rows
+from ..positive_definite import shared_from_rows
 from ..positive_definite.torch_gpu import log_determinant
 from ..torch_runtime import as_codes, as_doubles, as_features
 
@@ -21,5 +21,5 @@ def class_logdets(X, codes, n_classes, shift, scales):
         gram = rows @ rows.T if len(rows) <= X.shape[1] else rows.T @ rows
         logdets[c] = log_determinant(gram, scales[c])
         if torch.isnan(logdets[c]):
-            logdets[c] = from_rows.log_determinant(rows, float(scales[c]))
+            logdets[c] = shared_from_rows.log_determinant(rows, float(scales[c]))
     return logdets

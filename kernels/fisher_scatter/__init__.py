@@ -28,8 +28,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..array_namespace import array_namespace, as_float64, is_tensor, on_host
-from . import saved
+from ..array_namespace import Array, array_namespace, as_float64, is_tensor, on_host
+from . import shared_saved
 
 #: Rows that are looked at for the shift.
 SHIFT_ROWS = 64
@@ -39,7 +39,7 @@ SHIFT_ROWS = 64
 HARMLESS_OFFSET = 10.0
 
 
-def default_shift(X) -> np.ndarray:
+def default_shift(X: Array) -> Array:
     """(d,) float64 mean of some rows of X where it is far from zero, in spreads; else zero.
 
     The rows are spread evenly: samples often come sorted by class.
@@ -85,30 +85,30 @@ class FisherScatter:
         ``counts`` and ``shifted_sums`` with the square roots of the weights in their place.
     """
 
-    shift: np.ndarray
-    counts: np.ndarray
-    shifted_sums: np.ndarray
-    shifted_gram: np.ndarray
-    root_counts: np.ndarray
-    shifted_root_sums: np.ndarray
+    shift: Array
+    counts: Array
+    shifted_sums: Array
+    shifted_gram: Array
+    root_counts: Array
+    shifted_root_sums: Array
 
     @property
-    def sums(self) -> np.ndarray:
+    def sums(self) -> Array:
         """(C, d) sum of w x over each class."""
         return self.shifted_sums + self._xp.outer(self.counts, self.shift)
 
     @property
-    def gram(self) -> np.ndarray:
+    def gram(self) -> Array:
         """(d, d) sum of w x x^T, both triangles."""
         return self._symmetric(self.moved_to(self._xp.zeros_like(self.shift)).shifted_gram)
 
     @property
-    def means(self) -> np.ndarray:
+    def means(self) -> Array:
         """(C, d) weighted class means; NaN for a class without weight."""
         return self.shifted_means + self.shift
 
     @property
-    def shifted_means(self) -> np.ndarray:
+    def shifted_means(self) -> Array:
         """(C, d) weighted class means of x - shift; NaN for a class without weight."""
         with np.errstate(invalid="ignore"):
             return self.shifted_sums / self.counts[:, None]
@@ -121,19 +121,19 @@ class FisherScatter:
         """Both triangles of a matrix of which the upper one is meant."""
         return self._xp.triu(gram) + self._xp.triu(gram, 1).T
 
-    def within(self) -> np.ndarray:
+    def within(self) -> Array:
         """(d, d) within-class scatter divided by the total weight, both triangles."""
         present = self.counts > 0
         roots = self.shifted_sums[present] / self.counts[present][:, None] ** 0.5
         return self._symmetric((self.shifted_gram - roots.T @ roots) / self.counts.sum())
 
-    def total(self) -> np.ndarray:
+    def total(self) -> Array:
         """(d, d) scatter around the mean of all, divided by the total weight, both triangles."""
         weight = self.counts.sum()
         mean = self.shifted_sums.sum(axis=0) / weight
         return self._symmetric(self.shifted_gram / weight) - self._xp.outer(mean, mean)
 
-    def moved_to(self, shift: np.ndarray) -> FisherScatter:
+    def moved_to(self, shift: Array) -> FisherScatter:
         """The same sums around another shift."""
         if bool((shift == self.shift).all()):
             return self
@@ -167,7 +167,7 @@ class FisherScatter:
         """Write to an ``.npz`` file, all of it or nothing; `load` reads it."""
         arrays = {field.name: on_host(getattr(self, field.name)) for field in fields(self)}
         arrays["shifted_gram"] = np.triu(arrays["shifted_gram"])
-        saved.write(path, arrays)
+        shared_saved.write(path, arrays)
 
     @classmethod
     def load(cls, path) -> FisherScatter:
@@ -181,4 +181,4 @@ class FisherScatter:
         FileNotFoundError
             If there is no such file.
         """
-        return cls(**saved.read(path, [field.name for field in fields(cls)]))
+        return cls(**shared_saved.read(path, [field.name for field in fields(cls)]))

@@ -13,15 +13,14 @@ def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
     d = X.shape[1]
     gram = np.zeros((d, d))
     sums = np.empty((n_classes, d))
-    root_sums = None
     if weights is not None:
         weights = np.ascontiguousarray(weights, dtype=np.float64)
-        root_sums = np.empty((n_classes, d))
+    root_sums = None if weights is None else np.empty((n_classes, d))
     native_module().fisher_scatter(
         X, codes, n_classes, weights, shift, gram, sums, root_sums, **runtime_arguments()
     )
     counts = np.bincount(codes, weights, minlength=n_classes).astype(np.float64)
-    if weights is None:
+    if root_sums is None:
         return FisherScatter(shift, counts, sums, gram, counts, sums)
     root_counts = np.bincount(codes, np.sqrt(weights), minlength=n_classes)
     return FisherScatter(shift, counts, sums, gram, root_counts, root_sums)

@@ -43,6 +43,7 @@ def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
     """See the contract in the package's docstring."""
     n, d = X.shape
     codes = as_codes(codes)
+    root_counts: np.ndarray
     shift = default_shift(X) if shift is None else np.array(shift, dtype=np.float64)
     counts = np.bincount(codes, weights, minlength=n_classes).astype(np.float64)
     sums = np.zeros((n_classes, d))

@@ -25,8 +25,8 @@ stay finite. Then, with the last alpha and beta and the m and residual before th
 
 with the sum over all d eigenvalues, zeros included. `EvidenceRule` holds these settings; published
 implementations differ in them. With `LargestEvidence` as the rule the maximum itself is sought. The
-Gram matrix squares the condition number of F; ``centred.py`` is the same from the centred Gram
-matrix and the mean, ``factored.py`` from F itself.
+Gram matrix squares the condition number of F; ``shared_centred.py`` is the same from the centred
+Gram matrix and the mean, ``shared_factored.py`` from F itself.
 
 The compiled version gives the same bits, those of its instruction set, on every run and for any
 number of threads. The others call LAPACK, whose bits may change with BLAS's threads.
@@ -35,6 +35,8 @@ number of threads. The others call LAPACK, whose bits may change with BLAS's thr
 from dataclasses import dataclass
 
 import numpy as np
+
+from ..array_namespace import Array
 
 #: Bound of alpha and beta; squares of their ratio stay within float64.
 SMALLEST_PRECISION = 1e-75
@@ -77,11 +79,11 @@ class EvidenceRule:
 class LargestEvidence:
     """Instead of an `EvidenceRule`: the largest evidence over all alpha and beta.
 
-    Without epsilon, cap or start, converged to rounding error; ``profile.py`` has the mathematics.
-    The model without noise, t = 0, counts too where it has an evidence: in the dual form, where the
-    rank is n. A target's evidence is NaN where the rounding error of the Gram matrix may be worth
-    more than 1e-9 in it: an error of spectral norm e is worth e / (s + t) at most, with the
-    matrix's smallest eigenvalue s.
+    Without epsilon, cap or start, converged to rounding error; the mathematics is in
+    ``shared_profile.py``. The model without noise, t = 0, counts too where it has an evidence: in
+    the dual form, where the rank is n. A target's evidence is NaN where the rounding error of the
+    Gram matrix may be worth more than 1e-9 in it: an error of spectral norm e is worth e / (s + t)
+    at most, with the matrix's smallest eigenvalue s.
     """
 
 
@@ -121,7 +123,7 @@ class Evidence:
         The t at which the last m was taken: the weights are m = (F^T F + t I)^-1 F^T y.
     """
 
-    evidences: np.ndarray
-    alphas: np.ndarray
-    betas: np.ndarray
-    ratios: np.ndarray
+    evidences: Array
+    alphas: Array
+    betas: Array
+    ratios: Array

@@ -7,7 +7,7 @@ import torch
 from ..cuda_runtime import address, module_for
 from ..torch_runtime import as_doubles, as_tensor, current_stream, on_device_of
 from . import SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram
+from .shared_profile import from_gram
 
 BAND = 32  # rows of a panel and width of the band
 

@@ -5,21 +5,17 @@ from dataclasses import asdict, astuple
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
-from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, EvidenceRule, LargestEvidence
+from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
     """See the contract in the package's docstring."""
     largest = isinstance(rule, LargestEvidence)
     if known is None:
-        known_arrays = (np.empty(0), np.empty((0, moments.shape[1])), np.empty(0))
-    else:
-        known_arrays = tuple(
-            np.ascontiguousarray(array, dtype=np.float64) for array in astuple(known)
-        )
+        known = Known(np.empty(0), np.empty((0, moments.shape[1])), np.empty(0))
+    arrays = gram, moments, squares, *astuple(known)
     found = native_module().logme_evidence(
-        *(np.ascontiguousarray(array, dtype=np.float64) for array in (gram, moments, squares)),
-        *known_arrays,
+        *(np.ascontiguousarray(array, dtype=np.float64) for array in arrays),
         n_samples,
         n_features,
         dual=dual,

@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from ..numba_runtime import as_vector, kernel
 from ..threads import run_in_threads
 from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram, rounding_error
+from .shared_profile import from_gram, rounding_error
 
 
 @kernel
@@ -128,7 +128,7 @@ DEPTH = 80.0
 def _profile_at(
     place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u, valued=False
 ):  # fmt: skip
-    """q, slope and value (without constants) of -2 n times the evidence; see profile.py."""
+    """q, slope and value (without constants) of -2 n times the evidence; see shared_profile.py."""
     t = np.exp(place)
     if not _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
         return np.nan, np.nan, np.nan, np.nan, np.nan
@@ -176,7 +176,7 @@ def _root(
 
 @kernel
 def _certain(s, ratio, empty, error):
-    """Whether an error of the Gram matrix is small in the evidence; see `profile.certain`."""
+    """Whether an error of the Gram matrix is small in the evidence: `shared_profile.certain`."""
     if ratio == np.inf:
         return True
     inverses = 0.0
@@ -323,7 +323,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     def tridiagonal(k, alpha=1.0, beta=1.0):
         return fixed_point(s, rotated[k], False, squares[k], alpha, beta)
 
-    spectrum = []
+    spectrum: list[np.ndarray] = []
 
     def projected(k, alpha=1.0, beta=1.0):
         if not spectrum:

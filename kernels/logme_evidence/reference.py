@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram
+from .shared_profile import from_gram
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
@@ -32,7 +32,7 @@ def from_spectrum(s, projections, squares, n_samples, n_features, rule, dual):
 
 
 def fixed_points(s, p, rest, n, d, rule):
-    """The published fixed points from coordinates of the targets themselves; see factored.py."""
+    """The published fixed points from coordinates of the targets themselves: shared_factored.py."""
     zeros = (d if rule.full_spectrum else min(n, d)) - len(s)
     columns = []
     alpha = beta = 1.0

@@ -12,8 +12,8 @@ import torch
 from ..array_namespace import on_host
 from ..torch_runtime import as_doubles, as_tensor
 from . import SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram
 from .reference import from_spectrum
+from .shared_profile import from_gram
 
 
 def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
@@ -31,8 +31,8 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         # Rounding leaves moments along null directions: what is possible bounds them.
         projections = torch.minimum(projections, s[:, None] * squares)
     if rule.warm_start:
-        host = (on_host(values) for values in (s, projections, squares))
-        found = from_spectrum(*host, n_samples, n_features, rule, dual)
+        s, projections, targets = on_host(s), on_host(projections), on_host(squares)
+        found = from_spectrum(s, projections, targets, n_samples, n_features, rule, dual)
         return Evidence(*(as_doubles(getattr(found, f.name), gram) for f in fields(found)))
     return _fixed_points(s[:, None], projections, squares, n_samples, n_features, rule, dual)
 

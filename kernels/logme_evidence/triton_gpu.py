@@ -16,7 +16,7 @@ import triton.language as tl
 from ..torch_runtime import as_doubles, as_tensor, on_device_of
 from ..triton_runtime import LAUNCH
 from . import SMALLEST_PRECISION, Evidence, LargestEvidence
-from .profile import from_gram
+from .shared_profile import from_gram
 
 #: Eigenvalues that a program takes at a time, four a thread.
 EIGENVALUES = 512

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..numba_runtime import ranges
 from ..threads import run_in_threads, thread_count
-from .key_counts import (
+from .numba_key_counts import (
     CHUNK,
     PROBES,
     SENTINEL,
@@ -25,7 +25,7 @@ from .key_counts import (
     spread_out,
     to_twice_ranks,
 )
-from .pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
+from .numba_pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
 
 #: Relative error of the rank variance that undecided ties may cause at most, in a pass.
 TIE_TOLERANCE = 1e-9
@@ -192,9 +192,9 @@ def _bins_of_at_most(most, pairs, columns):
         if not split.any():
             break
         bins = bins.split(bin_starts[split])
-    starts, counts = np.concatenate(starts), np.concatenate(counts)
-    order = np.argsort(starts)
-    return starts[order], counts[order]
+    all_starts = np.concatenate(starts)
+    order = np.argsort(all_starts)
+    return all_starts[order], np.concatenate(counts)[order]
 
 
 def _sorted_keys(pairs, columns, low, high, first_key, n_keys):

@@ -1,4 +1,6 @@
-"""Spearman's correlation of keys with two classes of pairs, by counting the keys in bins.
+"""For the GPU versions: Spearman's correlation of keys with two classes of pairs, by counts.
+
+The keys are counted in bins.
 
 The first level's bins follow a sample of the pairs: they are fine where many pairs lie. Pairs of
 one bin count as tied. What that may cost is bounded: in a bin with s and d pairs of either class
@@ -220,14 +222,15 @@ def _coefficient(product, squares, n_same, n_different):
     return product / math.sqrt(scale) if scale > 0 else math.nan
 
 
-def _sums(counts, deviations, n_same, n_different):
+def _sums(counts, deviations, n_same, n_different) -> tuple[float, float]:
     """Sums of deviation x "different", through the rarer class, and of the squared deviations."""
     different, same = counts.unbind(0)
     rarer = -same if n_same < n_different else different
     ranks = deviations.to(torch.float64)
     product = (rarer * ranks).sum()
     squares = ((different + same) * ranks * ranks).sum()
-    return torch.stack([product, squares]).tolist()
+    product, squares = torch.stack([product, squares]).tolist()
+    return product, squares
 
 
 def binned_correlation(count, level, n_same, n_different, bins=BINS, tolerance=TOLERANCE):
@@ -252,7 +255,7 @@ def binned_correlation(count, level, n_same, n_different, bins=BINS, tolerance=T
     product, squares = 0.0, 0.0
     below = torch.zeros(1, dtype=torch.int64, device=level.first.device)
     levels, several = [level], None
-    waiting = []
+    waiting: list[tuple[torch.Tensor, torch.Tensor, list[FirstLevel]]] = []
     while True:
         counts = count(levels)
         if several is not None:
@@ -288,6 +291,5 @@ def sorted_correlation(keys, same, n_same, n_different):
     ends = torch.stack([last + 1, torch.cumsum(same, dim=0)[last]])
     tied, tied_same = torch.diff(ends, prepend=torch.zeros_like(ends[:, :1]), dim=1)
     counts = torch.stack([tied - tied_same, tied_same])
-    return _coefficient(
-        *_sums(counts, binned_deviations(tied), n_same, n_different), n_same, n_different
-    )
+    sums = _sums(counts, binned_deviations(tied), n_same, n_different)
+    return _coefficient(*sums, n_same, n_different)

@@ -1,4 +1,6 @@
-"""Rows of a tensor, centred and of length one, so that products of two are Pearson correlations.
+"""For the GPU versions: rows of length one, whose products are Pearson correlations.
+
+The rows of a tensor are centred and scaled.
 
 They stay on the tensor's device: kept where they are small, else made again for every pair of
 stripes. A key is a distance 1 - r in multiples of the contract's resolution, 0 ... 2^KEY_BITS.

@@ -1,4 +1,6 @@
-"""Spearman's correlation of two distances of pairs: ranks of the label distances weight the pairs.
+"""For the GPU versions: Spearman's correlation of two distances of the same pairs.
+
+Ranks of the label distances weight the pairs.
 
 A weight is twice the averaged rank of a pair's label distance, less its mean: an integer. The sums
 of the weights in bins of the feature distance are integers too.

@@ -134,6 +134,7 @@ def parc_correlation_vectors(
         if n * (n - 1) // 2 <= sort_limit:
             return tensor_weights.sorted_correlation(rows, labels, TILE)
         vectors, kinds = torch.unique(Y, dim=0, return_inverse=True)
+        weights: tensor_weights.KindWeights | tensor_weights.BinnedWeights
         if len(vectors) <= kinds_limit:
             weights = tensor_weights.KindWeights(vectors, kinds)
         else:

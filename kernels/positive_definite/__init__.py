@@ -13,7 +13,7 @@ changed.
 `log_determinant`
     ln det(I + scale gram) for ``scale`` >= 0, in nats; NaN where the matrix has lost the digits
     that it depends on, beside a sample that drowns all others, as its smallest pivot tells.
-    ``from_rows.py`` is the same from the samples themselves.
+    ``shared_from_rows.py`` is the same from the samples themselves.
 
 Bits are those of LAPACK, and may change with its number of threads.
 """

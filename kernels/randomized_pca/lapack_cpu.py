@@ -6,7 +6,7 @@ while, would take the processors from those of the other.
 
 import numpy as np
 
-from .range_finder import CentredRows, principal_scores
+from .shared_range_finder import CentredRows, principal_scores
 
 #: A block of 2048 columns and its products stay in the outer caches.
 BLOCK_ROWS = 256

@@ -3,7 +3,7 @@
 import torch
 
 from ..torch_runtime import as_features
-from .range_finder import CentredRows, principal_scores
+from .shared_range_finder import CentredRows, principal_scores
 
 BLOCK_ELEMENTS = 1 << 24
 

@@ -13,6 +13,7 @@ from test_logme_evidence import (
     make_targets,
     rank_deficient,
 )
+
 from transfer_kernels.kernels.logme_evidence import (
     Evidence,
     EvidenceRule,

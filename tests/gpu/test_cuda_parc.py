@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import cuda_kernel_devices
 from test_parc_correlation import SHAPES, SPECIAL, assert_close, label_vectors, problem
+
 from transfer_kernels.kernels.parc_correlation import native_cpu, reference
 
 torch = pytest.importorskip("torch")

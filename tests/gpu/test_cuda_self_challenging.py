@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import cuda_kernel_devices
+
 from transfer_kernels.kernels.self_challenging import reference
 
 torch = pytest.importorskip("torch")

@@ -8,6 +8,7 @@ import importlib
 import numpy as np
 import pytest
 from conftest import make_problem
+
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence
 
 torch = pytest.importorskip("torch")

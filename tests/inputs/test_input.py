@@ -11,7 +11,7 @@ import transfer_kernels as tk
 from transfer_kernels.metrics import METRICS
 
 FUNCTIONS = {
-    **{name: getattr(tk, name) for name in tk.metric_names() if METRICS[name].tasks},
+    **{n: getattr(tk, n) for n, m in METRICS.items() if m.tasks and m.needs == {"features"}},
     "score": tk.score,
     "SFDA": lambda X, y: tk.SFDA().fit(X, y),
     "LogME": lambda X, y: tk.LogME().fit(X, y),
@@ -133,7 +133,8 @@ def test_no_class_varies():
 def all_metrics(features, labels, backend=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tk.UninformativeScoreWarning)
-        scores = tk.score(features, labels, tk.metric_names(), backend=backend)
+        names = [name for name, metric in METRICS.items() if metric.needs == {"features"}]
+        scores = tk.score(features, labels, names, backend=backend)
         return np.array(list(scores.values()))
 
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, variant_id
 from long_double import IS_WIDE, largest_evidences, singular_vectors
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, centred, factored, profile
 
 import transfer_kernels as tk
+from transfer_kernels.kernels.logme_evidence import EvidenceRule
+from transfer_kernels.kernels.logme_evidence import shared_centred as centred
+from transfer_kernels.kernels.logme_evidence import shared_factored as factored
+from transfer_kernels.kernels.logme_evidence import shared_profile as profile
 from transfer_kernels.metrics import logme as module
 
 #: The definition always factors the features; these look at the Gram matrix first.

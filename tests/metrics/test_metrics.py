@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import in_subprocess, make_problem
+from conftest import example_inputs, in_subprocess, make_problem
 
 import transfer_kernels as tk
 from transfer_kernels.metrics import METRICS, Problem, metric_call, registry
@@ -186,7 +186,9 @@ def test_a_call_goes_to_another_process_as_it_is():
         assert call.metric.options is not None
         again = pickle.loads(pickle.dumps(call))
         assert again.spec == call.spec
-        assert again(Problem(X, y)) == call(Problem(X, y))
+        outputs, of_target = example_inputs(X, y)
+        problem = Problem(outputs, y, **of_target)
+        assert again.values(problem) == call.values(problem)
 
 
 @pytest.mark.parametrize("name", tk.metric_names())
@@ -195,6 +197,7 @@ def test_no_metric_is_left_out(name):
     metric = METRICS[name]
     assert callable(getattr(tk, name)) and name in tk.__all__
     assert metric.summary and metric.paper
+    needed = {f"`{given}`" for given in metric.needs - {"features"}}
     assert set(metric.tasks) <= {"classification", "regression", "label vectors"}
     for section in ("Parameters", "Returns", "Raises", "References"):
         assert f"{section}\n---" in inspect.cleandoc(getattr(tk, name).__doc__)
@@ -202,8 +205,9 @@ def test_no_metric_is_left_out(name):
     places = {
         "described": "".join(page.read_text() for page in pages),
         "timed": (ROOT / "bench" / f"test_{name}.py").read_text(),
-        "tested": (ROOT / "tests" / "test_properties.py").read_text(),
+        "tested": (ROOT / "tests" / "metrics" / "test_properties.py").read_text(),
     }
+    assert needed <= set(re.findall(r"`\w+`", places["described"]))
     for what, text in places.items():
         assert re.search(rf"\b{name}\b", text) or "metric_names()" in text, f"{name} is not {what}"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
-from transfer_kernels.kernels import triton_versions
-from transfer_kernels.kernels.triton_versions import obstacle_of
 
 import transfer_kernels as tk
+from transfer_kernels.kernels import triton_versions
+from transfer_kernels.kernels.triton_versions import obstacle_of
 from transfer_kernels.ops import backends
 from transfer_kernels.ops.backends import (
     BACKENDS,

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.class_scatter import reference
 
+from transfer_kernels.kernels.class_scatter import reference
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1, 1), (7, 3, 2), (60, 90, 5), (400, 30, 6), (300, 65, 40)]  # n, d, C

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.first_nonfinite import reference
 
+from transfer_kernels.kernels.first_nonfinite import reference
 from transfer_kernels.ops.backends import implementation
 
 

@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 import pytest
-from transfer_kernels.kernels.fisher_discriminant import SingularScatter, reference
 
 import transfer_kernels as tk
+from transfer_kernels.kernels.fisher_discriminant import SingularScatter, reference
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1, 4), (2, 3, 9), (13, 2, 40), (64, 10, 200), (129, 70, 150)]  # d, C, n

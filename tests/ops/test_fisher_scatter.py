@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.fisher_scatter import reference
 
+from transfer_kernels.kernels.fisher_scatter import reference
 from transfer_kernels.ops.backends import implementation
 
 # Below, at and above what the blocks, panels and tiles of the compiled version divide.

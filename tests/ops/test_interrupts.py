@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
-from transfer_kernels.kernels.logme_evidence import LargestEvidence
 
 import transfer_kernels as tk
+from transfer_kernels.kernels.logme_evidence import LargestEvidence
 from transfer_kernels.ops.backends import implementation
 
 pytest.importorskip("transfer_kernels._native")

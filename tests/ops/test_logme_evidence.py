@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence, reference
 
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence, reference
 from transfer_kernels.ops.backends import implementation
 
 RULES = {

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import transfer_kernels.kernels
 
+import transfer_kernels.kernels
 from transfer_kernels.ops import EvidenceRule, LargestEvidence
-from transfer_kernels.ops.backends import implementation
+from transfer_kernels.ops.backends import BACKENDS, implementation
 
 KERNELS = Path(transfer_kernels.kernels.__path__[0])
 OPS = sorted(path.parent.name for path in KERNELS.glob("*/__init__.py"))
@@ -246,6 +246,25 @@ def test_every_version_takes_the_reference_s_arguments(op):
         for name, arguments in wanted.items():
             if name in found:  # else it is another module's, imported there
                 assert found[name][: len(arguments)] == arguments, f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_module_of_an_op_says_whose_it_is(op):
+    """A version's name, or whom it helps: "for the GPU versions" in its name and first line."""
+    versions = {"__init__", "reference"} | {m for backend in BACKENDS for m in backend.modules}
+    helped = {
+        "shared": "For every version: ",
+        "lapack": "For the CPU versions: ",
+        "tensor": "For the GPU versions: ",
+        "numba": "For the Numba version: ",
+        "native": "For the C++ version: ",
+        "triton": "For the Triton version: ",
+        "cuda": "For the CUDA version: ",
+    }
+    for path in (KERNELS / op).glob("*.py"):
+        if path.stem not in versions:
+            first_line = path.read_text().partition("\n")[0]
+            assert first_line.startswith('"""' + helped[path.stem.partition("_")[0]]), path
 
 
 def arguments_in(path):

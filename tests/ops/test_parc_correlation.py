@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+
 from transfer_kernels.kernels.parc_correlation import reference
 from transfer_kernels.kernels.threads import VARIABLES
-
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.randomized_pca import lapack_cpu, reference
 
+from transfer_kernels.kernels.randomized_pca import lapack_cpu, reference
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(300, 64, 32), (64, 300, 32), (100, 20, 20), (20, 100, 20), (50, 50, 7), (2, 5, 1),

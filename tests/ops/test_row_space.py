@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.row_space import reference
 
+from transfer_kernels.kernels.row_space import reference
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 2), (2, 5), (7, 8), (30, 200), (65, 129)]

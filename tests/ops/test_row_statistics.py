@@ -5,8 +5,8 @@ from math import fsum
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from transfer_kernels.kernels.row_statistics import reference
 
+from transfer_kernels.kernels.row_statistics import reference
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1), (3, 5), (17, 64), (1000, 67), (5, 3000)]

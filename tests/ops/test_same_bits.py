@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import transfer_kernels.kernels
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence
-
 from transfer_kernels.ops.backends import implementation
 
 pytest.importorskip("transfer_kernels._native")

@@ -4,8 +4,8 @@ from math import fsum
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.target_moments import reference
 
+from transfer_kernels.kernels.target_moments import reference
 from transfer_kernels.ops.backends import implementation
 
 SHAPES = [(1, 1, 1), (3, 2, 1), (97, 13, 4), (5000, 31, 7), (40, 300, 2)]

@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import pytest
 from conftest import in_subprocess
-from transfer_kernels.kernels import processors, threads
 
+from transfer_kernels.kernels import processors, threads
 from transfer_kernels.zoo.ranking import rank
 from transfer_kernels.zoo.worker_pool import _worker_count
 

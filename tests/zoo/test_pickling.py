@@ -7,12 +7,13 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.fisher_discriminant import SingularScatter
 
 import transfer_kernels as tk
-from transfer_kernels import controls, ops
+from transfer_kernels import ops
 from transfer_kernels.estimators import NotFittedError
+from transfer_kernels.evaluation import controls
 from transfer_kernels.evaluation.yardstick import by_metric, by_table, leave_one_task_out
+from transfer_kernels.kernels.fisher_discriminant import SingularScatter
 from transfer_kernels.metrics.problem import Problem
 from transfer_kernels.recommend import Fennec, Task, TransferHistory, by_fennec
 from transfer_kernels.zoo.ranking import ModelScores

@@ -12,9 +12,9 @@ import warnings
 import numpy as np
 import pytest
 from conftest import in_subprocess, make_problem
-from transfer_kernels.kernels.threads import thread_count
 
 from transfer_kernels.files.score_files import Journal, JournalEntry, array_digest, write_atomically
+from transfer_kernels.kernels.threads import thread_count
 from transfer_kernels.metrics import MetricCall, Problem, UninformativeScoreWarning, metric_call
 from transfer_kernels.ops import backends
 from transfer_kernels.zoo.ranking import ModelScores, Ranking, rank

@@ -133,13 +133,10 @@ def by_metric(spec: Spec, *, backend: str | None = None) -> Recommender:
 def _by_metric(
     call: MetricCall, backend: str | None, past: TransferHistory, task: Task
 ) -> dict[str, float]:
-    from ..metrics import score
+    from ..metrics import score_models
 
-    scores = {}
-    for model in past.models:
-        features, labels = task.labelled_features(model)
-        scores[model] = score(features, labels, call, backend=backend)[call.spec]
-    return scores
+    models = ((model, *task.labelled_features(model)) for model in past.models)
+    return score_models(models, call, backend=backend)
 
 
 def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:

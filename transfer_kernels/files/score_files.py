@@ -21,11 +21,15 @@ _DIGESTED_ROWS = 4096  # at a time, so that a memory-mapped array stays on disk
 
 
 class JournalEntry(NamedTuple):
-    """A finished score, the seconds it took, and why it says little if it does."""
+    """A finished score, the seconds it took, and why it says little if it does.
+
+    Of a metric that compares models, its parts by name; the score is then NaN.
+    """
 
     score: float
     seconds: float
     warning: str | None = None
+    parts: Mapping[str, float] | None = None
 
 
 class Journal:
@@ -94,7 +98,10 @@ class Journal:
             If the file cannot be written; it names the file.
         """
         self._entries[_canonical(key)] = entry
-        line = json.dumps({**key, **entry._asdict()}, sort_keys=True) + "\n"
+        found = {name: value for name, value in entry._asdict().items() if name != "parts"}
+        if entry.parts is not None:
+            found["parts"] = dict(entry.parts)
+        line = json.dumps({**key, **found}, sort_keys=True) + "\n"
         if self._needs_newline:
             line = "\n" + line
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +133,10 @@ class Journal:
             score, seconds, warning = key.pop("score"), key.pop("seconds"), key.pop("warning")
             if not isinstance(warning, str | None) or bool in (type(score), type(seconds)):
                 return False
-            entry = JournalEntry(float(score), float(seconds), warning)
+            parts = key.pop("parts", None)
+            if parts is not None:
+                parts = {name: float(value) for name, value in parts.items()}
+            entry = JournalEntry(float(score), float(seconds), warning, parts)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return False
         self._entries[_canonical(key)] = entry

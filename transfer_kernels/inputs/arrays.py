@@ -105,6 +105,12 @@ def device_kind(array: Any) -> str:
     return "cpu" if tensor is None else tensor.device.type
 
 
+def empty_beside(array: Any) -> Any:
+    """No numbers, on the device of an array or tensor: NumPy's on the host."""
+    tensor = _gpu_tensor(array)
+    return np.zeros(0) if tensor is None else tensor.new_zeros(0)
+
+
 def moved_to(device: str, features: Any) -> Any:
     """Features as a tensor on a device such as "cuda" or "cuda:1".
 
@@ -353,7 +359,11 @@ def _missing(labels: np.ndarray) -> np.ndarray:
     return np.zeros(labels.shape, dtype=bool)
 
 
-def refuse_missing(labels: np.ndarray, name: str = "labels") -> None:
+def refuse_missing(
+    labels: np.ndarray,
+    name: str = "labels",
+    remedy: str = "drop these samples, or pass ignore_label=float('nan') to leave them out",
+) -> None:
     """Raise ValueError where class labels are missing; label vectors are checked as numbers."""
     if labels.ndim != 1:
         return
@@ -362,8 +372,7 @@ def refuse_missing(labels: np.ndarray, name: str = "labels") -> None:
         first = int(np.argmax(missing))
         raise ValueError(
             f"{name} contains {labels[first]} first at index {first}, and {int(missing.sum())} of "
-            f"{len(labels)} are missing; drop these samples, or pass ignore_label=float('nan') to "
-            "leave them out"
+            f"{len(labels)} are missing; {remedy}"
         )
 
 

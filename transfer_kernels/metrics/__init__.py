@@ -6,21 +6,27 @@ A metric's module defines ``METRIC``; every module of this folder that does is f
 
 from __future__ import annotations
 
+import math
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from ..text.quoting import shown
+from ..inputs.model_outputs import INPUTS, MissingInputWarning, ModelOutputs, as_outputs
+from ..text.quoting import several, shown
 from .problem import Problem
-from .registry import Metric, MetricCall, OfArrays, Registry, parse_spec
+from .registry import Metric, MetricCall, OfArrays, Registry, RelativeToZoo, parse_spec
 from .uninformative import UninformativeScoreWarning
 
 __all__ = [
     "METRICS",
     "Metric",
     "MetricCall",
+    "MissingInputWarning",
+    "ModelOutputs",
     "Problem",
+    "RelativeToZoo",
     "UninformativeScoreWarning",
     "canonical_spec",
     "metric_call",
@@ -140,20 +146,21 @@ def canonical_spec(spec: Spec) -> str:
 
 def score(
     features: Any,
-    labels: Any,
+    labels: Any = None,
     metrics: Spec | Iterable[Spec] = DEFAULT_METRICS,
     *,
     ignore_label: Any = None,
     backend: str | None = None,
+    **target_inputs: Any,
 ) -> dict[str, float]:
     """Several metrics of one model, their common work done once.
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples.
-    labels : (n,) array, tensor or list
-        Class labels of any hashable kind.
+    features : (n, d) array or tensor, or ModelOutputs
+        Features of the target's samples, or all that the model gives for them.
+    labels : (n,) array, tensor or list, optional
+        Class labels of any hashable kind. Metrics that take no labels do without.
     metrics : str, Metric, callable, or iterable of them
         Specs: a name, or a name with options as in ``"parc(n_components=32)"``; or functions
         ``f(features, labels) -> float`` of your own, filed under their names.
@@ -162,11 +169,20 @@ def score(
         label. By default none is, and a missing label is an error.
     backend : str, optional
         Force a backend.
+    **target_inputs : object
+        What the target gives besides its labels: ``label_embeddings``, ``reference``; see
+        `transfer_kernels.inputs.model_outputs.TargetInputs`.
 
     Returns
     -------
     dict
-        Canonical spec -> score, higher is better, in the order given.
+        Canonical spec -> score, higher is better, in the order given. A metric that compares models
+        has no score of one; its parts are there as ``"spec.part"``.
+
+    Warns
+    -----
+    MissingInputWarning
+        If metrics need inputs that were not given; their scores are NaN.
 
     Raises
     ------
@@ -175,5 +191,48 @@ def score(
         else as the metrics raise.
     """
     calls = metric_calls(metrics)
-    problem = Problem(features, labels, backend, ignore_label)
-    return {call.spec: call(problem) for call in calls}
+    outputs = as_outputs(features).only(frozenset().union(*(c.metric.needs for c in calls)))
+    problem = Problem(outputs, labels, backend, ignore_label, **target_inputs)
+    scores: dict[str, float] = {}
+    lacks: dict[str, list[str]] = {}
+    for call in calls:
+        if lacking := problem.inputs.lacking(call.metric.needs):
+            scores |= dict.fromkeys(call.columns, math.nan)
+            for name in lacking:
+                lacks.setdefault(name, []).append(call.spec)
+        else:
+            scores |= call.values(problem)
+    if lacks:
+        warnings.warn(lacking_text(lacks), MissingInputWarning, stacklevel=2)
+    return scores
+
+
+def lacking_text(
+    lacks: Mapping[str, Iterable[str]], models: Mapping[str, Iterable[str]] | None = None
+) -> str:
+    """Say which metrics have no score for want of which input; of which models, if it is told."""
+    parts = []
+    for name, specs in lacks.items():
+        metrics = several(dict.fromkeys(specs), quoted=False)
+        whose = ""
+        if models and INPUTS[name].owner == "model":
+            whose = f" of {several(dict.fromkeys(models[name]), 20, quoted=False)}"
+        parts.append(f"{metrics}: no score{whose} without {name}; {INPUTS[name].remedy}")
+    return ". ".join(parts)
+
+
+def score_models(
+    models: Iterable[tuple[str, Any, Any]], call: MetricCall, *, backend: str | None = None
+) -> dict[str, float]:
+    """Model to score by one metric, of (model, features, labels); also where it compares them."""
+    found = {
+        model: score(features, labels, call, backend=backend) for model, features, labels in models
+    }
+    if not call.metric.parts:
+        return {model: values[call.spec] for model, values in found.items()}
+    return call.combined(
+        {
+            model: {part: values[call.column_of(part)] for part in call.metric.parts}
+            for model, values in found.items()
+        }
+    )

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import array_namespace, beside, on_host
-from ..kernels.logme_evidence import GRAM_ERROR, factored
+from ..kernels.logme_evidence import GRAM_ERROR
+from ..kernels.logme_evidence import shared_factored as factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
 from . import logme_centred
 from .problem import Problem

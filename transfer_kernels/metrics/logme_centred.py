@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import as_float64, beside, on_host
-from ..kernels.logme_evidence import centred
+from ..kernels.logme_evidence import shared_centred as centred
 from ..ops import Evidence, EvidenceRule, FisherScatter, LargestEvidence
 from .problem import Problem
 

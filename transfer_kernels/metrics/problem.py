@@ -1,4 +1,4 @@
-"""One model's features with the target's labels: what the metrics of that model share."""
+"""One model's outputs with the target's labels: what the metrics of that model share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..inputs import arrays
+from ..inputs.model_outputs import CheckedInputs, as_outputs, checked_target_inputs
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
 from ..text.quoting import shown
@@ -19,22 +20,32 @@ ORDINARY_EXPONENT = 64
 
 
 class Problem:
-    """Validated features and labels, and the quantities that more than one metric needs.
+    """Validated inputs and labels, and the quantities that more than one metric needs.
 
     Every quantity is made when a metric first asks for it, once.
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features that a pre-trained model extracts from the target data set. On a GPU they stay
-        there, and so does all that is made from them.
-    labels : (n,) or (n, k) array, tensor or list
-        Class labels of any hashable kind, regression targets or label vectors.
+    features : (n, d) array or tensor, or ModelOutputs
+        Features that a pre-trained model extracts from the target data set, or all that it gives.
+        On a GPU they stay there, and so does all that is made from them.
+    labels : (n,) or (n, k) array, tensor or list, or None
+        Class labels of any hashable kind, regression targets or label vectors; None for metrics
+        that take none.
     backend : str, optional
         Force a backend for every op.
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label. By default none is, and a missing label is an error.
+    **target_inputs : object
+        What the target gives besides its labels, see
+        `transfer_kernels.inputs.model_outputs.TargetInputs`.
+
+    Attributes
+    ----------
+    inputs : CheckedInputs
+        All named inputs, as ``problem.inputs.posteriors``: each is checked when a metric first
+        reads it, and lies beside the features.
 
     Raises
     ------
@@ -51,25 +62,46 @@ class Problem:
         labels: Any,
         backend: str | None = None,
         ignore_label: Any = None,
+        **target_inputs: Any,
     ):
-        self.features = arrays.as_features(features, narrow=True)
-        self.ops = ops.bound_ops(self.features, backend)
-        self.labels = arrays.as_labels(labels, len(self.features))
-        if ignore_label is not None:
-            self._drop(arrays.labelled_as(self.labels, ignore_label), ignore_label)
+        outputs = as_outputs(features)
+        given = {**outputs.given, **checked_target_inputs(target_inputs)}
+        first = outputs.first
+        X = arrays.as_features(first, narrow=True) if outputs.features is not None else None
+        n_samples = outputs.n_samples if X is None else len(X)
+        self.ops = ops.bound_ops(first if X is None else X, backend)
+        self.is_labelled = labels is not None
+        self.labels = (
+            arrays.as_labels(labels, n_samples) if self.is_labelled else np.zeros(n_samples)
+        )
+        every, kept = self.labels, None
+        if ignore_label is not None and self.is_labelled:
+            kept = self._keep(arrays.labelled_as(every, ignore_label), ignore_label)
         arrays.refuse_missing(self.labels)
-        bad = self.ops.first_nonfinite(self.features)
-        arrays.refuse_nonfinite(bad, self.features, "features")
+        self._beside = arrays.empty_beside(first if X is None else X)
+        if X is not None:
+            if kept is not None:
+                X = X[beside(X, kept)]
+            arrays.refuse_nonfinite(self.ops.first_nonfinite(X), X, "features")
+            self.features = given["features"] = X
+        self.inputs = CheckedInputs(given, every, self._beside, kept)
 
-    def _drop(self, ignored: np.ndarray, ignore_label: Any) -> None:
+    def _keep(self, ignored: np.ndarray, ignore_label: Any) -> np.ndarray | None:
+        """Leave labels out; the indices of those that stay unless all do."""
         if ignored.all():
             raise ValueError(
                 f"labels: all {len(ignored)} are the ignore_label {shown(ignore_label)}"
             )
-        if ignored.any():
-            kept = np.flatnonzero(~ignored)
-            self.labels = self.labels[kept]
-            self.features = self.features[beside(self.features, kept)]
+        if not ignored.any():
+            return None
+        kept = np.flatnonzero(~ignored)
+        self.labels = self.labels[kept]
+        return kept
+
+    @cached_property
+    def features(self) -> Any:
+        """(n, d) features, as they were given wherever that is possible."""
+        return self.inputs.features  # raises: they were set if there are some
 
     @cached_property
     def rescaled(self) -> tuple[Problem, int]:
@@ -87,7 +119,10 @@ class Problem:
         # In two steps: 2^-e alone overflows for the smallest numbers.
         half = -exponent // 2
         scaled = (X * 2.0**half) * 2.0 ** (-exponent - half)
-        return Problem(scaled, self.labels, self.backend), exponent
+        other = Problem(scaled, self.labels, self.backend)
+        other.is_labelled = self.is_labelled
+        other.inputs = self.inputs.with_features(scaled)
+        return other, exponent
 
     @property
     def backend(self) -> str:
@@ -97,7 +132,7 @@ class Problem:
     @property
     def n_samples(self) -> int:
         """Number of samples, n, without those left out."""
-        return int(self.features.shape[0])
+        return len(self.labels)
 
     @property
     def n_features(self) -> int:
@@ -106,7 +141,12 @@ class Problem:
 
     @cached_property
     def _encoded(self) -> tuple[np.ndarray, np.ndarray]:
+        self._require_labels()
         return arrays.encode_classes(self.labels)
+
+    def _require_labels(self) -> None:
+        if not self.is_labelled:
+            raise ValueError("labels needed, but not given; pass one for each sample")
 
     @property
     def classes(self) -> np.ndarray:
@@ -121,7 +161,7 @@ class Problem:
     @cached_property
     def codes(self) -> Any:
         """The same, beside the features."""
-        return beside(self.features, self.host_codes)
+        return beside(self._beside, self.host_codes)
 
     @cached_property
     def class_counts(self) -> np.ndarray:
@@ -131,6 +171,7 @@ class Problem:
     @cached_property
     def targets(self) -> np.ndarray:
         """(n, k) labels as real numbers."""
+        self._require_labels()
         return arrays.as_targets(self.labels)
 
     @cached_property

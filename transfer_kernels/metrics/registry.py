@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import types
 import typing
 import warnings
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs.bfloat16 import BFloat16Matrix
+from ..inputs.model_outputs import INPUTS, TARGET_INPUTS, MissingInput, as_outputs
 from ..text.quoting import shown
 from .problem import Problem
 
@@ -67,16 +69,42 @@ def _is_a(value: Any, kind: type) -> bool:
 
 
 @dataclass(frozen=True)
+class RelativeToZoo:
+    """The scope of a metric that compares models: what each gives, and how that makes a column.
+
+    Parameters
+    ----------
+    parts : tuple of str
+        Names of the numbers that ``compute`` gives of one model.
+    combine : callable
+        ``combine(values) -> (M,) array`` of the mapping from part to an (M,) array, one entry for
+        each model that has them all, finite.
+    """
+
+    parts: tuple[str, ...]
+    combine: Callable[[Mapping[str, np.ndarray]], Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        unnamed = [part for part in self.parts if not str(part).isidentifier()]
+        if unnamed or not self.parts:
+            raise ValueError(f"parts: {self.parts!r} given; they are identifiers, at least one")
+        if not callable(self.combine):
+            raise TypeError(f"combine must be callable, not {self.combine!r}")
+
+
+@dataclass(frozen=True)
 class Metric:
-    """A named score of one model's features for the target's labels.
+    """A named score of one model's outputs for the target's labels.
 
     Parameters
     ----------
     name : str
         As users write it.
     compute : callable
-        ``compute(problem, **options) -> float``, higher is better, of a `Problem`. Its annotations
-        say of which types the options are: bool, int, float, str, or one of them or None.
+        ``compute(problem, **options) -> float`` of a `Problem`. Its annotations say of which types
+        the options are: bool, int, float, str, or one of them or None. With a scope relative to the
+        zoo it gives a mapping from the names of the parts to numbers.
     summary : str
         What it measures, in half a line.
     tasks : tuple of str
@@ -86,14 +114,24 @@ class Metric:
         Where it was published.
     choices : mapping of str to sequence of str
         The values of those options that have few.
+    needs : set of str
+        Names of the inputs that it reads, see `transfer_kernels.inputs.model_outputs`.
+    scope : "model" or RelativeToZoo
+        Whether the number of one model is its score, or models are compared.
+    direction : {"higher", "lower"}
+        Which number of ``compute``, or of ``combine``, is the better. Scores are always such that
+        higher is better: others are negated.
     """
 
     name: str
-    compute: Callable[..., float]
+    compute: Callable[..., Any]
     summary: str = ""
     tasks: tuple[str, ...] = ("classification",)
     paper: str = ""
     choices: Mapping[str, typing.Iterable[str | None]] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset({"features"})
+    scope: RelativeToZoo | typing.Literal["model"] = "model"
+    direction: typing.Literal["higher", "lower"] = "higher"
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.isidentifier()):
@@ -102,6 +140,20 @@ class Metric:
             )
         if not callable(self.compute):
             raise TypeError(f"compute must be callable, not {self.compute!r}")
+        if isinstance(self.needs, str):
+            raise TypeError(f"needs must be a set of names of inputs, not {self.needs!r}")
+        object.__setattr__(self, "needs", frozenset(self.needs))
+        if unknown := sorted(self.needs - INPUTS.keys()):
+            raise ValueError(f"needs: {unknown[0]!r} is no input; there are {', '.join(INPUTS)}")
+        if self.direction not in ("higher", "lower"):
+            raise ValueError(f"direction: {self.direction!r} given; it is 'higher' or 'lower'")
+        if self.scope != "model" and not isinstance(self.scope, RelativeToZoo):
+            raise ValueError(f"scope: {self.scope!r} given; it is 'model' or a RelativeToZoo")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what one model gives, where the metric compares models; else none."""
+        return self.scope.parts if isinstance(self.scope, RelativeToZoo) else ()
 
     @cached_property
     def options(self) -> Mapping[str, Option]:
@@ -135,15 +187,33 @@ class Metric:
     def __call__(
         self,
         features: Any,
-        labels: Any,
+        labels: Any = None,
         *,
         ignore_label: Any = None,
         backend: str | None = None,
-        **options: Any,
+        **given: Any,
     ) -> float:
-        """The score of features (n, d) for labels; raises as `Problem` and the options do."""
-        self.check(**options)
-        return _as_score(self.compute(Problem(features, labels, backend, ignore_label), **options))
+        """The score of one model for labels; raises as `Problem` and the options do.
+
+        ``given`` are options, and inputs of the target by name.
+        """
+        if self.parts:
+            raise ValueError(f"{self.name} compares models: use rank")
+        return MetricCall(self)._of(features, labels, ignore_label, backend, given)[""]
+
+    def parts_of(
+        self,
+        features: Any,
+        labels: Any = None,
+        *,
+        ignore_label: Any = None,
+        backend: str | None = None,
+        **given: Any,
+    ) -> dict[str, float]:
+        """The parts of one model by name, where the metric compares models."""
+        if not self.parts:
+            raise ValueError(f"{self.name} has no parts: it is a number of one model")
+        return MetricCall(self)._of(features, labels, ignore_label, backend, given)
 
 
 def _option_types(hint: Any) -> tuple[type, ...]:
@@ -197,12 +267,83 @@ class MetricCall:
         return f"{self.metric.name}({given})"
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """What one model's values are filed under: the spec, or ``spec.part`` for each part."""
+        return tuple(map(self.column_of, self.metric.parts)) or (self.spec,)
+
+    def column_of(self, part: str) -> str:
+        """What a part is filed under."""
+        return f"{self.spec}.{part}"
+
+    @property
     def is_reproducible(self) -> bool:
         """Whether the spec says all: not so for a function, whose code may change."""
         return not isinstance(self.metric.compute, OfArrays)
 
     def __call__(self, problem: Problem) -> float:
-        return _as_score(self.metric.compute(problem, **self.options))
+        """The score of one model; ValueError where the metric compares models."""
+        if self.metric.parts:
+            raise ValueError(f"{self.spec} compares models: use rank")
+        return self.signed(_as_score(self.metric.compute(problem, **self.options)))
+
+    def parts(self, problem: Problem) -> dict[str, float]:
+        """The parts of one model by name, of a metric that compares models."""
+        found = self.metric.compute(problem, **self.options)
+        if not isinstance(found, Mapping) or set(found) != set(self.metric.parts):
+            wanted = ", ".join(self.metric.parts)
+            raise TypeError(f"{self.spec} gives a mapping of {wanted}, not {shown(found)}")
+        return {part: _as_score(found[part]) for part in self.metric.parts}
+
+    def values(self, problem: Problem) -> dict[str, float]:
+        """Column to value of one model; see `columns`."""
+        if not self.metric.parts:
+            return {self.spec: self(problem)}
+        return {self.column_of(part): value for part, value in self.parts(problem).items()}
+
+    def combined(self, parts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """Model to score, of a metric that compares models, from model to part to value.
+
+        Models without all their parts, finite, have NaN and do not enter.
+        """
+        scope = self.metric.scope
+        assert isinstance(scope, RelativeToZoo)
+        scores = dict.fromkeys(parts, math.nan)
+        whole = [m for m, row in parts.items() if all(map(math.isfinite, row.values()))]
+        if whole:
+            table = {p: np.array([parts[m][p] for m in whole], np.float64) for p in scope.parts}
+            column = np.asarray(scope.combine(table), dtype=np.float64)
+            if column.shape != (len(whole),):
+                raise TypeError(
+                    f"{self.spec}: combine gives one number for each of {len(whole)} models, not "
+                    f"an array of shape {column.shape}"
+                )
+            scores.update(zip(whole, map(self.signed, column.tolist()), strict=True))
+        return scores
+
+    def signed(self, value: float) -> float:
+        """The number such that higher is better."""
+        return -value if self.metric.direction == "lower" else value
+
+    def _of(
+        self,
+        features: Any,
+        labels: Any,
+        ignore_label: Any,
+        backend: str | None,
+        given: Mapping[str, Any],
+    ) -> dict[str, float]:
+        """The parts of one model, or under "" its score, for what a public function was given."""
+        of_target = {name: value for name, value in given.items() if name in TARGET_INPUTS}
+        options = {name: value for name, value in given.items() if name not in TARGET_INPUTS}
+        self.metric.check(**options)
+        call = MetricCall(self.metric, options)
+        outputs = as_outputs(features).only(self.metric.needs)
+        problem = Problem(outputs, labels, backend, ignore_label, **of_target)
+        if lacking := problem.inputs.lacking(self.metric.needs):
+            raise MissingInput(
+                f"{self.metric.name} needs {lacking[0]}, not given; {INPUTS[lacking[0]].remedy}"
+            )
+        return call.parts(problem) if self.metric.parts else {"": call(problem)}
 
 
 class Registry(Mapping[str, Metric]):

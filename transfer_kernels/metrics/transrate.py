@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_namespace import beside, on_host
-from ..kernels.positive_definite import from_rows
+from ..kernels.positive_definite import shared_from_rows
 from .problem import Problem
 from .registry import Metric
 
@@ -84,7 +84,7 @@ def compute(problem: Problem, eps: float = EPS, weighted: bool = False) -> float
     n, counts = problem.n_samples, problem.class_counts
     whole = 0.5 * problem.ops.log_determinant(problem.centred_gram, 1.0 / (n * eps))
     if np.isnan(whole):
-        whole = 0.5 * from_rows.log_determinant(problem.centred_rows, 1.0 / (n * eps))
+        whole = 0.5 * shared_from_rows.log_determinant(problem.centred_rows, 1.0 / (n * eps))
     scales = beside(problem.features, 1.0 / (counts * eps))
     parts = problem.ops.class_logdets(
         problem.features, problem.codes, len(counts), problem.mean, scales

@@ -74,7 +74,7 @@ def _module_obstacle(module: str) -> str | None:
 def _reasons_of_the_build() -> dict[str, str]:
     """Why the build of this package left modules out; setup.py keeps it beside them."""
     try:
-        return dict(json.loads(Path(__file__).with_name("_build_info.json").read_text()))
+        return dict(json.loads(Path(__file__).parents[1].joinpath("_build_info.json").read_text()))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -387,16 +387,15 @@ class TransferHistory:
         backend : str, optional
             Force a backend.
         """
-        from ..metrics import canonical_spec, score
+        from ..metrics import metric_call, score_models
 
-        spec = canonical_spec(metric)
-
-        def scored(model: str, task: Task) -> float:
-            features, labels = task.labelled_features(model)
-            return score(features, labels, spec, backend=backend)[spec]
-
-        tasks = [self.task(name) for name in self.tasks]
-        return self.with_performance([[scored(m, task) for task in tasks] for m in self.models])
+        call = metric_call(metric)
+        columns = []
+        for name in self.tasks:
+            task = self.task(name)
+            models = ((model, *task.labelled_features(model)) for model in self.models)
+            columns.append(score_models(models, call, backend=backend))
+        return self.with_performance([[column[m] for column in columns] for m in self.models])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by the arguments: Python's read-only mappings do neither."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,17 @@ from ..files.score_files import (
 from ..files.target_files import read_labels
 from ..files.zoo_folders import label_file_of
 from ..inputs.arrays import device_kind
+from ..inputs.model_outputs import ModelOutputs, as_outputs, checked_target_inputs
 from ..kernels.threads import thread_count
-from ..metrics import DEFAULT_METRICS, Spec, UninformativeScoreWarning, metric_calls
+from ..metrics import (
+    DEFAULT_METRICS,
+    MetricCall,
+    MissingInputWarning,
+    Spec,
+    UninformativeScoreWarning,
+    lacking_text,
+    metric_calls,
+)
 from ..ops.backends import choose_backend, forced_backend
 from ..optional_packages import require
 from ..text.quoting import plain, several, shown
@@ -40,6 +49,7 @@ from ..text.tables import (
     text_table,
 )
 from ..text.terminal import described, progress_bar
+from .adjustments import combined
 from .scoring import Outcome, Source, Target, Task
 from .worker_pool import score_all
 
@@ -60,7 +70,8 @@ class ModelScores:
     name : str
         The model.
     scores : mapping of str to float
-        Metric to score, higher is better; NaN where the metric failed.
+        Metric to score, higher is better; NaN where the metric failed or lacks an input. Of a
+        metric that compares models its parts too, as ``"<metric>.<part>"``.
     seconds : mapping of str to float
         Metric to the time it took. The first metric of a model that needs a piece of work bears
         all of it, though others use it too, and the first model of a process bears the loading of
@@ -107,9 +118,10 @@ class Ranking(Sequence[ModelScores]):
     Attributes
     ----------
     columns : tuple of str
-        What the models can be ordered by: the metrics, then ``"<metric> + layers"`` if the numbers
-        of layers are known, then, with several metrics, ``"consensus"``: minus the mean of a
-        model's ranks over the metrics.
+        What the models can be ordered by: the metrics, then the parts of those that compare models
+        (``"<metric>.<part>"``), then ``"<metric> + layers"`` if the numbers of layers are known,
+        then, with several metrics, ``"consensus"``: minus the mean of a model's ranks over the
+        metrics.
     order_by : str
         The column that orders the rows.
     """
@@ -122,7 +134,11 @@ class Ranking(Sequence[ModelScores]):
         layers: Mapping[str, float] | None = None,
     ) -> None:
         self.metrics = tuple(metrics)
-        columns = {metric: {m.name: m.scores[metric] for m in models} for metric in self.metrics}
+        parts = [name for model in models for name in model.scores if name not in self.metrics]
+        columns = {
+            name: {m.name: m.scores.get(name, math.nan) for m in models}
+            for name in dict.fromkeys((*self.metrics, *parts))
+        }
         if layers is not None:
             columns |= {
                 metric + WITH_LAYERS: _add_layers(columns[metric], layers)
@@ -325,20 +341,22 @@ def rank(
     progress: bool | None = None,
     journal: str | Path | Journal | None = None,
     ignore_label: Any = None,
+    **target_inputs: Any,
 ) -> Ranking:
     """Score every model of a zoo on one target and rank them.
 
     Parameters
     ----------
     zoo : mapping of str to source
-        Model name to features (n, d) of the target's samples: an array or tensor, the path of a
-        feature file (see `transfer_kernels.files.feature_files.read_features`), or a function
-        without arguments that returns the array. Paths and functions are loaded when their turn
-        comes and released after it. Widths d may differ.
+        Model name to features (n, d) of the target's samples: an array or tensor, a `ModelOutputs`,
+        the path of a feature file (see `transfer_kernels.files.feature_files.read_features`), or a
+        function without arguments that returns one of them. Paths and functions are loaded when
+        their turn comes and released after it. Widths d may differ.
     labels : array_like of shape (n,), str or Path, optional
         Labels of the samples, or the path of a file of them (see
         `transfer_kernels.files.target_files.read_labels`). Without them every file must hold its
         own, or have them beside it (see `transfer_kernels.files.feature_files.read_features`).
+        Metrics that take no labels do without.
     metrics : str, Metric, callable, or sequence of them, default ("sfda", "logme", "parc")
         Metric specs such as ``"parc(n_components=32)"``; or functions ``f(features, labels)`` of
         your own that give a number, higher for the better model. They are filed under their names
@@ -376,6 +394,9 @@ def rank(
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label.
+    **target_inputs : object
+        What the target gives besides its labels: ``label_embeddings``, ``reference``; see
+        `transfer_kernels.inputs.model_outputs.TargetInputs`.
 
     Returns
     -------
@@ -383,6 +404,8 @@ def rank(
 
     Warns
     -----
+    MissingInputWarning
+        If metrics need inputs that models or the target lack: the cells are empty.
     UninformativeScoreWarning
         If scores say little, once for each reason, with the names of the models.
 
@@ -399,19 +422,21 @@ def rank(
     specs = tuple(call.spec for call in calls)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
-    target = _target(labels, backend, device, ignore_label)
+    target = _target(labels, backend, device, ignore_label, checked_target_inputs(target_inputs))
     order = _checked_order(order_by, specs, layers)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
     keys = {}
     if store is not None:
-        kept = [call.spec for call in calls if call.is_reproducible]
+        kept = [call for call in calls if call.is_reproducible]
         keys = _journal_keys(zoo, kept, target, served_by)
 
     outcomes: dict[tuple[str, str], Outcome] = {}
     for pair, key in keys.items():
         if store is not None and (entry := store.get(key)) is not None:
-            outcomes[pair] = Outcome(*pair, entry.score, entry.seconds, warning=entry.warning)
+            outcomes[pair] = Outcome(
+                *pair, entry.score, entry.seconds, warning=entry.warning, parts=entry.parts or {}
+            )
     tasks = [
         Task(model, source, wanted)
         for model, source in zoo.items()
@@ -425,16 +450,25 @@ def rank(
         for outcome in fresh:
             pair = (outcome.model, outcome.metric)
             outcomes[pair] = outcome
-            if store is not None and outcome.error is None and pair in keys:
-                entry = JournalEntry(outcome.score, outcome.seconds, outcome.warning)
+            is_score = outcome.error is None and not outcome.lacks
+            if store is not None and is_score and pair in keys:
+                entry = JournalEntry(
+                    outcome.score, outcome.seconds, outcome.warning, outcome.parts or None
+                )
                 try:
                     store.add(keys[pair], entry)
                 except OSError as error:  # no reason to lose the scores themselves
                     store = None
                     _warn_of_journal(error)
             bar.update()
-    rows = [_row(model, [outcomes[model, spec] for spec in specs]) for model in zoo]
+    for call in calls:
+        if call.metric.parts:
+            column = [outcomes[model, call.spec] for model in zoo]
+            for model, score in combined(call, column).items():
+                outcomes[model, call.spec] = replace(outcomes[model, call.spec], score=score)
+    rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
+    _warn_of_lacks(outcomes.values())
     return Ranking(rows, specs, order, layers)
 
 
@@ -447,15 +481,30 @@ def _warn_of_journal(error: OSError) -> None:
     )
 
 
-def _row(model: str, outcomes: Sequence[Outcome]) -> ModelScores:
+def _warn_of_lacks(outcomes: Iterable[Outcome]) -> None:
+    metrics: dict[str, list[str]] = {}
+    models: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for name in outcome.lacks:
+            metrics.setdefault(name, []).append(outcome.metric)
+            models.setdefault(name, []).append(outcome.model)
+    if metrics:
+        warnings.warn(lacking_text(metrics, models), MissingInputWarning, stacklevel=3)
+
+
+def _row(model: str, calls: Sequence[MetricCall], outcomes: Sequence[Outcome]) -> ModelScores:
     messages = {outcome.metric: outcome.error for outcome in outcomes if outcome.error}
     if len(messages) == len(outcomes) and len(set(messages.values())) == 1:
         error: str | None = next(iter(messages.values()))
     else:
         error = "; ".join(f"{metric}: {message}" for metric, message in messages.items()) or None
+    scores = {outcome.metric: outcome.score for outcome in outcomes}
+    for call, outcome in zip(calls, outcomes, strict=True):
+        for part in call.metric.parts:
+            scores[call.column_of(part)] = outcome.parts.get(part, math.nan)
     return ModelScores(
         model,
-        {outcome.metric: outcome.score for outcome in outcomes},
+        scores,
         {outcome.metric: outcome.seconds for outcome in outcomes},
         error,
         {o.metric: o.warning for o in outcomes if o.warning},
@@ -516,13 +565,19 @@ def _checked_jobs(n_jobs: Any) -> int:
     return int(n_jobs)
 
 
-def _target(labels: Any, backend: str | None, device: str | None, ignore_label: Any) -> Target:
+def _target(
+    labels: Any,
+    backend: str | None,
+    device: str | None,
+    ignore_label: Any,
+    inputs: Mapping[str, Any],
+) -> Target:
     if not isinstance(labels, str | os.PathLike):
-        return Target(labels, backend, device, ignore_label)
+        return Target(labels, backend, device, ignore_label, inputs=inputs)
     path = Path(labels)
     skips_missing = isinstance(ignore_label, float) and math.isnan(ignore_label)
     given = read_labels(path, keep_missing=skips_missing)
-    return Target(given, backend, device, ignore_label, f"those in {plain(path)}")
+    return Target(given, backend, device, ignore_label, f"those in {plain(path)}", inputs)
 
 
 def _backends_by_model(
@@ -531,7 +586,7 @@ def _backends_by_model(
     """Return the backend that will serve each model; of functions it is not known before."""
     forced_backend(backend)
     kinds = {
-        model: device_kind(source) if device is None else device.partition(":")[0]
+        model: _device_kind(source) if device is None else device.partition(":")[0]
         for model, source in zoo.items()
         if device is not None or not callable(source)
     }
@@ -539,9 +594,13 @@ def _backends_by_model(
     return {model: serving[kind] for model, kind in kinds.items()}
 
 
+def _device_kind(source: Source) -> str:
+    return device_kind(source.first if isinstance(source, ModelOutputs) else source)
+
+
 def _journal_keys(
     zoo: Mapping[str, Source],
-    specs: Sequence[str],
+    calls: Sequence[MetricCall],
     target: Target,
     served_by: Mapping[str, str],
 ) -> dict[tuple[str, str], dict[str, Any]]:
@@ -556,8 +615,11 @@ def _journal_keys(
         "version": __version__,
         **({} if target.ignore_label is None else {"ignore_label": repr(target.ignore_label)}),
     }
+    of_target = {name: _digest(value) for name, value in target.inputs.items()}
     keys = {}
     for model, source in zoo.items():
+        stamp: dict[str, Any] = {}
+        inputs: dict[str, Any] = {}
         try:
             if isinstance(source, str | os.PathLike):
                 stamp = file_stamp(source)
@@ -566,18 +628,33 @@ def _journal_keys(
             elif callable(source):
                 continue
             else:
-                stamp = {"features": array_digest(source)}
+                given = as_outputs(source).given
+                wanted = frozenset().union(*(call.metric.needs for call in calls))
+                inputs = {n: _digest(value) for n, value in given.items() if n in wanted}
         except (OSError, TypeError, ValueError):
             continue  # scoring it will tell what is wrong
-        for spec in specs:
-            keys[model, spec] = {
+        for call in calls:
+            read = {**inputs, **of_target}
+            keys[model, call.spec] = {
                 "model": model,
-                "metric": spec,
+                "metric": call.spec,
                 "backend": served_by[model],
                 **stamp,
+                **{name: read[name] for name in sorted(call.metric.needs & read.keys())},
                 **shared,
             }
     return keys
+
+
+def _digest(value: Any) -> Any:
+    """What tells that an input is unchanged."""
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return [array_digest(part) for part in value]
+    if hasattr(value, "tocsr"):
+        rows = value.tocsr()
+        parts = (rows.data, rows.indices, rows.indptr, rows.shape)
+        return [array_digest(part) for part in parts]
+    return array_digest(value)
 
 
 def _ranks(scores: Mapping[str, float]) -> dict[str, int]:

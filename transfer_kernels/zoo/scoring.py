@@ -6,9 +6,9 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from ..files.feature_files import FeatureFile, read_features
 from ..files.machine_memory import available_memory
 from ..files.mapped_reads import can_watch, intact
 from ..files.zoo_folders import label_file_of
-from ..inputs.arrays import as_array, as_labels, moved_to
+from ..inputs.arrays import as_array, as_labels
+from ..inputs.model_outputs import as_outputs
 from ..metrics import MetricCall, Problem, UninformativeScoreWarning
 from ..text.quoting import plain, shown
 
@@ -28,7 +29,8 @@ _recording = threading.Lock()
 
 _LONGEST_ERROR = 2000  # characters: other libraries' errors may be of any length
 
-Source = Any  # an array or tensor, a path of a feature file, or a callable that gives an array
+#: An array, a tensor, a ModelOutputs, a path of a feature file, or a callable that gives one.
+Source = Any
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Target:
     """What all models of a zoo share: the labels (None: each file has its own), the backend.
 
     And the device to which the features are copied, None to score them where they are; the label
-    whose samples are left out; and what messages call the labels, such as the path of their file.
+    whose samples are left out; what messages call the labels, such as the path of their file; and
+    the inputs that belong to the target besides, by name.
     """
 
     labels: Any
@@ -53,11 +56,16 @@ class Target:
     device: str | None = None
     ignore_label: Any = None
     labels_name: str = "those given for all models (a labels file, or labels=)"
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A score and its seconds; or why there is none (then both are NaN); or why it says little."""
+    """A score and its seconds; or why there is none (then both are NaN); or why it says little.
+
+    Of a metric that compares models, the score is NaN and the parts are what it gives of this one.
+    ``lacks`` are the inputs for want of which there is no score.
+    """
 
     model: str
     metric: str
@@ -65,6 +73,8 @@ class Outcome:
     seconds: float
     error: str | None = None
     warning: str | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
 
 
 def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
@@ -77,12 +87,16 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
         try:
             held = _read(task.source)
             check = reading.enter_context(intact(held.features, task.source))
-            problem = _problem(held, task.source, target)
+            problem = _problem(held, task, target)
             check()
         except Exception as error:
             yield from (failure(task.model, call.spec, error) for call in task.metrics)
             return
         for call in task.metrics:
+            if lacking := problem.inputs.lacking(call.metric.needs):
+                nan = float("nan")
+                yield Outcome(task.model, call.spec, nan, nan, lacks=tuple(lacking))
+                continue
             try:
                 outcome = _score(task.model, call, problem)
                 check()
@@ -95,7 +109,8 @@ def _score(model: str, call: MetricCall, problem: Problem) -> Outcome:
     with _recording, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UninformativeScoreWarning)
         start = time.perf_counter()
-        score = call(problem)
+        parts = call.parts(problem) if call.metric.parts else {}
+        score = float("nan") if parts else call(problem)
         seconds = time.perf_counter() - start
     says_little = None
     for one in caught:
@@ -103,7 +118,7 @@ def _score(model: str, call: MetricCall, problem: Problem) -> Outcome:
             says_little = str(one.message)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return Outcome(model, call.spec, score, seconds, warning=says_little)
+    return Outcome(model, call.spec, score, seconds, warning=says_little, parts=parts)
 
 
 def _read(source: Source) -> FeatureFile:
@@ -114,16 +129,17 @@ def _read(source: Source) -> FeatureFile:
     return read_features(os.fspath(source), mapped=mapped, narrow=True)
 
 
-def _problem(held: FeatureFile, source: Source, target: Target) -> Problem:
+def _problem(held: FeatureFile, task: Task, target: Target) -> Problem:
     labels = target.labels if held.labels is None else held.labels
-    if labels is None:
+    if labels is None and any(call.metric.tasks for call in task.metrics):
         raise ValueError("labels: none were given, and none are stored beside the features")
     if held.labels is not None and target.labels is not None:
-        _refuse_contradiction(source, held.labels, target)
-    features = held.features
+        _refuse_contradiction(task.source, held.labels, target)
+    needs = frozenset().union(*(call.metric.needs for call in task.metrics))
+    outputs = as_outputs(held.features).only(needs)
     if target.device is not None:
-        features = moved_to(target.device, features)
-    return Problem(features, labels, target.backend, target.ignore_label)
+        outputs = outputs.moved_to(target.device)
+    return Problem(outputs, labels, target.backend, target.ignore_label, **target.inputs)
 
 
 def _refuse_contradiction(source: Source, own: Any, target: Target) -> None:

@@ -1,4 +1,4 @@
-"""Determinants of `positive_definite` from the samples, where one drowns all others."""
+"""For every version: determinants from the samples, where one drowns all others."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""LogME's evidence from a factorisation of the features themselves: the definition.
+"""For every version: LogME's evidence from a factorisation of the features, the definition.
 
 Slower than from the Gram matrix, which squares the condition number of the features, and needs a
 float64 copy of them; for features of which the Gram matrix has lost the digits that matter.
@@ -8,8 +8,8 @@ import numpy as np
 
 from ..array_namespace import array_namespace, as_float64, beside, on_host
 from . import Evidence, LargestEvidence
-from .profile import DEPTH, LN_2_PI, largest_evidence
 from .reference import fixed_points
+from .shared_profile import DEPTH, LN_2_PI, largest_evidence
 
 #: Estimated error above which an evidence may lack digits: nine are left in practice.
 LOST_DIGITS = 3e-8

@@ -1,4 +1,4 @@
-"""A Fisher scatter on disk: an ``.npz`` file, of which nothing is believed that is not checked."""
+"""For every version: a scatter on disk, an ``.npz`` file, of which all is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""LogME's evidence from the centred Gram matrix and the mean, for badly conditioned features.
+"""For every version: LogME's evidence from the centred Gram matrix and the mean.
+
+This is for badly conditioned features.
 
 The Gram matrix of features with large means, or with columns of very different size, has lost the
 digits of the quiet directions. In the centred Gram matrix, which `fisher_scatter` sums around a
@@ -24,8 +26,8 @@ import numpy as np
 
 from ..array_namespace import array_namespace, beside, is_tensor, on_host
 from . import GRAM_ERROR, Evidence, Known, LargestEvidence
-from .profile import certain, rounding_error
 from .reference import fixed_points
+from .shared_profile import certain, rounding_error
 
 EPS = np.finfo(np.float64).eps
 #: A column's variance below so many roundings of the sum that it comes from counts as none.
@@ -301,7 +303,8 @@ def _graded(matrix, columns):
 
 def _pivots(matrix):
     """Order of the columns by what is left of them after the loudest few."""
-    left, first = matrix, []
+    left = matrix
+    first: list[int] = []
     for _ in range(min(PIVOTS, matrix.shape[1])):
         squares = (left * left).sum(axis=0)
         squares[first] = -1.0

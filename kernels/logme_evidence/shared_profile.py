@@ -1,4 +1,4 @@
-"""The largest evidence over alpha and beta, by its profile over t = alpha / beta.
+"""For every version: the largest evidence over alpha and beta, by its profile over alpha / beta.
 
 For a given t the best beta is closed-form: with the singular values' squares s of F, the squared
 coordinates p of y along its left singular vectors and `rest` = y.y - sum of p,

@@ -1,8 +1,8 @@
-"""`class_scatter` class after class, with the Gram matrices of `fisher_scatter`."""
+"""For the CPU versions: `class_scatter` class after class, by `fisher_scatter` and LAPACK."""
 
 import numpy as np
 
-from ..positive_definite import from_rows
+from ..positive_definite import shared_from_rows
 from ..positive_definite.lapack_cpu import log_determinant
 
 
@@ -26,5 +26,5 @@ def class_logdets(fisher_scatter, X, codes, n_classes, shift, scales):
         logdets[c] = log_determinant(gram, scales[c])
         if np.isnan(logdets[c]):
             samples = X[order[start:end]].astype(np.float64) - shift
-            logdets[c] = from_rows.log_determinant(samples, scales[c])
+            logdets[c] = shared_from_rows.log_determinant(samples, scales[c])
     return logdets

@@ -1,4 +1,4 @@
-"""Feature distances of pairs of rows as integer keys, tile by tile, for Numba kernels to count.
+"""For the Numba version: feature distances of pairs of rows as integer keys, tile by tile.
 
 The key of a pair is its distance 1 - r in multiples of the contract's resolution, a power of two;
 an integer from 0 to 2 / resolution, but for rounding. A tile comes from one matrix product and is

@@ -1,4 +1,4 @@
-"""The randomised range finder on features that are read by blocks of rows, by NumPy or PyTorch."""
+"""For every version: the randomised range finder on blocks of rows, NumPy's or PyTorch's."""
 
 import numpy as np
 

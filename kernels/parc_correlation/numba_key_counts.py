@@ -1,4 +1,4 @@
-"""Numba kernels that count keys: into bins, into a buffer, and against a sorted list.
+"""For the Numba version: kernels that count keys into bins, a buffer, against a sorted list.
 
 Most take a matrix of keys and, for each row, the range of columns that counts. The averaged rank of
 a key among sorted ones is the number of those below it plus half the number equal to it.
