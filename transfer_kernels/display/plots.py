@@ -181,6 +181,58 @@ def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") ->
     return drawing
 
 
+def plot_frontier(
+    comparison: Comparison, figure: str = "weighted_kendall", cost: str = "models_run"
+) -> Figure:
+    """Draw recommenders by what they cost and how good they are, with intervals and the frontier.
+
+    Controls are grey; the line joins those than which nothing as cheap is better.
+
+    Parameters
+    ----------
+    comparison : transfer_kernels.evaluation.yardstick.Comparison
+    figure : str
+        One of ``comparison.figures``.
+    cost : {"models_run", "seconds"}
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the figure or cost is unknown, or known of no recommender.
+    """
+    best = comparison.frontier(figure, cost)
+    if not best:
+        raise ValueError(f"cost: {cost} and {figure} are known of no recommender here")
+    drawing = _figure(7.2, 4.6)
+    axes = drawing.subplots()
+    for name in comparison.recommenders:
+        price, value = comparison.cost(name, cost), comparison.mean(name, figure)
+        if not (math.isfinite(price) and math.isfinite(value)):
+            continue
+        color = _CONTROL if name.endswith("(control)") else _ACCENT
+        low, high = comparison.interval(name, figure)
+        axes.plot([price, price], [low, high], color=color, linewidth=1.0, alpha=0.35)
+        axes.plot(price, value, "o", color=color, markersize=6 if name in best else 4)
+        axes.annotate(
+            _label(name),
+            (price, value),
+            xytext=(6, 3),
+            textcoords="offset points",
+            fontsize=7,
+            color=_INK,
+            alpha=1.0 if name in best else 0.55,
+        )
+    points = [(comparison.cost(n, cost), comparison.mean(n, figure)) for n in best]
+    axes.plot(*zip(*points, strict=True), color=_ACCENT, linewidth=1.2, drawstyle="steps-post")
+    title = {"models_run": "models run on the new task", "seconds": "seconds"}[cost]
+    axes.set_xlabel(title)
+    axes.set_ylabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
+    _strip(axes)
+    return drawing
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as .png, .pdf or .svg, all at once.
 

@@ -144,7 +144,7 @@ class Completion(Estimator):
             "performance", or nothing can be learnt of it; if proxies are asked for and missing.
         """
         self._check_options()
-        metrics = _as_metrics(scores)
+        metrics = as_metrics(scores)
         columns = score_columns(history.performance)
         useful = np.asarray(np.isfinite(columns).any(axis=0))
         if not useful.any():
@@ -372,7 +372,7 @@ class Completion(Estimator):
             )
 
 
-def _as_metrics(
+def as_metrics(
     scores: TaskScores | Mapping[str, TaskScores] | None,
 ) -> dict[str, TaskScores]:
     """Return scores by metric, task and model, whichever way they were given."""
