@@ -176,6 +176,14 @@ class Comparison:
         by_task = self._costs.get(recommender, {})
         return _mean(np.array([by_task.get(task, {}).get(what, math.nan) for task in self.tasks]))
 
+    def by_task(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return all figures by recommender, task and figure, as the constructor takes them."""
+        return _copied(self._figures)
+
+    def costs_by_task(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return all costs by recommender, task and kind, as the constructor takes them."""
+        return _copied(self._costs)
+
     def plot(self, figure: str = "weighted_kendall") -> Figure:
         """Draw the mean and interval of every recommender over the values of the tasks."""
         from ..display.plots import plot_comparison
@@ -307,6 +315,12 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 def _shown(value: float) -> str:
     return MISSING if math.isnan(value) else f"{value:.3f}"
+
+
+def _copied(
+    content: Mapping[str, Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, dict[str, float]]]:
+    return {name: {task: dict(row) for task, row in of.items()} for name, of in content.items()}
 
 
 def _priced(value: float) -> str:

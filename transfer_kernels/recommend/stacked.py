@@ -27,12 +27,10 @@ class Stacked(Estimator):
     """Rank models by a weighted sum of what is known of them, weights learnt on past tasks.
 
     Columns are the mean of the *other* past tasks (normal scores), each metric's scores, the
-    logarithm of the parameters where the history tells it of every model, and, with ``proxies``, the
-    mean of the past tasks weighed by how alike their images are. Each is standardised within a
+    logarithm of the parameters where the history tells it of every model, and, with ``proxies``,
+    the mean of the past tasks weighed by how alike their images are. Each is standardised within a
     task, as is the target, the task's normal scores; a ridge regression over all models of all past
-    tasks joins them, its penalty chosen by leaving one past task out. A metric's weight comes from
-    tasks whose metric was not used to choose anything else: what is held out in a yardstick is
-    never seen.
+    tasks joins them, its penalty chosen by leaving one past task out.
 
     Parameters
     ----------

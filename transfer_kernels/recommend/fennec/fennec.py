@@ -66,14 +66,19 @@ class Placement:
 class Fennec(Estimator):
     """Recommend models for a new task by their past transfers.
 
-    The defaults are those of the published command; what goes beyond it is off by default.
+    By default it learns from the performance that the history holds. As published, by
+    ``metric="fda_score"``, it does not look at it and learns from scores of features; the other
+    defaults are those of the published command, and what goes beyond it is off. What differs from
+    the published code in any case: the proxy images of a task are drawn from all of its images
+    alike, not evenly over its classes, since no labels are needed here; and their features are what
+    the caller's proxy gives.
 
     Parameters
     ----------
-    metric : str or None, default "fda_score"
-        What fills the performance matrix: a metric's score of every model's features of every past
-        task, which needs no fine-tuning; or with None the performance that the history holds,
-        which may have gaps.
+    metric : str or None, default None
+        What fills the performance matrix: with None the performance that the history holds, which
+        may have gaps; or a metric's score of every model's features of every past task, which needs
+        no fine-tuning, as published with "fda_score".
     n_factors : int, optional
         Dimensions k of the transfer space, at most the numbers of models and of tasks. By default
         5, or as many as there can be.
@@ -132,7 +137,7 @@ class Fennec(Estimator):
     ...     proxies={t: rng.normal(x, 0.1, (40, 8)) for t, x in zip("abcde", kinds)},
     ... )
     >>> past, new = history.without_task("d"), history.task("d")
-    >>> fennec = Fennec(metric=None, n_factors=2, meta_weight=0).fit(past)
+    >>> fennec = Fennec(n_factors=2, meta_weight=0).fit(past)
     >>> list(fennec.recommend(new, k=1))
     ['other specialist']
     """
@@ -141,7 +146,7 @@ class Fennec(Estimator):
 
     def __init__(
         self,
-        metric: str | None = "fda_score",
+        metric: str | None = None,
         n_factors: int | None = None,
         meta_weight: float = 0.5,
         regressor: str = "forest",
@@ -599,7 +604,7 @@ def _require_some_known(history: TransferHistory) -> None:
         if not known.all():
             raise ValueError(
                 f"performance: none is known of {kind} {shown(names[int(np.argmin(known))])}; "
-                "leave it out, or let a metric fill the matrix"
+                "leave it out, or let a metric of features fill the matrix, as metric='fda_score'"
             )
 
 
