@@ -40,6 +40,7 @@ from ..history import Task, TransferHistory
 from ..saved_state import SavedState, is_count, is_number, save_state
 from ..scaling import SCALINGS, scaled_matrix, scaled_row
 from .factorisation import nonnegative_factors, place_by_some, place_in_factors
+from .growing_rows import GrowingRows
 from .meta_regression import MetaRegression
 from .proxy_regression import REGRESSORS, Regressor, tensors_of
 
@@ -204,6 +205,8 @@ class Fennec(Estimator):
             scaled, k, known, max_iter=self.max_iter, regularisation=self.regularisation
         )
         self.models_, self.tasks_ = scored.models, scored.tasks
+        self._places = {model: m for m, model in enumerate(scored.models)}
+        self._rooms: dict[str, GrowingRows] = {}
         self.performance_ = performance
         self.model_vectors_ = factors.rows
         self.task_vectors_ = factors.columns
@@ -393,7 +396,7 @@ class Fennec(Estimator):
             meta phase needs is missing.
         """
         self._require_fitted()
-        if name in self.models_:
+        if name in self._places_by_name():
             raise ValueError(f"model {shown(name)} is there already")
         values = self._performance_of_new(name, performance, features)
         row = np.full(len(self.tasks_), np.nan)
@@ -413,11 +416,28 @@ class Fennec(Estimator):
         if self.meta_ is not None:
             part = np.array([self.meta_.model_part(name, facts or {}, architecture)])
         added = self._scoring(vector[None], part)
-        self.scoring_vectors_ = _appended(self.scoring_vectors_, added)
-        self.model_vectors_ = np.vstack([self.model_vectors_, vector])
+        self.scoring_vectors_ = self._grown("scoring", self.scoring_vectors_, added)
+        self.model_vectors_ = self._grown("model", self.model_vectors_, vector[None])
+        self.performance_ = self._grown("performance", self.performance_, row[None])
+        self._places_by_name()[name] = len(self.models_)
         self.models_ = (*self.models_, name)
-        self.performance_ = np.vstack([self.performance_, row])
         return self
+
+    def _grown(self, what: str, matrix: Any, row: Matrix) -> Any:
+        """The matrix with one row (1, k) more; the second time on without copying it."""
+        if is_tensor(matrix):
+            return _appended(matrix, row)
+        rooms = self.__dict__.setdefault("_rooms", {})
+        if what not in rooms or not rooms[what].holds(matrix):
+            rooms[what] = GrowingRows(matrix)
+        return rooms[what].append(row[0])
+
+    def _places_by_name(self) -> dict[str, int]:
+        """Model to row; made anew where it does not fit, as in a copy that went its own way."""
+        known: dict[str, int] = self.__dict__.setdefault("_places", {})
+        if len(known) != len(self.models_):
+            known = self._places = {model: m for m, model in enumerate(self.models_)}
+        return known
 
     def _performance_of_new(
         self, name: str, performance: Mapping[str, float] | None, features: Any
@@ -588,9 +608,10 @@ class Fennec(Estimator):
             raise NotFittedError("this Fennec is not fitted yet; call fit first")
 
     def _model_index(self, model: str) -> int:
-        if model not in self.models_:
+        places = self._places_by_name()
+        if model not in places:
             raise ValueError(f"model {shown(model)} is unknown; it was not in the history of fit")
-        return self.models_.index(model)
+        return places[model]
 
 
 # ---------------------------------------------------------------------------- helpers
@@ -628,12 +649,10 @@ def _vector(values: Mapping[str, float], name: str) -> Matrix:
     return vector
 
 
-def _appended(array: Any, rows: Matrix) -> Any:
-    if is_tensor(array):
-        import torch
+def _appended(tensor: Any, rows: Matrix) -> Any:
+    import torch
 
-        return torch.cat([array.T, torch.as_tensor(rows, device=array.device).T], dim=1).T
-    return np.concatenate([array.T, rows.T], axis=1).T
+    return torch.cat([tensor.T, torch.as_tensor(rows, device=tensor.device).T], dim=1).T
 
 
 def _tensor(array: Matrix, device: str) -> Any:
