@@ -239,6 +239,7 @@ def readme_lines(accuracies: NDArray[np.float64], effort: Effort) -> Iterator[st
         f"{runs} seeds; and the size of each model, without its head (`layers` with it).",
         "`seeds.csv`: the accuracy of every seed.",
         "`tasks.csv`: labelled images that were fine-tuned on, and classes.",
+        "`scores.csv`: scores of four metrics of every model's features of every task.",
     ):
         yield wrapped(text, "- ")
     yield "\n## How it was made\n"
@@ -247,7 +248,8 @@ def readme_lines(accuracies: NDArray[np.float64], effort: Effort) -> Iterator[st
         "and in `cache/`, which is not committed, the pre-trained weights, the features of every "
         "model on every task (`features/<task>/<model>.npy`, with `labels.npy`) and those of the "
         "proxy (`proxies/<task>.npz`). `python examples/evaluate_history.py` then measures the "
-        f"recommenders. Made with Python {platform.python_version()}, torch {torch.__version__}, "
+        "recommenders, for which `make_transfer_history.py --features-only`, some three minutes, "
+        f"is enough. Made with Python {platform.python_version()}, torch {torch.__version__}, "
         f"numpy {np.__version__}, scikit-learn {sklearn.__version__}, scikit-image "
         f"{skimage.__version__}; another machine differs by rounding, which training magnifies."
     )

@@ -1,15 +1,18 @@
 """Completion: planted structure, the conditional by hand, gaps, alien pasts, search, files."""
 
+import csv
 import itertools
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import weightedtau
 
 from transfer_kernels.estimators import NotFittedError
-from transfer_kernels.recommend import Completion, TransferHistory
+from transfer_kernels.evaluation.yardstick import by_table, leave_one_task_out, with_mean_rank
+from transfer_kernels.recommend import Completion, TransferHistory, by_completion
 from transfer_kernels.recommend.completion.beliefs import Mixture, believe
 from transfer_kernels.recommend.completion.column_prior import (
     ColumnPrior,
@@ -463,3 +466,61 @@ def test_beliefs_are_weighed_by_evidence_alone():
     odds = math.exp(beliefs[0].log_evidence - beliefs[1].log_evidence)
     weights = Mixture(beliefs, [0.5, 0.5]).weights
     assert weights[0] / weights[1] == pytest.approx(odds)
+
+
+# ---------------------------------------------------------------------------- the made history
+
+
+@pytest.fixture(scope="module")
+def made():
+    folder = Path(__file__).parents[2] / "examples" / "transfer_history"
+    scores = {}
+    with (folder / "scores.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            for metric in ("logme", "fda_score"):
+                of = scores.setdefault(metric, {}).setdefault(row["task"], {})
+                of[row["model"]] = float(row[metric])
+    return TransferHistory.read_csv(folder / "accuracies.csv"), scores
+
+
+def all_told(past, scores, task):
+    search = Completion().fit(past, scores).start()
+    for model, value in scores[task].items():
+        search.tell(model, value)
+    return search
+
+
+def test_on_the_made_history_it_is_above_the_metric_and_the_sum(made):
+    history, scores = made
+    ours = leave_one_task_out(
+        history,
+        {
+            "LogME": by_table(scores["logme"], metric=True),
+            "all": by_completion(scores["logme"]),
+            "three": by_completion(scores["logme"], 3),
+        },
+        tasks=history.tasks[::2],
+        progress=False,
+    )
+    assert ours.mean("all") > ours.mean(with_mean_rank("LogME")) + 0.04
+    assert ours.mean("three") > ours.mean("LogME")
+    assert ours.cost("three") == 3 and ours.cost("all") == 19
+
+
+@pytest.mark.parametrize(("metric", "lost"), [("logme", 0.0), ("fda_score", 0.02)])
+def test_only_the_other_domain_does_not_drag_a_metric_down(made, metric, lost):
+    history, scores = made
+    photographs = {task: task.startswith("digits") for task in history.tasks}
+    taus, alone, misled = [], [], []
+    for task in history.tasks:
+        others = [one for one in history.tasks if photographs[one] != photographs[task]]
+        truth = np.array(list(history.column(task).values()))
+        past = history.subset(tasks=others)
+        taus.append(weightedtau(all_told(past, scores[metric], task).scores, truth).statistic)
+        alone.append(weightedtau(list(scores[metric][task].values()), truth).statistic)
+        stubborn = Completion(past_weight=1.0).fit(past, scores[metric]).start()
+        for model, value in scores[metric][task].items():
+            stubborn.tell(model, value)
+        misled.append(weightedtau(stubborn.scores, truth).statistic)
+    assert np.mean(taus) > np.mean(alone) - lost
+    assert np.mean(taus) > np.mean(misled) + 0.02
