@@ -45,13 +45,15 @@ def variant_id(variant):
 
 def pytest_addoption(parser):
     parser.addoption("--exhaustive", action="store_true", help="run the exhaustive tier too")
+    parser.addoption("--exhaustive-only", action="store_true", help="run the exhaustive tier alone")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave the exhaustive tier out unless it is asked for."""
-    if config.getoption("--exhaustive"):
+    """Leave the exhaustive tier out unless it is asked for; or all else."""
+    alone = config.getoption("--exhaustive-only")
+    if config.getoption("--exhaustive") and not alone:
         return
-    left_out = [item for item in items if is_exhaustive(item)]
+    left_out = [item for item in items if is_exhaustive(item) != alone]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 

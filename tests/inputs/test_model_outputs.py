@@ -171,14 +171,14 @@ def test_tensors_of_the_host_are_taken_as_arrays():
 
 def test_inputs_lie_on_the_device_of_the_first():
     torch = pytest.importorskip("torch")
-    from transfer_kernels.inputs.model_outputs import CheckedInputs
+    from transfer_kernels.inputs.model_outputs import CheckedInputs, Extent
 
     read_only = X.copy()
     read_only.flags.writeable = False
     given = {"general": read_only, "source": (X, y), "reference": torch.from_numpy(X)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        inputs = CheckedInputs(given, y, torch.zeros(0, device="cpu"))
+        inputs = CheckedInputs(given, Extent(60, lambda: 4), torch.zeros(0, device="cpu"))
         assert isinstance(inputs.general, torch.Tensor) and isinstance(
             inputs.reference, torch.Tensor
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import CODES, ORIGIN, C, F, X
 
 from transfer_kernels.kernels.class_scatter import reference
 from transfer_kernels.ops.backends import implementation
@@ -56,3 +57,16 @@ def test_the_definition_by_determinants():
         Z = X[codes == c] - shift
         exact = np.linalg.slogdet(np.eye(6) + scales[c] * Z.T @ Z)[1]
         assert found == pytest.approx(exact, rel=1e-12)
+
+
+LOGDETS = (X, CODES, C, ORIGIN)
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "class_logdets": [(X, CODES, C, F.mean(axis=0), np.full(C, 3.0))],
+}
+REFUSED = [
+    ("class_logdets", (*LOGDETS, np.ones(C - 1)), ValueError, r"scales .*\(4,\)"),
+    ("class_logdets", (*LOGDETS, -np.ones(C)), ValueError, "scales must be finite and not"),
+    ("class_logdets", (X, CODES, C, X, np.ones(C)), ValueError, r"shift .*\(13,\)"),
+]

@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from example_arrays import MEANS, TEXT, WITHIN, F, X, Y
 
 from transfer_kernels.kernels.positive_definite import reference, shared_from_rows
 from transfer_kernels.ops.backends import implementation
@@ -100,3 +101,17 @@ def test_definitions_against_exact_arithmetic():
     found, rank = reference.quadratic_forms(gram, columns)
     assert rank == 5
     np.testing.assert_allclose(found, [float(form) for form in forms], rtol=1e-11)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "quadratic_forms": [(WITHIN, F.T @ Y)],
+    "log_determinant": [(WITHIN, 2.0)],
+}
+REFUSED = [
+    ("quadratic_forms", (X, MEANS), ValueError, r"gram must be of shape \(m, m\)"),
+    ("quadratic_forms", (WITHIN, MEANS), ValueError, r"columns .*\(13, K\)"),
+    ("log_determinant", (WITHIN, -1.0), ValueError, "scale=-1.0 is out of range"),
+    ("log_determinant", (WITHIN, np.inf), ValueError, "must be finite and not negative"),
+    ("log_determinant", (TEXT, 1.0), TypeError, "gram has dtype <U1"),
+]

@@ -426,6 +426,21 @@ def encode_classes(labels: np.ndarray, name: str = "labels") -> tuple[np.ndarray
     return classes, codes.astype(np.int64, copy=False)
 
 
+def kind_of_labels(labels: np.ndarray) -> str:
+    """The task that labels are of: "classification", "regression" or "label vectors".
+
+    Numbers are targets of a regression where they are refused as classes.
+    """
+    if labels.ndim > 1:
+        return "label vectors"
+    if labels.dtype.kind in "fiu" and len(np.unique(labels)) > 1:
+        try:
+            encode_classes(labels)
+        except ValueError:
+            return "regression"
+    return "classification"
+
+
 def _refuse_unrepeated(classes, n_samples, name):
     """Raise ValueError where labels are no classes: all differ, or most are real numbers."""
     numbers = classes.dtype.kind in "fiu"

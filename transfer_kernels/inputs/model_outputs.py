@@ -32,6 +32,15 @@ class Extent:
     n_samples: int
     n_classes: Callable[[], int]
 
+    @classmethod
+    def of_labels(cls, labels: np.ndarray, kept: np.ndarray | None) -> Extent:
+        """Of all labels that were given; the classes are those of the samples that are kept."""
+        return cls(len(labels), partial(_count_classes, labels, kept))
+
+
+def _count_classes(labels: np.ndarray, kept: np.ndarray | None) -> int:
+    return len(arrays.encode_classes(labels if kept is None else labels[kept])[0])
+
 
 @dataclass(frozen=True)
 class NamedInput:
@@ -59,6 +68,11 @@ class NamedInput:
     per_sample: bool = True
     name: str = ""
     owner: str = ""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of a file that make it up."""
+        return self.keys or (self.name,)
 
     @property
     def remedy(self) -> str:
@@ -344,6 +358,11 @@ def as_outputs(features: Any) -> ModelOutputs:
     return features if isinstance(features, ModelOutputs) else ModelOutputs(features)
 
 
+def features_of(value: Any) -> Any:
+    """The features of a `ModelOutputs`, None where it has none; anything else as it is."""
+    return value.features if isinstance(value, ModelOutputs) else value
+
+
 def checked_target_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those inputs of a target that are not None.
 
@@ -369,8 +388,8 @@ class CheckedInputs:
     ----------
     given : mapping of str to object
         Name to value as the user gave it.
-    labels : (n,) array
-        Labels of all samples that were given.
+    extent : Extent
+        Of all samples that were given.
     device : array or tensor
         Beside which the inputs are put.
     kept : (m,) int array, optional
@@ -380,12 +399,12 @@ class CheckedInputs:
     def __init__(
         self,
         given: Mapping[str, Any],
-        labels: np.ndarray,
+        extent: Extent,
         device: Any,
         kept: np.ndarray | None = None,
     ) -> None:
         self._raw = dict(given)
-        self._extent = Extent(len(labels), partial(_count_classes, labels, kept))
+        self._extent = extent
         self._device = device
         self._kept = kept
         if "features" in given:
@@ -428,7 +447,3 @@ class CheckedInputs:
         other.__dict__.update(self.__dict__, features=features)
         other._raw = {**self._raw, "features": features}
         return other
-
-
-def _count_classes(labels: np.ndarray, kept: np.ndarray | None) -> int:
-    return len(arrays.encode_classes(labels if kept is None else labels[kept])[0])

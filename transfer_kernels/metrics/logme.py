@@ -50,6 +50,8 @@ class Variant:
 SMALLEST_TRACE = 1e-150
 #: y.y over the residual, at most: the residual then has ten digits left.
 LEAST_RESIDUAL = 1e5
+#: Least eigenvalue of few samples' sums, of the largest, and what the targets may lose of y.y.
+FEW_LEAST, FEW_LOST = 1e-6, 1e-9
 
 #: Absent classes for each of which a value is kept; of more, only their number counts.
 MOST_ABSENT = 1_000_000
@@ -71,7 +73,7 @@ VARIANTS = {
 
 def logme(
     features: Any,
-    labels: Any,
+    labels: Any = None,
     regression: bool = False,
     variant: str = "evidence",
     *,
@@ -82,8 +84,9 @@ def logme(
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    features : (n, d) array or tensor, or FisherScatter
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers; or their
+        sums by `transfer_kernels.ops.fisher_scatter`, which hold the classes too: then no labels.
     labels : (n,) array, tensor or list; with ``regression`` also (n, k)
         Class labels of any hashable kind, or real targets.
     regression : bool
@@ -171,14 +174,20 @@ def _fit_once(problem, regression, variant):
     """As `fit`, with one entry at the end for all classes that are absent, if there are some."""
     chosen = VARIANTS[variant]
     with np.errstate(all="ignore"):  # ranges are checked where they matter
-        evidence = _from_gram(problem, regression, chosen)
+        if problem.only_sums and regression:
+            raise ValueError("regression=True needs features and targets, not a FisherScatter")
+        if problem.only_sums and problem.n_samples < problem.n_features:
+            evidence = _from_sums_of_few(problem, chosen)
+        else:
+            evidence = _from_gram(problem, regression, chosen)
+            if evidence is None:
+                evidence = _from_centred_gram(problem, regression, chosen)
         if evidence is None:
-            evidence = _from_centred_gram(problem, regression, chosen)
-        if evidence is None:
+            X = problem.features  # which sums do not have
             targets = problem.targets if regression else _indicators(problem, chosen)
-            found, errors = factored.evidence_and_error(problem.features, targets, chosen.rule)
+            found, errors = factored.evidence_and_error(X, targets, chosen.rule)
             _warn_of_lost_digits(errors)
-            evidence = Evidence(*(beside(problem.features, f) for f in astuple(found)))
+            evidence = Evidence(*(beside(X, f) for f in astuple(found)))
     if isinstance(chosen.rule, LargestEvidence):
         _warn_of_exact_fits(on_host(evidence.evidences), regression)
     if chosen.single_precision_constant:
@@ -192,8 +201,8 @@ def _fit_once(problem, regression, variant):
 def _from_gram(problem, regression, chosen):
     """The evidence by way of the Gram matrix, or None where that may lack digits."""
     n, d = problem.n_samples, problem.n_features
-    dual = n <= d
-    if problem.backend == "reference":
+    dual = n <= d and not problem.only_sums
+    if problem.backend == "reference" and not problem.only_sums:
         return None  # the definition
     if not _in_range(problem):
         return None
@@ -221,13 +230,38 @@ def _from_gram(problem, regression, chosen):
     return evidence if certain.all() else None
 
 
+def _from_sums_of_few(problem, chosen):
+    """The evidence of n < d samples from their (d, d) Gram matrix, or None where digits lack.
+
+    Its n leading eigenvectors give the targets in the basis of the samples' own Gram matrix, which
+    is then diagonal: that these coordinates have the targets' length shows that none is lost.
+    """
+    if not _in_range(problem):
+        return None
+    n, d = problem.n_samples, problem.n_features
+    absent = _absent_classes(problem.classes) if chosen.absent_classes else []
+    moments, squares = _class_moments(problem, False, absent)
+    xp = array_namespace(problem.gram)
+    values, vectors = xp.linalg.eigh(problem.gram, UPLO="U")
+    values, vectors = values[d - n :], vectors[:, d - n :]
+    if not float(values[0]) > FEW_LEAST * float(values[-1]):
+        return None
+    coordinates = (vectors.T @ beside(vectors, moments)) / values[:, None] ** 0.5
+    lengths = on_host((coordinates**2).sum(axis=0))
+    if not (abs(lengths - squares) <= FEW_LOST * squares).all():
+        return None
+    return problem.ops.logme_evidence(
+        xp.diag(values), coordinates, squares, n, d, chosen.rule, True
+    )
+
+
 def _in_range(problem):
     return SMALLEST_TRACE < float(problem.gram.diagonal().sum()) < 1.0 / SMALLEST_TRACE
 
 
 def _from_centred_gram(problem, regression, chosen):
     """The evidence by way of the centred Gram matrix and the mean, or None likewise."""
-    if problem.backend == "reference" or not _in_range(problem):
+    if (problem.backend == "reference" and not problem.only_sums) or not _in_range(problem):
         return None
     absent = _absent_classes(problem.classes) if chosen.absent_classes and not regression else []
     found = logme_centred.evidence(
@@ -237,7 +271,7 @@ def _from_centred_gram(problem, regression, chosen):
         return None
     evidences, betas = on_host(found.evidences), on_host(found.betas)
     fine = np.isfinite(evidences) & (on_host(found.alphas) > 0.0)
-    if problem.n_samples > problem.n_features:
+    if problem.n_samples > problem.n_features or problem.only_sums:
         fine &= _squares(problem, regression, absent) * betas <= LEAST_RESIDUAL * problem.n_samples
     return found if fine.all() else None
 
@@ -377,4 +411,5 @@ METRIC = Metric(
     ("classification", "regression"),
     "You et al., ICML 2021; JMLR 2022",
     {"variant": VARIANTS},
+    from_scatter=True,
 )

@@ -37,6 +37,9 @@ def evidence(
 
     ``widened`` adds the columns of classes that do not occur to those (., K) of classes.
     """
+    if problem.only_sums:
+        rows = problem.scatter.shifted_sums[:0]
+        return _without(problem, rows, NO_ROWS, regression, rule, widened)
     dual = problem.n_samples <= problem.n_features
     rows = problem.features.T if dual else problem.features
     found = _without(problem, rows, NO_ROWS, regression, rule, widened)
@@ -51,8 +54,8 @@ def evidence(
 def _without(problem, rows, loud, regression, rule, widened, shift=None):
     """The same with some rows left out of the Gram matrix."""
     n, d = problem.n_samples, problem.n_features
-    dual = n <= d
-    quiet = np.ones(len(rows))
+    dual = n <= d and not problem.only_sums
+    quiet = np.ones(n if problem.only_sums else len(rows))
     quiet[loud] = 0.0
     if shift is not None:
         codes = np.zeros(len(rows), dtype=np.int64) if dual or regression else problem.host_codes
@@ -83,11 +86,13 @@ def _without(problem, rows, loud, regression, rule, widened, shift=None):
     )
     if found is None:
         return None
-    return Evidence(*(beside(problem.features, values) for values in astuple(found)))
+    return Evidence(*(beside(problem.anchor, values) for values in astuple(found)))
 
 
 def _indicators(problem, widened, rows=slice(None)):
     """(n, K) indicators of the classes of samples."""
+    if rows is NO_ROWS:
+        return widened(np.zeros((0, len(problem.classes))))
     return widened(np.eye(len(problem.classes))[problem.host_codes[rows]])
 
 
