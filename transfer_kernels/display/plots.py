@@ -205,32 +205,59 @@ def plot_frontier(
     best = comparison.frontier(figure, cost)
     if not best:
         raise ValueError(f"cost: {cost} and {figure} are known of no recommender here")
-    drawing = _figure(7.2, 4.6)
+    points = {
+        name: (comparison.cost(name, cost), comparison.mean(name, figure))
+        for name in comparison.recommenders
+    }
+    points = {name: both for name, both in points.items() if all(map(math.isfinite, both))}
+    named = [*best, *_best_controls(points, figure)]
+    drawing = _figure(8.0, 5.0)
     axes = drawing.subplots()
-    for name in comparison.recommenders:
-        price, value = comparison.cost(name, cost), comparison.mean(name, figure)
-        if not (math.isfinite(price) and math.isfinite(value)):
-            continue
+    for name, (price, value) in points.items():
         color = _CONTROL if name.endswith("(control)") else _ACCENT
-        low, high = comparison.interval(name, figure)
-        axes.plot([price, price], [low, high], color=color, linewidth=1.0, alpha=0.35)
-        axes.plot(price, value, "o", color=color, markersize=6 if name in best else 4)
+        if name not in named:
+            axes.plot(price, value, "o", color=color, markersize=4, alpha=0.4)
+            continue
+        axes.plot([price] * 2, comparison.interval(name, figure), color=color, alpha=0.4)
+        axes.plot(price, value, "o", color=color, markersize=7)
+        on_frontier = name in best
         axes.annotate(
             _label(name),
             (price, value),
-            xytext=(6, 3),
+            xytext=(6, 6 if on_frontier else -6),
             textcoords="offset points",
-            fontsize=7,
-            color=_INK,
-            alpha=1.0 if name in best else 0.55,
+            verticalalignment="bottom" if on_frontier else "top",
+            fontsize=8,
+            color=color,
         )
-    points = [(comparison.cost(n, cost), comparison.mean(n, figure)) for n in best]
-    axes.plot(*zip(*points, strict=True), color=_ACCENT, linewidth=1.2, drawstyle="steps-post")
-    title = {"models_run": "models run on the new task", "seconds": "seconds"}[cost]
-    axes.set_xlabel(title)
+    line = [points[name] for name in best]
+    axes.plot(*zip(*line, strict=True), color=_ACCENT, linewidth=1.2, drawstyle="steps-post")
+    # Names stand to the right of their points; a linear scale would crowd the few runs.
+    axes.set_xscale("symlog", linthresh=1.0)
+    prices = sorted({price for price, _ in points.values()})
+    if cost == "models_run":
+        axes.set_xticks(prices, [f"{price:g}" for price in prices])
+        axes.minorticks_off()
+    axes.set_xlim(-0.15, prices[-1] * 6 + 1)
+    values = [points[name][1] for name in named]
+    room = 0.15 * (max(values) - min(values)) + 1e-3
+    axes.set_ylim(min(values) - 2 * room, max(values) + 2 * room)
+    axes.set_xlabel({"models_run": "models run on the new task", "seconds": "seconds"}[cost])
     axes.set_ylabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
     _strip(axes)
     return drawing
+
+
+def _best_controls(points: Mapping[str, tuple[float, float]], figure: str) -> list[str]:
+    """The best control at every cost."""
+    sign = -1.0 if figure.startswith("regret") else 1.0
+    found: dict[float, str] = {}
+    for name, (price, value) in points.items():
+        if not name.endswith("(control)"):
+            continue
+        if price not in found or sign * value > sign * points[found[price]][1]:
+            found[price] = name
+    return list(found.values())
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
