@@ -524,3 +524,18 @@ def test_only_the_other_domain_does_not_drag_a_metric_down(made, metric, lost):
         misled.append(weightedtau(stubborn.scores, truth).statistic)
     assert np.mean(taus) > np.mean(alone) - lost
     assert np.mean(taus) > np.mean(misled) + 0.02
+
+
+def test_gaps_are_filled_alike_by_whole_matrices_and_by_factors(monkeypatch):
+    planted = Planted(8, M=40, T=25)
+    full = score_columns(planted.history.performance)
+    holes = np.random.default_rng(0).random(full.shape) < 0.2
+    gapped = score_columns(np.where(holes, np.nan, planted.history.performance))
+    found = []
+    for dense in (500, 10):
+        monkeypatch.setattr("transfer_kernels.recommend.completion.past_columns.DENSE", dense)
+        past = learn_columns(gapped, 25, lambda filled: even_weights(25))
+        found.append(past.columns[holes])
+    assert np.corrcoef(*found)[0, 1] > 0.98
+    told = [np.corrcoef(one, full[holes])[0, 1] for one in found]
+    assert min(told) > 0.8 and told[1] > told[0] - 0.03

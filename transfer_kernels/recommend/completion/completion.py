@@ -55,7 +55,7 @@ class Completion(Estimator):
     past_weight : float, default 0.8
         How far the past is believed before anything is told, in (0, 1]; the two other beliefs share
         the rest. 1 believes the past whatever the scores say.
-    max_sweeps : int, default 50
+    max_sweeps : int, default 30
         Of the EM, at most.
 
     Attributes
@@ -73,8 +73,8 @@ class Completion(Estimator):
 
     Notes
     -----
-    Fitting costs M T² operations without gaps; with gaps, each sweep M (r + T)² for each column
-    that has some. A recommendation costs M r², and n (r + K)² for the n models that were told of K
+    Fitting costs M T² operations without gaps; with gaps, each sweep some M T r² and for more than
+    500 models 25 M T², for less M³ T. A recommendation costs M r², and n (r + K)² for the n models that were told of K
     metrics.
 
     A column with gaps is scored among the models it knows; their level among all models is part of

@@ -14,12 +14,15 @@ from .shrinkage import compressed, leading_factors, ledoit_wolf_weight
 
 Matrix = NDArray[Any]
 
-MAX_SWEEPS = 50
-TOLERANCE = 1e-3
+MAX_SWEEPS = 30
+#: Of the change of the gaps' expectations in a sweep, root mean square; the columns' is 1.
+TOLERANCE = 5e-3
 #: Of an entry's own variance, so that no entry is ever taken for certain.
 LEAST_NOISE = 1e-3
-#: Up to so many models the M-step sums (M, M) matrices; beyond, factors one column after the other.
-DENSE = 1000
+#: Up to so many models the M-step sums (M, M) matrices; beyond, it takes of what each column leaves
+#: open only so many factors, and their diagonal whole.
+DENSE = 500
+KEPT_OPEN = 4
 #: Variance between the models' means that is always thought possible.
 LEAST_BETWEEN = 0.05
 
@@ -166,11 +169,14 @@ def _covariance(
             products[np.diag_indices(M)] += part.own
         factors, diagonal = leading_factors(products / T, rank)
     else:
-        factors, diagonal = compressed(residuals / np.sqrt(T), rank)
+        stack, diagonal = [residuals], np.zeros(M)
         for part in open_parts:
-            moved = np.concatenate([block for _, block in part.chunks()]) / np.sqrt(T)
-            factors, lacking = compressed(np.hstack([factors, moved]), rank)
-            diagonal = diagonal + part.own / T + lacking
+            moved = np.concatenate([block for _, block in part.chunks()])
+            leading, lacking = compressed(moved, KEPT_OPEN)
+            stack.append(leading)
+            diagonal += (part.own + lacking) / T
+        factors, lacking = compressed(np.hstack(stack) / np.sqrt(T), rank)
+        diagonal += lacking
     variance = np.einsum("mr,mr->m", factors, factors) + diagonal
     level = float(np.mean(variance[counts > 0])) if (counts > 0).any() else 1.0
     noise = (1.0 - weight) * diagonal + weight * level
