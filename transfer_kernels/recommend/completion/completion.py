@@ -74,8 +74,8 @@ class Completion(Estimator):
     Notes
     -----
     Fitting costs M T² operations without gaps; with gaps, each sweep some M T r² and for more than
-    500 models 25 M T², for less M³ T. A recommendation costs M r², and n (r + K)² for the n models that were told of K
-    metrics.
+    500 models 25 M T², for less M³ T. A recommendation costs M r², and n (r + K)² for the n models
+    that were told of K metrics.
 
     A column with gaps is scored among the models it knows; their level among all models is part of
     what the EM finds, their spread is not: where only the best were tried, differences between
