@@ -41,17 +41,20 @@ class Doubles:
         Names of the sizes, or of arguments that are sizes.
     not_negative : bool
         Whether it must be finite and not negative.
+    fewest : int, optional
+        Of how many of these sizes it may be at least, the first ones; by default of all.
     """
 
-    def __init__(self, *shape: str, not_negative: bool = False) -> None:
+    def __init__(self, *shape: str, not_negative: bool = False, fewest: int | None = None) -> None:
         self.shape = shape
         self.not_negative = not_negative
+        self.fewest = len(shape) if fewest is None else fewest
 
 
 class Integers:
-    """Int64 array of these numbers of entries, as a result."""
+    """Int64 array of these numbers of entries, or of sizes by their names, as a result."""
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: int | str) -> None:
         self.shape = shape
 
 
@@ -96,6 +99,18 @@ class Number:
     most: float | None = None
 
 
+class Choice:
+    """One of these texts.
+
+    Parameters
+    ----------
+    *texts : str
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+
 class Pair:
     """Two arrays that go together, by their names as arguments of the PyTorch operator."""
 
@@ -110,7 +125,17 @@ class Given:
 
 #: What an argument can be.
 Argument: TypeAlias = (
-    Features | Doubles | Codes | Weights | Targets | Count | Components | Number | Pair | Given
+    Features
+    | Doubles
+    | Codes
+    | Weights
+    | Targets
+    | Count
+    | Components
+    | Number
+    | Choice
+    | Pair
+    | Given
 )
 
 

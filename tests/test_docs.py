@@ -215,15 +215,24 @@ def plain(text: str) -> str:
     return re.sub(r"─+", "─", text)
 
 
-@pytest.mark.parametrize("module", ["history", "fennec", "model_spider", "completion", "stacked"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "inputs.model_outputs",
+        "recommend.history",
+        "recommend.fennec.fennec",
+        "recommend.model_spider.model_spider",
+        "recommend.completion.completion",
+        "recommend.stacked",
+    ],
+)
 def test_examples_of_docstrings(module):
-    if module == "model_spider":
+    if "spider" in module:
         pytest.importorskip("torch")
-    if module == "fennec":
+    if "fennec" in module:
         pytest.importorskip("sklearn")
-    home = module if module in ("history", "stacked") else f"{module}.{module}"
-    with one_thread(module == "model_spider"):
-        found = doctest.testmod(import_module(f"transfer_kernels.recommend.{home}"))
+    with one_thread("spider" in module):
+        found = doctest.testmod(import_module(f"transfer_kernels.{module}"))
     assert found.attempted and not found.failed
 
 

@@ -62,3 +62,34 @@ def log_determinant(gram: Array, scale: float, *, backend: str | None = None) ->
     ValueError
         If gram is not square, scale is negative or not finite, or the backend is not available.
     """
+
+
+@declare(Doubles("m", "K"), Doubles(), gram=Doubles("m", "m"), columns=Doubles("m", "K"))
+def semidefinite_solve(
+    gram: Array, columns: Array, *, backend: str | None = None
+) -> tuple[Array, int]:
+    """A solution W of G W = columns for vectors in the range of a Gram matrix G, and its rank.
+
+    Parameters
+    ----------
+    gram : (m, m) float64 array
+        G, positive semidefinite, upper triangle; not changed. It is scaled to a unit diagonal, of
+        which m times float64's rounding counts as nothing.
+    columns : (m, K) float64 array
+        In the range of G.
+    backend : str, optional
+        Force a backend.
+
+    Returns
+    -------
+    solutions : (m, K) float64 array
+        One of them where G is singular; columns^T solutions is the same for all.
+    rank : int
+
+    Raises
+    ------
+    TypeError
+        If an argument holds no real numbers.
+    ValueError
+        If the shapes do not fit or the backend is not available.
+    """

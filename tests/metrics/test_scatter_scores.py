@@ -139,6 +139,10 @@ def test_what_does_not_go_with_a_scatter():
     scatter = scatter_of(X, y)
     with pytest.raises(ValueError, match="labels: given, but a FisherScatter has its classes"):
         tk.lfc(scatter, y)
+    with pytest.raises(ValueError, match="ignore_label: given, but a FisherScatter has no samples"):
+        tk.lfc(scatter, ignore_label=-1)
+    ranking = tk.rank({"a": scatter}, y[:-1], "lfc")
+    assert "other numbers of samples than those given for all models" in ranking.errors["a"]
     both = tk.Metric("both", lambda problem: 0.0, needs={"features", "posteriors"})
     with pytest.raises(ValueError, match="posteriors: given beside a FisherScatter"):
         tk.score(tk.ModelOutputs(scatter, posteriors=X), None, both)

@@ -3,7 +3,7 @@
 A zoo on disk is a folder with one file for each model. `.npy`, `.safetensors` and `.pt` are
 memory-mapped, so a file may be larger than the memory; `.npz` is loaded. The arrays of a file are
 known by their names: ``features``, ``labels``, and those of the other named inputs, see
-`transfer_kernels.inputs.model_outputs.MODEL_INPUTS`.
+``transfer_kernels.inputs.model_outputs.MODEL_INPUTS``.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def read_target_input(path: Pathlike, name: str) -> Any:
     path : str or Path
         A file of one of the formats of features, with an array of this name or a single one.
     name : str
-        Of `transfer_kernels.inputs.model_outputs.TARGET_INPUTS`.
+        Of ``transfer_kernels.inputs.model_outputs.TARGET_INPUTS``.
 
     Raises
     ------

@@ -199,7 +199,7 @@ def score(
         features, for metrics that they determine.
     labels : (n,) array, tensor or list, optional
         Class labels of any hashable kind. Metrics that take no labels do without, and so do those
-        of a `FisherScatter`, which has its classes in it.
+        of a `transfer_kernels.ops.FisherScatter`, which has its classes in it.
     metrics : str, Metric, callable, or iterable of them
         Specs: a name, or a name with options as in ``"parc(n_components=32)"``; or functions
         ``f(features, labels) -> float`` of your own, filed under their names. ``"all"`` stands for

@@ -246,3 +246,25 @@ class Problem:
     def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
         codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
         return self.ops.fisher_scatter(rows, codes, 1)
+
+    def principal_scores(self, n_axes: int) -> tuple[Any, Any]:
+        """Scatter (k,) along the leading principal axes, and the samples' coordinates (n, k).
+
+        Exact, and made once; k is n_axes, or the smaller side of the features where that is less.
+        Where n < d they come from the (n, n) products, and the axes are never made.
+        """
+        arrays.require_positive_integer(n_axes, "n_components")
+        n_axes = min(n_axes, self.n_samples, self.n_features)
+        values, scores = self._leading.get(n_axes, (None, None))
+        if scores is None:
+            values, axes = self.ops.principal_axes(self.centred_gram, n_axes)
+            if self.n_samples >= self.n_features:
+                scores = self.ops.principal_scores(self.features, self.mean, axes)
+            else:
+                scores = axes * values**0.5
+            self._leading[n_axes] = values, scores
+        return values, scores
+
+    @cached_property
+    def _leading(self) -> dict[int, tuple[Any, Any]]:
+        return {}

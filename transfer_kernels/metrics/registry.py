@@ -119,12 +119,12 @@ class Metric:
     choices : mapping of str to sequence of str
         The values of those options that have few.
     needs : set of str
-        Names of the inputs that it reads, see `transfer_kernels.inputs.model_outputs`.
+        Names of the inputs that it reads, see ``transfer_kernels.inputs.model_outputs``.
     scope : "model" or RelativeToZoo
         Whether the number of one model is its score, or models are compared.
     from_scatter : bool
-        Whether the class sums and the Gram matrix of a `FisherScatter` determine it, so that it
-        takes one instead of features and labels.
+        Whether the class sums and the Gram matrix of a `transfer_kernels.ops.FisherScatter`
+        determine it, so that it takes one instead of features and labels.
     direction : {"higher", "lower"}
         Which number of ``compute``, or of ``combine``, is the better. Scores are always such that
         higher is better: others are negated.
@@ -169,6 +169,11 @@ class Metric:
     def options(self) -> Mapping[str, Option]:
         """The options by name."""
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
+        if taken := [p.name for p in parameters if p.name in TARGET_INPUTS]:
+            raise ValueError(
+                f"metric {self.name!r}: {taken[0]} is an input of the target and no option; name "
+                "it in needs"
+            )
         try:
             hints = typing.get_type_hints(self.compute)
         except (NameError, TypeError):
@@ -358,8 +363,8 @@ class MetricCall:
         given: Mapping[str, Any],
     ) -> dict[str, float]:
         """The parts of one model, or under "" its score, for what a public function was given."""
-        of_target = {name: value for name, value in given.items() if name in TARGET_INPUTS}
-        options = {name: value for name, value in given.items() if name not in TARGET_INPUTS}
+        options = dict(given)
+        of_target = {name: options.pop(name) for name in TARGET_INPUTS if name in options}
         self.metric.check(**options)
         call = MetricCall(self.metric, options)
         outputs = as_outputs(features).only(self.metric.needs)

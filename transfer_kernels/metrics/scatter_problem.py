@@ -6,7 +6,7 @@ have ``from_scatter``. Nothing of the size of the data is there.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -85,7 +85,7 @@ class ScatterProblem(Problem):
         self.anchor = arrays.empty_beside(scatter.shift)
         self.class_counts = counts[present]
         self.is_labelled = True
-        extent = Extent(self.n_samples, lambda: len(present))
+        extent = Extent(self.n_samples, partial(int, len(present)))
         self.inputs = CheckedInputs(checked_target_inputs(target_inputs), extent, self.anchor)
 
     @property
@@ -162,14 +162,19 @@ def problem_of(
     Raises
     ------
     TypeError, ValueError
-        As `Problem` and `ScatterProblem` do; also if there are labels or other inputs of the model
-        beside a scatter.
+        As `Problem` and `ScatterProblem` do; also if there are labels, a label to ignore or other
+        inputs of the model beside a scatter.
     """
     outputs = as_outputs(features)
     if not isinstance(outputs.features, FisherScatter):
         return Problem(outputs, labels, backend, ignore_label, **target_inputs)
     if labels is not None:
         raise ValueError("labels: given, but a FisherScatter has its classes in it; leave them out")
+    if ignore_label is not None:
+        raise ValueError(
+            "ignore_label: given, but a FisherScatter has no samples to leave out; make it without "
+            "these"
+        )
     if more := [name for name in outputs.given if name != "features"]:
         raise ValueError(
             f"{more[0]}: given beside a FisherScatter, which has no samples; pass the features"

@@ -110,6 +110,11 @@ def _checked(kind: Any, value: Any, name: str, sizes: dict[str, int]) -> Any:
         case kinds.Components():
             arrays.require_components(value, (sizes["n"], sizes["d"]))
             sizes[name] = int(value)
+        case kinds.Choice():
+            if value not in kind.texts:
+                raise ValueError(
+                    f"{name}={value!r} is unknown; choose one of {', '.join(kind.texts)}"
+                )
         case kinds.Number():
             _require_number(kind, value, name)
     return value
@@ -117,8 +122,11 @@ def _checked(kind: Any, value: Any, name: str, sizes: dict[str, int]) -> Any:
 
 def _operand(kind: kinds.Doubles, value: Any, name: str, sizes: dict[str, int]) -> Any:
     wanted = tuple(sizes.get(size, size) for size in kind.shape)
+    if kind.fewest < len(wanted):
+        given = value if hasattr(value, "ndim") else np.asarray(value)
+        wanted = wanted[: max(kind.fewest, given.ndim)]
     array = arrays.as_operand(value, name, wanted)
-    sizes.update(zip(kind.shape, map(int, array.shape), strict=True))
+    sizes.update(zip(kind.shape, map(int, array.shape), strict=False))
     if kind.not_negative and not bool(((array >= 0.0) & (array < np.inf)).all()):
         raise ValueError(f"{name} must be finite and not negative")
     return array

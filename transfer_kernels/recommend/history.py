@@ -58,7 +58,7 @@ class Task:
     def features(self, model: str) -> FeatureFile:
         """Return a model's features (n, d) of the task and their labels (n,).
 
-        Where more is known of the model than features, they are a `ModelOutputs`.
+        Where more is known of the model than features, they are a ``ModelOutputs``.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class TransferHistory:
         Higher is better, in any unit; NaN where it is not known, which is everywhere by default.
     features : callable or path, optional
         ``features(model, task)`` returns the features (n, d) that a model has of a task's images,
-        before any fine-tuning, or a `ModelOutputs`, and their labels (n,), as a pair. Or a folder
+        before any fine-tuning, or a ``ModelOutputs``, and their labels (n,), as a pair. Or a folder
         that holds, for each task, a folder of its name in the format of ``transfer-kernels rank``:
         one file of features for each model, and the labels. Nothing is loaded before it is asked
         for.

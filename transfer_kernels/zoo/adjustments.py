@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..evaluation.measures import mean_ranks
 from ..metrics import MetricCall
 from ..metrics.zoo_scale import unit_range
 from ..text.tables import MISSING, format_scores
-from .scoring import Outcome
+from .scoring import Outcome, failure
 
 Column = Mapping[str, float]
 Table = Mapping[str, Column]
@@ -105,10 +106,16 @@ def printed(column: str, values: Sequence[float]) -> tuple[str, list[str]]:
     return "mean #", [f"{-value:.1f}" if value < 0 else MISSING for value in values]
 
 
-def combined(call: MetricCall, outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Model to score of a metric that compares models, from what it gave of each.
+def combined(call: MetricCall, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes with the scores of a metric that compares models, from the parts of each.
 
-    Models that failed or lack an input have NaN and do not enter.
+    Models that failed or lack an input have NaN and do not enter; where the parts do not combine,
+    all have failed.
     """
     nothing = dict.fromkeys(call.metric.parts, math.nan)
-    return call.combined({outcome.model: outcome.parts or nothing for outcome in outcomes})
+    try:
+        column = call.combined({outcome.model: outcome.parts or nothing for outcome in outcomes})
+    except Exception as error:
+        why = failure("", call.spec, error).error
+        return [replace(outcome, error=outcome.error or why) for outcome in outcomes]
+    return [replace(outcome, score=column[outcome.model]) for outcome in outcomes]

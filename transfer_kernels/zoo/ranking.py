@@ -7,12 +7,10 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..evaluation.measures import Evaluation, evaluate
 from ..files.csv_cells import csv_text
@@ -26,7 +24,7 @@ from ..files.score_files import (
 )
 from ..files.target_files import read_labels
 from ..files.zoo_folders import label_file_of
-from ..inputs.arrays import device_kind
+from ..inputs.arrays import device_kind, is_integer, require_positive_integer
 from ..inputs.model_outputs import ModelOutputs, as_outputs, checked_target_inputs
 from ..kernels.threads import thread_count
 from ..metrics import (
@@ -124,7 +122,7 @@ class Ranking(Sequence[ModelScores]):
         Numbers of layers by model name; adds a column ``"<metric> + layers"`` per metric.
     adjustments : sequence of callable, optional
         Functions of the table of the metrics, column to model to score, that give further columns;
-        see `transfer_kernels.zoo.adjustments`.
+        see ``transfer_kernels.zoo.adjustments``.
 
     Attributes
     ----------
@@ -196,8 +194,7 @@ class Ranking(Sequence[ModelScores]):
         metric : str, optional
             One of ``columns``; the default is the order of the table.
         """
-        if k < 1:
-            raise ValueError(f"k: {k} given; it is at least 1")
+        require_positive_integer(k, "k")
         ranks = self.ranks(metric or self.order_by)
         return sorted(ranks, key=ranks.__getitem__)[:k]
 
@@ -354,7 +351,7 @@ def rank(
     ----------
     zoo : mapping of str to source
         Model name to features (n, d) of the target's samples: an array or tensor, a `ModelOutputs`,
-        a `FisherScatter` for metrics that one determines, the path of a feature file (see
+        a ``FisherScatter`` for metrics that one determines, the path of a feature file (see
         `transfer_kernels.files.feature_files.read_outputs`), or a function without arguments that
         returns one of them. Paths and functions are loaded when their turn comes and released after
         it. Widths d may differ.
@@ -483,9 +480,8 @@ def rank(
             order = _checked_order(None, calls, layers, adjustments)
     for call in calls:
         if call.metric.parts:
-            column = [outcomes[model, call.spec] for model in zoo]
-            for model, score in combined(call, column).items():
-                outcomes[model, call.spec] = replace(outcomes[model, call.spec], score=score)
+            for outcome in combined(call, [outcomes[model, call.spec] for model in zoo]):
+                outcomes[outcome.model, call.spec] = outcome
     rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
     _warn_of_lacks([outcomes[model, spec] for model in zoo for spec in specs], left_out)
@@ -580,12 +576,9 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None) -> None:
 
 
 def _checked_jobs(n_jobs: Any) -> int:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-        raise TypeError(f"n_jobs: a number of processes is needed, not {shown(n_jobs)}")
-    if n_jobs == -1:
+    if is_integer(n_jobs) and n_jobs == -1:
         return thread_count()
-    if n_jobs < 1:
-        raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1, or -1 for all processors")
+    require_positive_integer(n_jobs, "n_jobs", remedy="or -1 for all processors")
     return int(n_jobs)
 
 

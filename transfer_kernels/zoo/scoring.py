@@ -19,7 +19,7 @@ from ..files.feature_files import OutputsFile, read_outputs
 from ..files.machine_memory import available_memory
 from ..files.mapped_reads import can_watch, intact
 from ..files.zoo_folders import label_file_of
-from ..inputs.arrays import as_array, as_labels
+from ..inputs.arrays import as_array, as_labels, encode_classes
 from ..inputs.model_outputs import as_outputs
 from ..metrics import MetricCall, Problem, UninformativeScoreWarning
 from ..metrics.scatter_problem import is_scatter, problem_of
@@ -149,7 +149,11 @@ def _read(task: Task) -> OutputsFile:
 def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
     labels = target.labels if held.labels is None else held.labels
     if is_scatter(held.outputs):  # which has its classes in it
-        return problem_of(held.outputs, None, target.backend, **target.inputs)
+        problem = problem_of(
+            held.outputs, None, target.backend, target.ignore_label, **target.inputs
+        )
+        _refuse_other_counts(problem, target)
+        return problem
     if labels is None and any(call.metric.tasks for call in task.metrics):
         raise ValueError("labels: none were given, and none are stored beside the features")
     if held.labels is not None and target.labels is not None:
@@ -158,6 +162,18 @@ def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
     if target.device is not None:
         outputs = outputs.moved_to(target.device)
     return problem_of(outputs, labels, target.backend, target.ignore_label, **target.inputs)
+
+
+def _refuse_other_counts(problem: Problem, target: Target) -> None:
+    """Raise unless a scatter has as many samples in its classes as the labels given have."""
+    if target.labels is None:
+        return
+    _, codes = encode_classes(as_labels(target.labels, len(target.labels)))
+    if not np.array_equal(np.sort(np.bincount(codes)), np.sort(problem.class_counts)):
+        raise ValueError(
+            f"labels: the classes of the FisherScatter have other numbers of samples than "
+            f"{target.labels_name}; make it of the same samples"
+        )
 
 
 def _refuse_contradiction(source: Source, own: Any, target: Target) -> None:
