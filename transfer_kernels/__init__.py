@@ -17,7 +17,7 @@ from .metrics import (
 )
 from .metrics.dds import dds
 from .metrics.emms import emms
-from .metrics.etran import etran
+from .metrics.etran import ETran, etran
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
@@ -47,6 +47,7 @@ from .zoo.ranking import rank
 
 __all__ = [
     "NCTI",
+    "ETran",
     "PARC",
     "SFDA",
     "LogME",

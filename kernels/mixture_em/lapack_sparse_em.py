@@ -147,14 +147,14 @@ def _expectation(Z, leading, model, own, survivors):
         rows, samples = np.nonzero(table)
         counts.append(np.bincount(rows, minlength=block.stop - start))
         found_samples.append(samples)
-    samples, counts = np.concatenate(found_samples), np.concatenate(counts)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    samples, sizes = np.concatenate(found_samples), np.concatenate(counts)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
     logs = _logs_of(Z, model, samples, starts)
     highest = np.full(n, -math.inf)
     np.maximum.at(highest, samples, logs)
     weights = np.exp(logs - highest[samples])
     kept = weights > math.exp(-NEGLIGIBLE)
-    components = np.repeat(np.arange(n_components), counts)[kept]
+    components = np.repeat(np.arange(n_components), sizes)[kept]
     samples, weights = samples[kept], weights[kept]
     best = np.empty(n, dtype=np.int64)
     largest = weights == 1.0  # exp(0), of one at least of each sample

@@ -77,7 +77,7 @@ def test_what_is_refused():
         tk.otce(X, y, (X, [1] * 6))
     with pytest.raises(TypeError, match="source must be a pair"):
         tk.otce(X, y, X)
-    for weights in ((1.0, 2.0), "abc", (1.0, 2.0, np.nan)):
+    for weights in ((1.0, 2.0), ("a", "b", "c"), (1.0, 2.0, np.nan)):
         with pytest.raises(ValueError, match="weights must be three finite numbers"):
             tk.otce(X, y, (X, y), weights=weights)
     with pytest.raises(ValueError, match="variant='f-otce' is unknown; choose one of jc-nce, sum"):

@@ -97,10 +97,10 @@ def compute(
     problem: Problem,
     variant: str = "sfda",
     components: int | None = None,
-    seeds: Any = SEEDS,
+    seeds: int | tuple = SEEDS,
 ) -> float:
     """The score of a problem; see `nleep`."""
-    seeds = as_seeds(seeds)
+    all_seeds = as_seeds(seeds)
     n_components = number_of_components(problem, variant, components)
     variance = None if variant == "fennec" else VARIANCE
     if not varies(problem, variance, "NLEEP"):
@@ -108,7 +108,7 @@ def compute(
     form = "sfda" if variant == "sfda" else "tllib"
     scores = [
         leep.of_posteriors(problem.mixtures.posteriors(n_components, variance, seed), form)
-        for seed in seeds
+        for seed in all_seeds
     ]
     return float(np.mean(scores))
 

@@ -36,7 +36,7 @@ ITERATIONS = 100_000_000
 def otce(
     features: Any,
     labels: Any,
-    source: Any,
+    source: Any = None,
     variant: str = "jc-nce",
     weights: Any = None,
     *,
@@ -52,7 +52,7 @@ def otce(
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
     source : pair of (m, d) array or tensor and (m,) array or list
-        Features that the same model gives samples of its source data set, and their labels.
+        Features that the same model gives samples of its source data set, and their labels; needed.
     variant : {"jc-nce", "sum"}
         "jc-nce" is -CE, which needs no fit and adds no nats to squared distances; "sum" is
         -(W + CE), Model Spider's score with its sign turned.
@@ -93,7 +93,7 @@ def otce(
     )
 
 
-def compute(problem: Problem, variant: str = "jc-nce", weights: Any = None) -> float:
+def compute(problem: Problem, variant: str = "jc-nce", weights: tuple | None = None) -> float:
     """The score of a problem; see `otce`."""
     given = None if weights is None else _as_weights(weights)
     cost, entropy = transport(problem)

@@ -91,15 +91,15 @@ def compute(
     prior: str = "dirichlet",
     alpha: float = 1.0,
     components: int | None = None,
-    seeds: Any = SEEDS,
+    seeds: int | tuple = SEEDS,
 ) -> float:
     """The score of a problem; see `pactran_mixture`."""
     _pactran.require_weight(alpha)
-    seeds = as_seeds(seeds)
+    all_seeds = as_seeds(seeds)
     n_components = number_of_components(problem, "pactran", components)
     if not varies(problem, VARIANCE, "PACTran's bound on a mixture"):
         return float("nan")
-    given = (problem.mixtures.posteriors(n_components, VARIANCE, seed) for seed in seeds)
+    given = (problem.mixtures.posteriors(n_components, VARIANCE, seed) for seed in all_seeds)
     return float(np.mean([_pactran.of_posteriors(theta, prior, alpha) for theta in given]))
 
 
