@@ -18,7 +18,9 @@ from .calls import number
 Scores = Mapping[Any, float]
 
 
-def _paired(score: Scores, finetune_acc: Mapping[Any, Scores], dset: Any):
+def _paired(
+    score: Scores, finetune_acc: Mapping[Any, Scores], dset: Any
+) -> tuple[list[float], list[float]]:
     accuracies = finetune_acc[dset]
     return [float(s) for s in score.values()], [float(accuracies[model]) for model in score]
 

@@ -102,8 +102,8 @@ class NearestNeighbors(Estimator):
             raise ValueError(f"distance_metric={distance_metric!r}: use 'euclidean' or 'cosine'")
         problem = Problem(embeddings, labels)
         if self.regression or len(problem.classes) > 2:
-            options = {"k": self.k, "metric": distance_metric, "ties": "smallest"}
-            self.score = float(knn.compute(problem, regression=self.regression, **options))
+            score = knn.compute(problem, self.k, distance_metric, "smallest", self.regression)
+            self.score = float(score)
         else:
             self.score = self._f1_of_second_class(problem, distance_metric)
         return self.score
