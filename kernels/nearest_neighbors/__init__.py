@@ -11,7 +11,6 @@ nearest first; of equal distances the lower index comes first. The metrics are
     cosine      1 - x.y / (|x| |y|) = |u - v|^2 / 2 of the rows' directions u and v
 
 taken from differences in float64. A row of zeros has a direction of its own, at a distance of 1
-from typing import Any
 from all others; |u - v|^2 is rounded to multiples of `RESOLUTION`, so that distances that are
 equal in exact arithmetic, as those from a row of zeros, are tied.
 Candidates come from products in float32, rows centred, k + `SPARE` of each row; they are ranked
@@ -23,6 +22,10 @@ order of summation on every run and for any number of threads.
 Euclidean distances that are equal in exact arithmetic are tied for duplicates and for small
 integers; else rounding may decide between two that differ by a part in 1e15.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +56,7 @@ def product_error(n_features: int) -> float:
 
 
 def uncertified(
-    norms: Array, cutoffs: Array, reaches: Array, product_error: float, floor: float
+    norms: Any, cutoffs: Any, reaches: Any, product_error: float, floor: float
 ) -> Array:
     """Which rows may have a neighbour that is no candidate.
 

@@ -4,6 +4,8 @@ A block of products is gone through by rows for the queries among its rows, and 
 where its columns are queries too.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -13,13 +15,13 @@ from ..array_namespace import Array
 from ..numba_runtime import even_ranges, inlined_kernel, kernel, read_only
 from ..threads import run_in_threads, thread_count
 from . import DEPTH, RESOLUTION, n_candidates, product_error, uncertified
-from .lapack_rows import Rows, comparable, origin_of, row_blocks
+from .lapack_rows import comparable, origin_of, row_blocks
 
 BLOCK_ROWS = 1024
 
 
 @inlined_kernel
-def _keep(score: float, index: int, scores: np.ndarray, indices: np.ndarray) -> None:
+def _keep(score: float, index: int, scores: Any, indices: Any) -> None:
     """Insert into a list sorted from the best on, whose last is worse."""
     at = len(scores) - 1
     while at > 0 and scores[at - 1] < score:
@@ -32,13 +34,13 @@ def _keep(score: float, index: int, scores: np.ndarray, indices: np.ndarray) -> 
 
 @kernel
 def _select_by_rows(
-    products: np.ndarray,
-    halves: np.ndarray,
+    products: Any,
+    halves: Any,
     first_query: int,
     first_row: int,
-    oneself: bool,
-    scores: np.ndarray,
-    indices: np.ndarray,
+    oneself: Any,
+    scores: Any,
+    indices: Any,
 ) -> None:
     """Queries are the rows of the products; ``oneself``: they are the very rows to choose from."""
     last = scores.shape[1] - 1
@@ -52,14 +54,14 @@ def _select_by_rows(
 
 @kernel
 def _select_by_columns(
-    products: np.ndarray,
-    halves: np.ndarray,
+    products: Any,
+    halves: Any,
     first_query: int,
     first_row: int,
     start: int,
     stop: int,
-    scores: np.ndarray,
-    indices: np.ndarray,
+    scores: Any,
+    indices: Any,
 ) -> None:
     """Queries are the columns of the products, from start to stop."""
     last = scores.shape[1] - 1
@@ -73,13 +75,13 @@ def _select_by_columns(
 
 @kernel
 def _rank(
-    queries: np.ndarray,
-    query_scales: np.ndarray,
-    array: np.ndarray,
-    scales: np.ndarray,
+    queries: Any,
+    query_scales: Any,
+    array: Any,
+    scales: Any,
     resolution: float,
-    candidates: np.ndarray,
-    squares: np.ndarray,
+    candidates: Any,
+    squares: Any,
 ) -> None:
     """Squared distances of the candidates, sorted, the lower index first of equal ones."""
     x = np.empty(queries.shape[1])
@@ -108,13 +110,7 @@ def _rank(
 
 @kernel
 def _compare_with_all(
-    x: np.ndarray,
-    oneself: int,
-    array: np.ndarray,
-    scales: np.ndarray,
-    resolution: float,
-    found: np.ndarray,
-    squares: np.ndarray,
+    x: Any, oneself: Any, array: Any, scales: Any, resolution: float, found: Any, squares: Any
 ) -> None:
     """The nearest of all rows; ``oneself`` is the row that is left out, or -1."""
     count, last = 0, len(found) - 1
@@ -139,12 +135,12 @@ def _compare_with_all(
         found[at] = j
 
 
-def _readable(array: Array) -> Any:
+def _readable(array: Any) -> Any:
     """In a type that Numba reads: it has no fast float16."""
     return read_only(array.astype(np.float32) if array.dtype == np.float16 else array)
 
 
-def _in_float32(given: Rows, origin: np.ndarray) -> Any:
+def _in_float32(given: Any, origin: Any) -> Any:
     """The rows less the origin in float32, and their norms."""
     centred = np.empty((len(given), given.n_features), np.float32)
     norms = np.empty(len(given))
@@ -158,7 +154,7 @@ def _in_float32(given: Rows, origin: np.ndarray) -> Any:
     return centred, norms
 
 
-def _add_products(left: np.ndarray, right: np.ndarray, out: Any) -> None:
+def _add_products(left: Any, right: Any, out: Any) -> None:
     """left right^T to ``out``, some features at a time, which bounds the error."""
     for start in range(0, left.shape[1], DEPTH):
         part = slice(start, start + DEPTH)
@@ -169,8 +165,8 @@ def _add_products(left: np.ndarray, right: np.ndarray, out: Any) -> None:
 
 
 def nearest_neighbors(
-    X: np.ndarray, k: int, metric: str = "euclidean", others: Any = None
-) -> tuple[np.ndarray, np.ndarray]:
+    X: Array, k: int, metric: str = "euclidean", others: Array | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     queries, given = comparable(X, others, metric)
     oneself = others is None
@@ -190,14 +186,14 @@ def nearest_neighbors(
             _add_products(left, right, products)
 
             def by_rows(
-                part: slice, products: Any = products, first: int = first, start: int = start
+                part: slice, products: Any = products, first: Any = first, start: int = start
             ) -> None:
                 _select_by_rows(
                     products[part], halves, first + part.start, start, oneself, scores, indices
                 )
 
             def by_columns(
-                part: slice, products: Any = products, first: int = first, start: int = start
+                part: slice, products: Any = products, first: Any = first, start: int = start
             ) -> None:
                 _select_by_columns(
                     products, halves, start, first, part.start, part.stop, scores, indices

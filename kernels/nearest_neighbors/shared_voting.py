@@ -1,11 +1,11 @@
 """For every version: the vote of neighbours, by NumPy or PyTorch where they are."""
 
-from typing import Any
+from __future__ import annotations
 
 from ..array_namespace import Array, array_namespace, as_float64, beside
 
 
-def vote(indices: Any, codes: Array, own: Any, ties: str = "share") -> Any:
+def vote(indices: Array, codes: Array, own: Array, ties: str = "share") -> Array:
     """(n,) float64: what each sample gets of the vote on its class.
 
     Parameters

@@ -1,5 +1,7 @@
 """`nearest_neighbors` by cuBLAS through PyTorch: products of blocks, `topk`, differences."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
@@ -15,14 +17,14 @@ BLOCK_PRODUCTS = 1 << 26
 BLOCK_ELEMENTS = 1 << 24
 
 
-def _directions(X: torch.Tensor) -> Any:
+def _directions(X: Array) -> Any:
     """Unit rows; those of zeros have a coordinate of their own."""
     peaks = X.abs().amax(dim=1, keepdim=True)
     X = X / torch.where(peaks > 0.0, peaks, 1.0)
     return torch.cat([X / X.norm(dim=1, keepdim=True).clamp_min(1.0), (peaks == 0.0).double()], 1)
 
 
-def _comparable(tensors: Any, metric: Any) -> Any:
+def _comparable(tensors: Any, metric: str) -> Any:
     """The rows in float64, of entries up to one, and the exponent of their unit."""
     tensors = [as_features(tensor).double() for tensor in tensors]
     if metric == "cosine":
@@ -32,7 +34,7 @@ def _comparable(tensors: Any, metric: Any) -> Any:
     return [t * 2.0**half * 2.0 ** (-exponent - half) for t in tensors], exponent
 
 
-def _products(left: Array, right: torch.Tensor, exact: Any) -> Any:
+def _products(left: Any, right: Any, exact: bool) -> Any:
     """left right^T; in float32 some features at a time, which bounds the error."""
     if exact:
         return left @ right.T
@@ -43,7 +45,7 @@ def _products(left: Array, right: torch.Tensor, exact: Any) -> Any:
     return out
 
 
-def _squares(queries: Any, rows: Any, candidates: Any, resolution: Any) -> Any:
+def _squares(queries: Any, rows: Any, candidates: Any, resolution: float) -> Any:
     """(n, c) squared distances of each query from its candidates."""
     squares = torch.empty(candidates.shape, dtype=torch.float64, device=rows.device)
     step = max(1, BLOCK_ELEMENTS // (candidates.shape[1] * rows.shape[1]))
@@ -54,11 +56,11 @@ def _squares(queries: Any, rows: Any, candidates: Any, resolution: Any) -> Any:
     return _rounded(squares, resolution)
 
 
-def _rounded(squares: torch.Tensor, resolution: Any) -> Any:
+def _rounded(squares: Any, resolution: float) -> Any:
     return (squares / resolution).round_().mul_(resolution) if resolution else squares
 
 
-def _sorted(squares: torch.Tensor, indices: Any) -> Any:
+def _sorted(squares: Any, indices: Array) -> Any:
     """Nearest first, and of equal ones the lower index."""
     order = torch.argsort(indices, dim=1)
     squares, indices = squares.gather(1, order), indices.gather(1, order)
@@ -66,7 +68,7 @@ def _sorted(squares: torch.Tensor, indices: Any) -> Any:
     return squares, indices.gather(1, order)
 
 
-def _compared_with_all(x: Any, oneself: Any, rows: Any, k: Any, resolution: Any) -> Any:
+def _compared_with_all(x: Any, oneself: Any, rows: Any, k: int, resolution: float) -> Any:
     """The k nearest of all rows to one; it is the row ``oneself`` itself, or none for -1."""
     squares = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     step = max(1, BLOCK_ELEMENTS // rows.shape[1])
@@ -81,7 +83,7 @@ def _compared_with_all(x: Any, oneself: Any, rows: Any, k: Any, resolution: Any)
 
 
 def nearest_neighbors(
-    X: Array, k: Any, metric: str = "euclidean", others: Any = None
+    X: Array, k: int, metric: str = "euclidean", others: Array | None = None
 ) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     oneself = others is None

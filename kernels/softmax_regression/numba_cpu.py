@@ -1,8 +1,13 @@
 """`softmax_regression` by Numba and BLAS: blocks of rows, a product either side of the softmax."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from scipy.linalg import blas
 
+from ..array_namespace import Array
 from ..blas_blocks import row_products
 from ..numba_runtime import as_codes, as_vector, even_ranges, kernel, ranges
 from ..threads import run_in_threads, thread_count
@@ -15,12 +20,7 @@ THREAD_PRODUCTS = 1 << 20
 
 @kernel
 def _residuals(
-    scores: np.ndarray,
-    rows: np.ndarray,
-    codes: np.ndarray,
-    intercept: np.ndarray,
-    losses: np.ndarray,
-    curvatures: np.ndarray,
+    scores: Any, rows: Any, codes: Any, intercept: Any, losses: Any, curvatures: Any
 ) -> None:
     """Scores become p - indicator; losses and curvatures of the samples."""
     for i in range(scores.shape[0]):
@@ -47,8 +47,8 @@ def _residuals(
 
 
 def softmax_regression(
-    X: np.ndarray, codes: np.ndarray, coef: np.ndarray, intercept: np.ndarray, shift: np.ndarray
-) -> tuple[float, np.ndarray, float]:
+    X: Array, codes: Array, coef: Array, intercept: Array, shift: Array
+) -> tuple[float, Array, float]:
     """See the contract in the package's docstring."""
     n, d = X.shape
     codes, intercept = as_codes(codes), as_vector(intercept)

@@ -1,5 +1,7 @@
 """`softmax_regression` by cuBLAS through PyTorch, block of rows by block of rows."""
 
+from __future__ import annotations
+
 import torch
 
 from ..array_namespace import Array

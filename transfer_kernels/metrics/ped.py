@@ -154,7 +154,7 @@ def motion(problem: Problem, nsigma: float = NSIGMA) -> Motion:
     return Motion((means - start) * beside(means, deviation), n_steps)
 
 
-def _displacements(means: Array, reach: float) -> Any:
+def _displacements(means: Any, reach: Any) -> Any:
     """(C, d) step of every class: the sum of what each other gives it, along their line."""
     distances = np.sqrt(_squared_distances(on_host(means)))
     overlap = np.maximum(reach - distances, 0.0)
@@ -164,7 +164,7 @@ def _displacements(means: Array, reach: float) -> Any:
     return share.sum(axis=1)[:, None] * means - share @ means
 
 
-def _squared_distances(means: np.ndarray) -> np.ndarray:
+def _squared_distances(means: Any) -> np.ndarray:
     """(C, C) squared distances, by differences: near means keep their digits."""
     found = np.zeros((len(means), len(means)))
     for i, mean in enumerate(means):
@@ -172,7 +172,7 @@ def _squared_distances(means: np.ndarray) -> np.ndarray:
     return found
 
 
-def _general_scale(general: Array) -> tuple[np.ndarray, np.ndarray]:
+def _general_scale(general: Any) -> tuple[np.ndarray, np.ndarray]:
     """(d,) mean and standard deviation of general features, on the host."""
     rows = _Blocks(general)
     mean = sum(block.sum(axis=0) for _, block in rows) / len(general)
@@ -180,7 +180,7 @@ def _general_scale(general: Array) -> tuple[np.ndarray, np.ndarray]:
     return on_host(mean), np.maximum(np.sqrt(on_host(square)), FLOOR)
 
 
-def _radii(problem: Problem, means: Array, deviation: Array, counts: np.ndarray) -> Any:
+def _radii(problem: Problem, means: Any, deviation: Any, counts: np.ndarray) -> np.ndarray:
     """(C,) square roots of the classes' summed variances, standardised."""
     codes = beside(means, problem.codes)
     inverse = beside(means, 1.0 / deviation)
@@ -196,7 +196,7 @@ class _Blocks:
     def __init__(self, array: Array) -> None:
         self.array = array
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[tuple[slice, Any]]:
         step = max(1, BLOCK_ELEMENTS // self.array.shape[1])
         for start in range(0, len(self.array), step):
             rows = slice(start, min(start + step, len(self.array)))
@@ -219,5 +219,5 @@ METRIC = Metric(
     "SFDA or LogME after the classes have pushed each other apart",
     paper="Li et al., ICCV 2023",
     choices={"base": BASES},
-    needs={"features", "general"},
+    needs=frozenset({"features", "general"}),
 )

@@ -15,6 +15,8 @@ from ..inputs.model_outputs import CheckedInputs, Extent, as_outputs, checked_ta
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
 from ..text.quoting import shown
+from .mixtures import Mixtures
+from .posteriors import LabelledPosteriors
 
 #: Features whose largest is within 2^-64 and 2^64 are taken as they are.
 ORDINARY_EXPONENT = 64
@@ -109,6 +111,16 @@ class Problem:
     def features(self) -> Any:
         """(n, d) features, as they were given wherever that is possible."""
         return self.inputs.features  # raises: they were set if there are some
+
+    @cached_property
+    def posteriors(self) -> LabelledPosteriors:
+        """Source posteriors with the classes, and their sums."""
+        return LabelledPosteriors(self.inputs.posteriors, self.host_codes, self.ops)
+
+    @cached_property
+    def mixtures(self) -> Mixtures:
+        """Mixtures of Gaussians that were fitted to the features, by what they were asked for."""
+        return Mixtures(self)
 
     @cached_property
     def rescaled(self) -> tuple[Problem, int]:

@@ -28,9 +28,20 @@ ENTRY_POINTS = "transfer_kernels.metrics"
 ALL = "all"
 
 #: What an option of a type takes besides values of that very type; a bool is no number.
-_ALSO = {bool: (np.bool_,), int: (np.integer,), float: (int, np.floating, np.integer)}
+_ALSO = {
+    bool: (np.bool_,),
+    int: (np.integer,),
+    float: (int, np.floating, np.integer),
+    tuple: (list,),
+}
 
-_ARTICLES = {int: "an integer", bool: "a bool", float: "a number", str: "a string"}
+_ARTICLES = {
+    int: "an integer",
+    bool: "a bool",
+    float: "a number",
+    str: "a string",
+    tuple: "a tuple",
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import Array, array_namespace, as_float64
+from ..kernels.array_namespace import array_namespace, as_float64
 
 BLOCK_ELEMENTS = 1 << 20
 
@@ -46,7 +46,7 @@ def standardised(features: Any) -> Standardised:
     return Standardised(features, mean * unit, scales / unit)
 
 
-def _blocks(features: Array) -> Iterator[Any]:
+def _blocks(features: Any) -> Iterator[tuple[slice, Any]]:
     step = max(1, BLOCK_ELEMENTS // features.shape[1])
     for start in range(0, len(features), step):
         rows = slice(start, min(start + step, len(features)))

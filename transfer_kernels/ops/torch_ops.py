@@ -165,9 +165,12 @@ class _Operator:
                 sizes |= zip(kind.shape, value.shape, strict=False)
         like = next(iter(given.values()))
         tensors = [
-            like.new_empty([sizes.get(str(size), size) for size in one.shape], dtype=torch.int64)
+            like.new_empty(
+                [sizes[size] if isinstance(size, str) else size for size in one.shape],
+                dtype=torch.int64,
+            )
             if isinstance(one, kinds.Integers)
-            else _doubles(like, *(sizes[str(size)] for size in one.shape))
+            else _doubles(like, *(sizes[size] for size in one.shape))
             for one in self._declaration.results
         ]
         return tensors[0] if len(tensors) == 1 else tuple(tensors)
