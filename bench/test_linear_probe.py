@@ -1,4 +1,4 @@
-"""pactran_gauss beside the published way: a random start, two products for loss and gradient each."""
+"""pactran_gauss beside the published way: a random start, loss and gradient by own products."""
 
 import transfer_kernels as tk
 from bench import published
