@@ -1,4 +1,4 @@
-"""pactran_gauss beside the published way: a random start, loss and gradient by own products."""
+"""pactran_gauss beside the published way: a random start, a product each for loss and gradient."""
 
 import transfer_kernels as tk
 from bench import published
