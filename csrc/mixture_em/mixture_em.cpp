@@ -34,8 +34,9 @@ static void test_samples(const MixtureSurvivorsArgs& args, int64_t first, int64_
     const double* corner = args.corners + k * q * q;
     VecD squares[kVectors] = {}, limits[kVectors];
     for (int64_t i = 0; i < kSamples; ++i)
-        limits[i / kLanes][i % kLanes] =
-            i < count ? 2.0 * (args.constants[k] - args.floors[first + i]) : -1.0;
+        limits[i / kLanes][i % kLanes] = i < count
+                                             ? 2.0 * (args.constants[k] - args.floors[first + i])
+                                             : -1.0;
     bool alive = true;
     for (int64_t j = 0; j < q && alive; ++j) {
         VecD values[kVectors];
@@ -74,7 +75,8 @@ void mixture_survivors(const MixtureSurvivorsArgs& args) {
             const int64_t first = b * kSamples, count = smaller(kSamples, args.n - first);
             for (int64_t j = 0; j < args.q; ++j)
                 for (int64_t i = 0; i < kSamples; ++i)
-                    block[j * kSamples + i] = i < count ? args.leading[j * args.n + first + i] : 0.0;
+                    block[j * kSamples + i] = i < count ? args.leading[j * args.n + first + i]
+                                                        : 0.0;
             for (int64_t k = 0; k < args.n_components; ++k)
                 test_samples(args, first, count, k, block, solved, args.found + k * args.n + first);
         }

@@ -11,16 +11,15 @@ namespace {
 ScaledRows scaled_rows(const py::array& rows, const DoubleArray& scales) {
     ScaledRows found{matrix_view(rows), scales.data()};
     require_shape("scales", scales, {found.rows.rows});
-    if (found.rows.rows < 1 || found.rows.cols < 1)
-        throw py::value_error("rows must not be empty");
+    if (found.rows.rows < 1 || found.rows.cols < 1) throw py::value_error("rows must not be empty");
     return found;
 }
 
 void call(const py::array& others, const DoubleArray& scales,
-          const std::optional<py::array>& queries,
-          const std::optional<DoubleArray>& query_scales, const DoubleArray& origin,
-          double product_error, double rounding, double floor, double tiny, double resolution,
-          int64_t kept, py::array_t<int64_t, py::array::c_style>& indices, DoubleArray& squares,
+          const std::optional<py::array>& queries, const std::optional<DoubleArray>& query_scales,
+          const DoubleArray& origin, double product_error, double rounding, double floor,
+          double tiny, double resolution, int64_t kept,
+          py::array_t<int64_t, py::array::c_style>& indices, DoubleArray& squares,
           const std::string& isa, int n_threads) {
     NearestNeighborsArgs args{};
     args.others = scaled_rows(others, scales);

@@ -16,8 +16,8 @@ namespace tk {
 namespace TK_ISA {
 namespace {
 
-constexpr int64_t kBlock = 384;  // rows of a block: whole tiles either way
-constexpr int64_t kDepth = 256;  // features that are summed up in float32: DEPTH of the contract
+constexpr int64_t kBlock = 384;     // rows of a block: whole tiles either way
+constexpr int64_t kDepth = 256;     // features that are summed up in float32: DEPTH of the contract
 constexpr int64_t kQueryRows = 16;  // that are compared with all at a time
 constexpr int kSums = 4;            // independent sums
 static_assert(kBlock % kFloatTileWidth == 0 && kBlock % kFloatPanel == 0, "whole tiles");
@@ -118,9 +118,9 @@ static void multiply(const Packed& left, int64_t left_block, const Packed& right
 }
 
 // Candidates for the queries of the left block among the rows of the right one.
-static void select_by_rows(const NearestNeighborsArgs& args, const Lists& lists,
-                           const Packed& left, int64_t left_block, const Packed& right,
-                           int64_t right_block, const float* products) {
+static void select_by_rows(const NearestNeighborsArgs& args, const Lists& lists, const Packed& left,
+                           int64_t left_block, const Packed& right, int64_t right_block,
+                           const float* products) {
     const int64_t first_query = left_block * kBlock, first_row = right_block * kBlock;
     const int64_t columns = right.rows_of(right_block), last = lists.kept - 1;
     const float* halves = right.halves + first_row;
@@ -268,8 +268,8 @@ static void rank(const NearestNeighborsArgs& args, const Lists& lists, const dou
             const int64_t i = unproven[u];
             if (args.oneself && i == j) continue;
             Nearest nearest{args.squares + i * k, args.indices + i * k, counts[u]};
-            nearest.add(
-                squared_distance(scratch.rows + u * d, scratch.other, d, args.resolution), j, k);
+            nearest.add(squared_distance(scratch.rows + u * d, scratch.other, d, args.resolution),
+                        j, k);
             counts[u] = nearest.count;
         }
     }

@@ -48,9 +48,7 @@ struct Problem {
     }
     int64_t gradient_width() const { return slabs * kColumns; }
     int64_t scores_size() const { return class_panels * kPanel * kRows; }
-    int64_t panels_size() const {
-        return larger(kRows, kColumns) / kPanel * kPanelStride + kRows;
-    }
+    int64_t panels_size() const { return larger(kRows, kColumns) / kPanel * kPanelStride + kRows; }
 };
 
 static void pack_coef(const Problem& problem, int64_t depth_block) {
@@ -134,14 +132,14 @@ static void finish_block(const Problem& problem, int64_t row, int64_t count, dou
         for (int64_t c = 0; c < args.n_classes; ++c) {
             const VecD p = load(z + c * kRows) * scale;
             spread += p * (1.0 - p);
-            double* to = problem.residual_panel(chunk, c / kPanel) +
-                         (place + first) * kPanel + c % kPanel;
+            double* to = problem.residual_panel(chunk, c / kPanel) + (place + first) * kPanel +
+                         c % kPanel;
             for (int64_t lane = 0; lane < valid; ++lane) to[lane * kPanel] = p[lane];
         }
         for (int64_t lane = 0; lane < valid; ++lane) {
             const int64_t i = row + first + lane, c = args.codes[i];
-            problem.residual_panel(chunk, c / kPanel)[(place + first + lane) * kPanel +
-                                                      c % kPanel] -= 1.0;
+            problem.residual_panel(chunk,
+                                   c / kPanel)[(place + first + lane) * kPanel + c % kPanel] -= 1.0;
             args.losses[i] = __builtin_log(sum[lane]) + highest[lane] - own[lane];
             args.curvatures[i] = (squares[first + lane] + 1.0) * spread[lane];
         }
@@ -205,8 +203,7 @@ static void regress_all(const SoftmaxRegressionArgs& args) {
     const int64_t stretch = chunks * kChunk;
     const int64_t items = larger(ceil_div(smaller(n, stretch), kRows), problem.slabs + 1);
     const int64_t worthwhile = 1 + n * d * args.n_classes / kThreadWork;
-    const int n_threads =
-        static_cast<int>(smaller(args.n_threads, smaller(items, worthwhile)));
+    const int n_threads = static_cast<int>(smaller(args.n_threads, smaller(items, worthwhile)));
     const int64_t padded_classes = problem.class_panels * kPanel;
     const Buffer<double> coef_panels(problem.depth_blocks * problem.class_panels * kPanelStride);
     const Buffer<double> residuals(chunks * problem.class_panels * kPanelStride);

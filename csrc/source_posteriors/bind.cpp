@@ -10,8 +10,8 @@ using Kernel = void (*)(Isa, const SourcePosteriorsArgs&);
 
 PosteriorRows dense_rows(const py::array& theta) {
     const MatrixView view = matrix_view(theta);
-    return {view.data,       view.dtype, view.rows, view.cols, view.row_stride,
-            view.col_stride, nullptr,    nullptr};
+    return {view.data,       view.dtype,      view.rows, view.cols,
+            view.row_stride, view.col_stride, nullptr,   nullptr};
 }
 
 // Rows of a matrix in CSR form; every index is checked, for the kernels do not.
@@ -135,10 +135,11 @@ static const Binding binding([](py::module_& module) {
                py::arg("pieces").noconvert(), py::arg("table").noconvert(),
                py::arg("values").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
                "Fill each row's product with its class's row of the table.");
-    module.def("tilted_sums", &call_tilted_sums, py::arg("theta"), py::arg("order").noconvert(),
-               py::arg("pieces").noconvert(), py::arg("table").noconvert(), py::arg("floor"),
-               py::arg("sums").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
-               "Fill the sums of each class's tilted rows; returns the sum of the norms' logarithms.");
+    module.def(
+        "tilted_sums", &call_tilted_sums, py::arg("theta"), py::arg("order").noconvert(),
+        py::arg("pieces").noconvert(), py::arg("table").noconvert(), py::arg("floor"),
+        py::arg("sums").noconvert(), py::kw_only(), py::arg("isa"), py::arg("n_threads"),
+        "Fill the sums of each class's tilted rows; returns the sum of the norms' logarithms.");
 });
 
 }  // namespace tk

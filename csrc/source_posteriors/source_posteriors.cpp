@@ -216,8 +216,7 @@ static void tilted_sums_of(const SourcePosteriorsArgs& args) {
     add_pieces(args, [&](int64_t p, int64_t c, double* sums) {
         const double* table = args.table + c * cols;
         const double floor = args.floor * inverses[p];
-        for (int64_t z = 0; z < cols; ++z)
-            sums[z] += table[z] * (totals[p * width + z] + floor);
+        for (int64_t z = 0; z < cols; ++z) sums[z] += table[z] * (totals[p * width + z] + floor);
         log_norm += logs[p];
     });
     *args.log_norm = log_norm;
@@ -225,18 +224,18 @@ static void tilted_sums_of(const SourcePosteriorsArgs& args) {
 
 }  // namespace
 
-#define TK_OF_POSTERIORS(name)                                             \
-    void name(const SourcePosteriorsArgs& args) {                          \
-        const bool sparse = args.theta.indptr != nullptr;                  \
-        switch (args.theta.dtype) {                                        \
-            case Dtype::float16: return name##_of<DenseRow, Half>(args);   \
-            case Dtype::float32:                                           \
-                if (sparse) return name##_of<SparseRow, float>(args);      \
-                return name##_of<DenseRow, float>(args);                   \
-            case Dtype::float64:                                           \
-                if (sparse) return name##_of<SparseRow, double>(args);     \
-                return name##_of<DenseRow, double>(args);                  \
-        }                                                                  \
+#define TK_OF_POSTERIORS(name)                                           \
+    void name(const SourcePosteriorsArgs& args) {                        \
+        const bool sparse = args.theta.indptr != nullptr;                \
+        switch (args.theta.dtype) {                                      \
+            case Dtype::float16: return name##_of<DenseRow, Half>(args); \
+            case Dtype::float32:                                         \
+                if (sparse) return name##_of<SparseRow, float>(args);    \
+                return name##_of<DenseRow, float>(args);                 \
+            case Dtype::float64:                                         \
+                if (sparse) return name##_of<SparseRow, double>(args);   \
+                return name##_of<DenseRow, double>(args);                \
+        }                                                                \
     }
 
 TK_OF_POSTERIORS(class_sums)

@@ -1,6 +1,7 @@
 """For the CPU versions: k-means by BLAS, by blocks of samples and one read of Z a centre."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +12,7 @@ from .reference import farthest_samples
 BLOCK_ELEMENTS = 1 << 21
 
 
-def seeds(Z, norms, n_clusters, generator):
+def seeds(Z: Any, norms: Any, n_clusters: Any, generator: Any) -> Any:
     """(K, p) rows of Z by greedy k-means++."""
     n = len(Z)
     chosen = [int(generator.choice(n, p=np.full(n, 1.0 / n)))]
@@ -27,7 +28,7 @@ def seeds(Z, norms, n_clusters, generator):
     return Z[chosen]
 
 
-def _distances(Z, norms, places):
+def _distances(Z: Any, norms: Any, places: Any) -> Any:
     """(m, n) squared distances of a few rows from all."""
     distances = (-2.0 * Z[places]) @ Z.T
     distances += norms[places][:, None]
@@ -35,7 +36,7 @@ def _distances(Z, norms, places):
     return np.maximum(distances, 0.0, out=distances)
 
 
-def nearest_centres(Z, centres):
+def nearest_centres(Z: Any, centres: Any) -> Any:
     """(n,) index of each row's nearest centre, the first of several."""
     doubled, norms = -2.0 * centres.T, np.einsum("kj,kj->k", centres, centres)
     labels = np.empty(len(Z), dtype=np.int64)
@@ -47,7 +48,7 @@ def nearest_centres(Z, centres):
     return labels
 
 
-def moved_centres(Z, labels, centres):
+def moved_centres(Z: Any, labels: Any, centres: Any) -> Any:
     """Means of the clusters; those without samples take the samples that lie farthest out."""
     n = len(Z)
     members = sparse.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, len(centres)))
@@ -65,7 +66,7 @@ def moved_centres(Z, labels, centres):
     return found
 
 
-def kmeans(Z, n_clusters, seed):
+def kmeans(Z: Any, n_clusters: Any, seed: Any) -> Any:
     """See the contract in the package's docstring."""
     Z = Z - Z.mean(axis=0)
     norms = np.einsum("ij,ij->i", Z, Z)

@@ -7,6 +7,7 @@ the corner of the whole one, is at most that in all axes. `survivors`, of each m
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
@@ -39,7 +40,7 @@ class _Component:
     corner: np.ndarray
     reg: float
 
-    def logs(self, samples):
+    def logs(self, samples: Any) -> Any:
         """Logarithm of share times density of each sample."""
         residuals = samples - self.mean
         if self.rows is None:
@@ -57,7 +58,7 @@ class _Component:
         return self.constant - 0.5 * squares
 
 
-def _component(k, samples, weights, total, reg):
+def _component(k: int, samples: Any, weights: np.ndarray, total: Any, reg: Any) -> Any:
     """The k-th distribution: its M-step over the samples that it keeps."""
     m, p = samples.shape
     size = weights.sum() + 10.0 * np.finfo(np.float64).eps
@@ -78,7 +79,7 @@ def _component(k, samples, weights, total, reg):
     return _Component(mean, constant, whitening, rows if in_dual else None, corner, reg)
 
 
-def _factor(gram, reg, k):
+def _factor(gram: np.ndarray, reg: Any, k: int) -> Any:
     gram = np.ascontiguousarray(gram)
     gram.reshape(-1)[:: len(gram) + 1] += reg
     factor = cholesky(gram)
@@ -90,24 +91,24 @@ def _factor(gram, reg, k):
 class _Pairs:
     """Responsibilities by component: sample and weight of each, runs of components in a row."""
 
-    def __init__(self, samples, starts, weights):
+    def __init__(self, samples: Any, starts: np.ndarray, weights: np.ndarray) -> None:
         self.samples, self.starts, self.weights = samples, starts, weights
 
-    def of(self, k):
+    def of(self, k: int) -> Any:
         run = slice(self.starts[k], self.starts[k + 1])
         return self.samples[run], self.weights[run]
 
 
-def _runs(components, n_components):
+def _runs(components: np.ndarray, n_components: int) -> Any:
     return np.concatenate([[0], np.cumsum(np.bincount(components, minlength=n_components))])
 
 
-def _initial(labels, n_components):
+def _initial(labels: Any, n_components: int) -> Any:
     order = np.argsort(labels, kind="stable")
     return _Pairs(order, _runs(labels, n_components), np.ones(len(labels)))
 
 
-def _maximization(Z, pairs, n_components, reg):
+def _maximization(Z: Any, pairs: Any, n_components: int, reg: Any) -> Any:
     total = len(Z) + 10.0 * np.finfo(np.float64).eps * n_components
     model = []
     for k in range(n_components):
@@ -116,7 +117,7 @@ def _maximization(Z, pairs, n_components, reg):
     return model
 
 
-def _logs_of(Z, model, samples, starts):
+def _logs_of(Z: Any, model: Any, samples: Any, starts: np.ndarray) -> Any:
     """Logarithms of pairs that stand component by component."""
     logs = np.empty(len(samples))
     for k, component in enumerate(model):
@@ -126,7 +127,7 @@ def _logs_of(Z, model, samples, starts):
     return logs
 
 
-def _expectation(Z, leading, model, own, survivors):
+def _expectation(Z: Any, leading: Any, model: Any, own: Any, survivors: Any) -> Any:
     """The pairs that count, each sample's largest logarithm, and the mean log-likelihood."""
     n, n_components = len(Z), len(model)
     order = np.argsort(own, kind="stable")
@@ -165,7 +166,9 @@ def _expectation(Z, leading, model, own, survivors):
     return _Pairs(samples, _runs(components, n_components), weights), components, best, level
 
 
-def gaussian_mixture(survivors, Z, labels, n_components, reg, tol, max_iter):
+def gaussian_mixture(
+    survivors: Any, Z: Any, labels: Any, n_components: int, reg: Any, tol: Any, max_iter: Any
+) -> Any:
     """See the contract in the package's docstring.
 
     ``survivors(leading, means, corners, constants, floors)`` gives the table (K, n), bool, of pairs

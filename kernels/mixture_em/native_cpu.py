@@ -1,5 +1,7 @@
 """`mixture_em` by BLAS and LAPACK, and in C++ what tells which responsibilities count."""
 
+from typing import Any
+
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
@@ -10,7 +12,7 @@ from .lapack_sparse_em import TRUSTED
 __all__ = ["gaussian_mixture", "kmeans"]
 
 
-def survivors(leading, means, corners, constants, floors):
+def survivors(leading: Any, means: np.ndarray, corners: Any, constants: Any, floors: Any) -> Any:
     """See `lapack_sparse_em.gaussian_mixture`."""
     found = np.empty((len(means), leading.shape[1]), dtype=np.bool_)
     corners = np.ascontiguousarray(corners)
@@ -20,6 +22,13 @@ def survivors(leading, means, corners, constants, floors):
     return found
 
 
-def gaussian_mixture(Z, labels, n_components, reg=1e-6, tol=1e-3, max_iter=100):
+def gaussian_mixture(
+    Z: Any,
+    labels: Any,
+    n_components: int,
+    reg: float = 1e-6,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+) -> Any:
     """See the contract in the package's docstring."""
     return sparse_em.gaussian_mixture(survivors, Z, labels, n_components, reg, tol, max_iter)

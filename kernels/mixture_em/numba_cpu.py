@@ -1,5 +1,7 @@
 """`mixture_em` by BLAS and LAPACK, and by Numba what tells which responsibilities count."""
 
+from typing import Any
+
 import numpy as np
 
 from ..numba_runtime import kernel, read_only
@@ -16,7 +18,14 @@ STEP = 4
 
 
 @kernel
-def _survivors_of(leading, mean, corner, constant, floors, found):
+def _survivors_of(
+    leading: np.ndarray,
+    mean: np.ndarray,
+    corner: np.ndarray,
+    constant: float,
+    floors: np.ndarray,
+    found: np.ndarray,
+) -> None:
     """Forward substitution on blocks of samples, as long as one of them may survive."""
     width, n = leading.shape
     solved = np.empty((width, LANES))
@@ -47,19 +56,26 @@ def _survivors_of(leading, mean, corner, constant, floors, found):
             found[first + lane] = alive and squares[lane] * TRUSTED <= limits[lane]
 
 
-def survivors(leading, means, corners, constants, floors):
+def survivors(leading: Any, means: np.ndarray, corners: Any, constants: Any, floors: Any) -> Any:
     """See `lapack_sparse_em.gaussian_mixture`."""
     found = np.empty((len(means), leading.shape[1]), dtype=np.bool_)
     leading, floors = read_only(leading), read_only(floors)
     means, corners = read_only(means), read_only(np.ascontiguousarray(corners))
 
-    def work(k):
+    def work(k: int) -> None:
         _survivors_of(leading, means[k], corners[k], constants[k], floors, found[k])
 
     run_in_threads(work, range(len(means)))
     return found
 
 
-def gaussian_mixture(Z, labels, n_components, reg=1e-6, tol=1e-3, max_iter=100):
+def gaussian_mixture(
+    Z: Any,
+    labels: Any,
+    n_components: int,
+    reg: float = 1e-6,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+) -> Any:
     """See the contract in the package's docstring."""
     return sparse_em.gaussian_mixture(survivors, Z, labels, n_components, reg, tol, max_iter)

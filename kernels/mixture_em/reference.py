@@ -1,6 +1,7 @@
 """Definition of `mixture_em` in NumPy float64, responsibilities dense."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -8,7 +9,7 @@ from scipy.special import logsumexp
 from . import LLOYD_ROUNDS, NEGLIGIBLE, SHIFT_TOLERANCE, Responsibilities, singular_component
 
 
-def squared_distances(left, right):
+def squared_distances(left: np.ndarray, right: np.ndarray) -> Any:
     """(m, n) squared Euclidean distances of rows, without negative ones."""
     products = -2.0 * (left @ right.T)
     products += (left * left).sum(axis=1)[:, None]
@@ -16,7 +17,7 @@ def squared_distances(left, right):
     return np.maximum(products, 0.0)
 
 
-def seeds(Z, n_clusters, generator):
+def seeds(Z: Any, n_clusters: Any, generator: Any) -> Any:
     """(K, p) rows of Z by greedy k-means++."""
     n = len(Z)
     chosen = [generator.choice(n, p=np.full(n, 1.0 / n))]
@@ -31,13 +32,13 @@ def seeds(Z, n_clusters, generator):
     return Z[chosen]
 
 
-def nearest_centres(Z, centres):
+def nearest_centres(Z: Any, centres: Any) -> Any:
     """(n,) index of each row's nearest centre, the first of several."""
     products = -2.0 * (Z @ centres.T)
     return np.argmin(products + (centres * centres).sum(axis=1), axis=1)
 
 
-def farthest_samples(Z, labels, centres, count):
+def farthest_samples(Z: Any, labels: Any, centres: Any, count: Any) -> Any:
     """Indices of the samples that lie farthest from their centres; none where all lie on them."""
     if not count:
         return []
@@ -45,7 +46,7 @@ def farthest_samples(Z, labels, centres, count):
     return np.argpartition(distances, -count)[: -count - 1 : -1] if distances.max() > 0.0 else []
 
 
-def moved_centres(Z, labels, centres):
+def moved_centres(Z: Any, labels: Any, centres: Any) -> Any:
     """Means of the clusters; those without samples take the samples that lie farthest out."""
     sums = np.zeros_like(centres)
     np.add.at(sums, labels, Z)
@@ -61,7 +62,7 @@ def moved_centres(Z, labels, centres):
     return found
 
 
-def kmeans(Z, n_clusters, seed):
+def kmeans(Z: Any, n_clusters: Any, seed: Any) -> np.ndarray:
     """See the contract in the package's docstring."""
     Z = Z - Z.mean(axis=0)
     tolerance = SHIFT_TOLERANCE * Z.var(axis=0).mean()
@@ -78,7 +79,7 @@ def kmeans(Z, n_clusters, seed):
     return nearest_centres(Z, centres)
 
 
-def _parameters(Z, weights, reg):
+def _parameters(Z: Any, weights: np.ndarray, reg: Any) -> Any:
     """Shares, means and the inverses of the covariances' Cholesky factors."""
     sizes = weights.sum(axis=0) + 10.0 * np.finfo(np.float64).eps
     means = weights.T @ Z / sizes[:, None]
@@ -95,7 +96,7 @@ def _parameters(Z, weights, reg):
     return sizes / sizes.sum(), means, whitening
 
 
-def _expectation(Z, shares, means, whitening):
+def _expectation(Z: Any, shares: Any, means: np.ndarray, whitening: Any) -> Any:
     """(n, K) responsibilities, and the mean logarithm of the density."""
     logs = np.empty((len(Z), len(shares)))
     for k, white in enumerate(whitening):
@@ -106,7 +107,14 @@ def _expectation(Z, shares, means, whitening):
     return np.exp(logs - densities[:, None]), float(densities.mean())
 
 
-def gaussian_mixture(Z, labels, n_components, reg=1e-6, tol=1e-3, max_iter=100):
+def gaussian_mixture(
+    Z: Any,
+    labels: Any,
+    n_components: int,
+    reg: float = 1e-6,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+) -> Responsibilities:
     """See the contract in the package's docstring."""
     parameters = _parameters(Z, np.eye(n_components)[labels], reg)
     level = -math.inf

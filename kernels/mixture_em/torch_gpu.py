@@ -1,23 +1,25 @@
 """`mixture_em` by PyTorch: draws on the host, distances and components on the device."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_tensor
 from . import LLOYD_ROUNDS, NEGLIGIBLE, SHIFT_TOLERANCE, Responsibilities, singular_component
 from .reference import farthest_samples
 
 
-def _squared_distances(left, right):
+def _squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     products = -2.0 * (left @ right.T)
     products += (left * left).sum(dim=1)[:, None]
     products += (right * right).sum(dim=1)
     return products.clamp_(min=0.0)
 
 
-def _seeds(Z, n_clusters, generator):
+def _seeds(Z: Any, n_clusters: Any, generator: Any) -> Any:
     """(K, p) rows of Z by greedy k-means++."""
     n = len(Z)
     chosen = [int(generator.choice(n, p=np.full(n, 1.0 / n)))]
@@ -33,11 +35,11 @@ def _seeds(Z, n_clusters, generator):
     return Z[chosen]
 
 
-def _nearest_centres(Z, centres):
+def _nearest_centres(Z: Any, centres: Any) -> Any:
     return ((Z @ (-2.0 * centres.T)) + (centres * centres).sum(dim=1)).argmin(dim=1)
 
 
-def _moved_centres(Z, labels, centres):
+def _moved_centres(Z: Any, labels: Any, centres: Any) -> Any:
     order = torch.argsort(labels, stable=True)
     counts = torch.bincount(labels, minlength=len(centres))
     sums = torch.segment_reduce(Z[order], "sum", lengths=counts, axis=0)
@@ -55,7 +57,7 @@ def _moved_centres(Z, labels, centres):
     return found
 
 
-def kmeans(Z, n_clusters, seed):
+def kmeans(Z: Any, n_clusters: Any, seed: Any) -> Array:
     """See the contract in the package's docstring."""
     Z = as_tensor(Z, dtype=torch.float64)
     Z = Z - Z.mean(dim=0)
@@ -73,7 +75,7 @@ def kmeans(Z, n_clusters, seed):
     return _nearest_centres(Z, centres)
 
 
-def _logs(Z, weights, reg):
+def _logs(Z: Any, weights: torch.Tensor, reg: Any) -> Any:
     """(n, K) logarithms of share times density, after an M-step over dense responsibilities."""
     sizes = weights.sum(dim=0) + 10.0 * torch.finfo(torch.float64).eps
     means = weights.T @ Z / sizes[:, None]
@@ -91,7 +93,14 @@ def _logs(Z, weights, reg):
     return logs.sub_(0.5 * Z.shape[1] * math.log(2.0 * math.pi))
 
 
-def gaussian_mixture(Z, labels, n_components, reg=1e-6, tol=1e-3, max_iter=100):
+def gaussian_mixture(
+    Z: Any,
+    labels: Any,
+    n_components: int,
+    reg: float = 1e-6,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+) -> Responsibilities:
     """See the contract in the package's docstring."""
     Z = as_tensor(Z, dtype=torch.float64)
     labels = as_codes(labels, Z)

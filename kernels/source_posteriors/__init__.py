@@ -24,10 +24,12 @@ Each reads theta once, and makes no (n, C) or (n, Z) array; CSR rows cost what t
 bits on every run and for any number of threads, but for BLAS on GPUs.
 """
 
+from typing import Any
+
 #: Samples of one class whose sums a thread makes; added class by class, in order.
 PIECE_ROWS = 256
 
 
-def is_sparse(theta) -> bool:
+def is_sparse(theta: Any) -> bool:
     """Whether it is in CSR form, by what the kernels read of it."""
     return hasattr(theta, "indptr")

@@ -1,12 +1,15 @@
 """For the CPU versions: samples in the order of their classes, in pieces for threads to sum."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..threads import run_in_threads
 from . import PIECE_ROWS
 
 
-def class_pieces(codes, n_classes):
+def class_pieces(codes: np.ndarray, n_classes: int) -> Any:
     """(n,) samples sorted by class, and the class, start and end of each piece of that order."""
     codes = np.asarray(codes)
     order = np.argsort(codes, kind="stable")
@@ -19,12 +22,12 @@ def class_pieces(codes, n_classes):
     return order, pieces
 
 
-def summed_by_class(work, codes, n_classes, width):
+def summed_by_class(work: Callable[..., Any], codes: np.ndarray, n_classes: int, width: Any) -> Any:
     """(C, width) sums of ``work(c, rows, total)``, which adds a piece's to ``total`` (width,)."""
     order, pieces = class_pieces(codes, n_classes)
     sums = np.zeros((n_classes, width))
 
-    def run(piece):
+    def run(piece: Any) -> Any:
         c, start, end = piece
         total = np.zeros(width)
         work(c, order[start:end], total)

@@ -1,5 +1,7 @@
 """`source_posteriors` in C++: threaded reads of the rows in the order of their classes."""
 
+from typing import Any
+
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
@@ -7,7 +9,7 @@ from . import is_sparse
 from .lapack_pieces import class_pieces
 
 
-def _rows(theta):
+def _rows(theta: Any) -> Any:
     """Theta as the compiled kernels read it: a matrix, or data, indices, pointers and width."""
     if not is_sparse(theta):
         return (theta,)
@@ -17,12 +19,14 @@ def _rows(theta):
     return np.ascontiguousarray(theta.data), indices, indptr, theta.shape[1]
 
 
-def _order(codes, n_classes):
+def _order(codes: np.ndarray, n_classes: int) -> Any:
     order, pieces = class_pieces(codes, n_classes)
     return order.astype(np.int64, copy=False), np.array(pieces, dtype=np.int64)
 
 
-def class_sums(theta, codes, n_classes):
+def class_sums(
+    theta: Any, codes: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n, width = theta.shape
     sums, totals, lowest = np.empty((n_classes, width)), np.empty(n), np.empty(n)
@@ -31,7 +35,7 @@ def class_sums(theta, codes, n_classes):
     return sums, totals, lowest
 
 
-def own_class(theta, codes, table):
+def own_class(theta: Any, codes: np.ndarray, table: Any) -> np.ndarray:
     """See the contract in the package's docstring."""
     values, table = np.empty(theta.shape[0]), np.ascontiguousarray(table)
     order = _order(codes, len(table))
@@ -39,7 +43,7 @@ def own_class(theta, codes, table):
     return values
 
 
-def tilted_sums(theta, codes, table, floor):
+def tilted_sums(theta: Any, codes: np.ndarray, table: Any, floor: Any) -> tuple[np.ndarray, float]:
     """See the contract in the package's docstring."""
     table = np.ascontiguousarray(table)
     sums = np.empty(table.shape)

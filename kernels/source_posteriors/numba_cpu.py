@@ -1,6 +1,7 @@
 """`source_posteriors` by Numba: pieces of classes over the threads."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .lapack_pieces import summed_by_class
 
 
 @kernel
-def _add_rows(block, total, totals, lowest):
+def _add_rows(block: np.ndarray, total: np.ndarray, totals: np.ndarray, lowest: np.ndarray) -> None:
     for i in range(block.shape[0]):
         row_total, least = 0.0, np.float64(block[i, 0])
         for z in range(block.shape[1]):
@@ -23,7 +24,15 @@ def _add_rows(block, total, totals, lowest):
 
 
 @kernel
-def _add_sparse_rows(data, indices, indptr, rows, total, totals, lowest):
+def _add_sparse_rows(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    rows: np.ndarray,
+    total: np.ndarray,
+    totals: np.ndarray,
+    lowest: np.ndarray,
+) -> None:
     for place in range(len(rows)):
         i = rows[place]
         row_total = 0.0
@@ -37,7 +46,7 @@ def _add_sparse_rows(data, indices, indptr, rows, total, totals, lowest):
 
 
 @kernel
-def _products(block, codes, table, values):
+def _products(block: np.ndarray, codes: np.ndarray, table: np.ndarray, values: np.ndarray) -> None:
     for i in range(block.shape[0]):
         value, own = 0.0, codes[i]
         for z in range(block.shape[1]):
@@ -46,7 +55,15 @@ def _products(block, codes, table, values):
 
 
 @kernel
-def _sparse_products(data, indices, indptr, first, codes, table, values):
+def _sparse_products(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    first: np.ndarray,
+    codes: np.ndarray,
+    table: np.ndarray,
+    values: np.ndarray,
+) -> None:
     for i in range(len(values)):
         value, own = 0.0, codes[i]
         for k in range(indptr[first + i], indptr[first + i + 1]):
@@ -55,7 +72,7 @@ def _sparse_products(data, indices, indptr, first, codes, table, values):
 
 
 @kernel
-def _add_tilted(block, tilt, base, total):
+def _add_tilted(block: np.ndarray, tilt: np.ndarray, base: float, total: np.ndarray) -> Any:
     """Rows over their norms, without the floor's part; and the sums of 1 / norm and ln norm."""
     inverses, logs = 0.0, 0.0
     for i in range(block.shape[0]):
@@ -72,7 +89,15 @@ def _add_tilted(block, tilt, base, total):
 
 
 @kernel
-def _add_sparse_tilted(data, indices, indptr, rows, tilt, base, total):
+def _add_sparse_tilted(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    rows: np.ndarray,
+    tilt: np.ndarray,
+    base: float,
+    total: np.ndarray,
+) -> Any:
     inverses, logs = 0.0, 0.0
     for place in range(len(rows)):
         i = rows[place]
@@ -88,19 +113,21 @@ def _add_sparse_tilted(data, indices, indptr, rows, tilt, base, total):
     return inverses, logs
 
 
-def _arrays(theta):
+def _arrays(theta: Any) -> Any:
     """What the kernels read of CSR rows."""
     arrays = theta.data, theta.indices.astype(np.int64), theta.indptr.astype(np.int64)
     return tuple(map(read_only, arrays))
 
 
-def class_sums(theta, codes, n_classes):
+def class_sums(
+    theta: Any, codes: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n, width = theta.shape
     totals, lowest = np.empty(n), np.empty(n)
     arrays = _arrays(theta) if is_sparse(theta) else None
 
-    def work(c, rows, total):
+    def work(c: Any, rows: np.ndarray, total: Any) -> None:
         row_totals, least = np.empty(len(rows)), np.empty(len(rows))
         if arrays is None:
             _add_rows(row_block(theta, rows), total, row_totals, least)
@@ -111,13 +138,13 @@ def class_sums(theta, codes, n_classes):
     return summed_by_class(work, codes, n_classes, width), totals, lowest
 
 
-def own_class(theta, codes, table):
+def own_class(theta: Any, codes: np.ndarray, table: Any) -> np.ndarray:
     """See the contract in the package's docstring."""
     values, codes = np.empty(theta.shape[0]), as_codes(codes)
     table = read_only(np.ascontiguousarray(table))
     arrays = _arrays(theta) if is_sparse(theta) else None
 
-    def work(rows):
+    def work(rows: slice) -> None:
         if arrays is None:
             _products(row_block(theta, rows), codes[rows], table, values[rows])
         else:
@@ -127,14 +154,14 @@ def own_class(theta, codes, table):
     return values
 
 
-def tilted_sums(theta, codes, table, floor):
+def tilted_sums(theta: Any, codes: np.ndarray, table: Any, floor: Any) -> tuple[np.ndarray, float]:
     """See the contract in the package's docstring."""
     n_classes, width = table.shape
     table = np.ascontiguousarray(table)
     bases = floor * table.sum(axis=1)
     arrays = _arrays(theta) if is_sparse(theta) else None
 
-    def work(c, rows, total):
+    def work(c: Any, rows: np.ndarray, total: Any) -> None:
         tilt = read_only(table[c])
         if arrays is None:
             sums = _add_tilted(row_block(theta, rows), tilt, bases[c], total[:-2])

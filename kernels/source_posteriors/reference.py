@@ -1,32 +1,36 @@
 """Definition of `source_posteriors` in NumPy float64."""
 
+from typing import Any
+
 import numpy as np
 
 from . import is_sparse
 
 
-def _dense(theta):
+def _dense(theta: Any) -> Any:
     return (theta.toarray() if is_sparse(theta) else theta).astype(np.float64)
 
 
-def _by_class(rows, codes, n_classes):
+def _by_class(rows: np.ndarray, codes: np.ndarray, n_classes: int) -> Any:
     sums = np.zeros((n_classes, rows.shape[1]))
     np.add.at(sums, codes, rows)
     return sums
 
 
-def class_sums(theta, codes, n_classes):
+def class_sums(
+    theta: Any, codes: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     rows = _dense(theta)
     return _by_class(rows, codes, n_classes), rows.sum(axis=1), rows.min(axis=1)
 
 
-def own_class(theta, codes, table):
+def own_class(theta: Any, codes: np.ndarray, table: Any) -> np.ndarray:
     """See the contract in the package's docstring."""
     return (_dense(theta) * table[codes]).sum(axis=1)
 
 
-def tilted_sums(theta, codes, table, floor):
+def tilted_sums(theta: Any, codes: np.ndarray, table: Any, floor: Any) -> tuple[np.ndarray, float]:
     """See the contract in the package's docstring."""
     tilted = (_dense(theta) + floor) * table[codes]
     norms = tilted.sum(axis=1)

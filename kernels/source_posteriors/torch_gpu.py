@@ -1,20 +1,24 @@
 """`source_posteriors` by PyTorch, block of rows by block of rows in the order of their classes."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features
 from . import is_sparse
 
 BLOCK_ELEMENTS = 1 << 24
 
 
-def _on_device(theta):
+def _on_device(theta: Any) -> Any:
     if is_sparse(theta):  # SciPy's, on the host: PyTorch's own cannot say whether rows are sorted
         theta = theta.toarray()
     return as_features(theta)
 
 
-def _blocks(theta, order):
+def _blocks(theta: Any, order: torch.Tensor) -> Iterator[Any]:
     """Places in the order of the classes, and the rows there as doubles."""
     step = max(1, BLOCK_ELEMENTS // theta.shape[1])
     for start in range(0, len(theta), step):
@@ -22,13 +26,13 @@ def _blocks(theta, order):
         yield order[places], theta[order[places]].double()
 
 
-def _add_classes(rows, codes, sums):
+def _add_classes(rows: Any, codes: torch.Tensor, sums: Any) -> None:
     """Add rows that are sorted by class to the classes' sums, without atomics."""
     present, counts = torch.unique_consecutive(codes, return_counts=True)
     sums[present] += torch.segment_reduce(rows, "sum", lengths=counts, axis=0)
 
 
-def class_sums(theta, codes, n_classes):
+def class_sums(theta: Any, codes: Array, n_classes: int) -> tuple[Array, Array, Array]:
     """See the contract in the package's docstring."""
     theta = _on_device(theta)
     codes = as_codes(codes, theta)
@@ -40,7 +44,7 @@ def class_sums(theta, codes, n_classes):
     return sums, totals, lowest
 
 
-def own_class(theta, codes, table):
+def own_class(theta: Any, codes: Array, table: Any) -> Array:
     """See the contract in the package's docstring."""
     theta = _on_device(theta)
     codes, table = as_codes(codes, theta), as_doubles(table, theta)
@@ -50,7 +54,7 @@ def own_class(theta, codes, table):
     return values
 
 
-def tilted_sums(theta, codes, table, floor):
+def tilted_sums(theta: Any, codes: Array, table: Any, floor: Any) -> tuple[Array, float]:
     """See the contract in the package's docstring."""
     theta = _on_device(theta)
     codes, table = as_codes(codes, theta), as_doubles(table, theta)

@@ -54,7 +54,12 @@ def wrong_options():
 def test_options_have_types(name, option, value):
     message = f"{option} must be a.*, not {re.escape(repr(value))}"
     with pytest.raises(TypeError, match=message):
-        getattr(tk, name)(X, y, **{option: value})
+        function = getattr(tk, name)
+        parameters = inspect.signature(function).parameters.values()
+        required = {
+            p.name: X for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+        }
+        function(X, y, **required, **{option: value})
     with pytest.raises(TypeError, match=message):
         tk.score(X, y, f"{name}({option}={value!r})")
     with pytest.raises(TypeError, match=message):
@@ -189,7 +194,11 @@ def test_a_call_goes_to_another_process_as_it_is():
         assert again.spec == call.spec
         outputs, of_target = example_inputs(X, y)
         problem = Problem(outputs, y, **of_target)
-        assert again.values(problem) == call.values(problem)
+        try:
+            expected = call.values(problem)
+        except ImportError:  # of a package that this metric needs
+            continue
+        assert again.values(problem) == expected
 
 
 @pytest.mark.parametrize("name", tk.metric_names())

@@ -63,6 +63,13 @@ def test_classes_that_do_not_overlap_stay(backend):
     assert tk.ped(X, y, general=general, backend=backend) == tk.sfda(X, y, backend=backend)
 
 
+def test_on_a_mixture(backend):
+    X, y, general = problem(n=200, d=6, n_classes=3)
+    moved, _ = as_published(X, y, general, 0.6)
+    ours = tk.ped(X, y, general=general, base="nleep", backend=backend)
+    assert ours == pytest.approx(tk.nleep(moved, y, backend=backend), rel=1e-6)
+
+
 def test_the_scale_is_that_of_general_features(backend):
     X, y, general = problem(dtype=np.float64)
     expected = tk.ped(X, y, general=general, base="logme", backend=backend)

@@ -263,7 +263,7 @@ def _score_by_all(problem: Problem) -> dict[str, float]:
             getattr(problem.inputs, name)  # what is wrong with an input is no matter of the metric
         try:
             scores |= call.values(problem)
-        except ValueError as error:
+        except (ValueError, ImportError) as error:  # it is not defined here, or lacks a package
             reasons.setdefault(plain(str(error), 200), []).append(call.spec)
     if any(reasons.values()):
         warnings.warn(left_out_text(reasons), MissingInputWarning, stacklevel=3)

@@ -27,11 +27,12 @@ import numpy as np
 from ..inputs.model_outputs import ModelOutputs
 from ..kernels.array_namespace import Array, as_float64, beside, on_host
 from . import logme as _logme
+from . import nleep as _nleep
 from . import sfda as _sfda
 from .problem import Problem
 from .registry import Metric
 
-BASES = ("sfda", "logme", "logme-thuml")
+BASES = ("sfda", "logme", "logme-thuml", "nleep")
 NSIGMA = 0.6
 
 BLOCK_ELEMENTS = 1 << 20
@@ -57,8 +58,9 @@ def ped(
         Class labels of any hashable kind.
     general : (m, d) array or tensor
         The same model's features of general data, such as ImageNet's validation images.
-    base : {"sfda", "logme", "logme-thuml"}
-        The metric of the moved features; the last is LogME by the fixed point of published code.
+    base : {"sfda", "logme", "logme-thuml", "nleep"}
+        The metric of the moved features; "logme-thuml" is LogME by the fixed point of published
+        code.
     nsigma : float, default 0.6
         Radii of the classes in units of their spread; published code takes 0.3 and 0.6, its
         function 2.0 where none is given.
@@ -147,6 +149,8 @@ def compute(problem: Problem, base: str = "sfda", nsigma: float = NSIGMA) -> flo
     there = moved(problem, motion(problem, nsigma))
     if base == "sfda":
         return _sfda.compute(there)
+    if base == "nleep":
+        return _nleep.compute(there)
     return _logme.compute(there, variant="evidence" if base == "logme" else "thuml")
 
 
@@ -241,7 +245,7 @@ def moved(problem: Problem, found: Motion) -> Problem:
 METRIC = Metric(
     "ped",
     compute,
-    "SFDA or LogME after the classes have pushed each other apart",
+    "SFDA, LogME or NLEEP after the classes have pushed each other apart",
     paper="Li et al., ICCV 2023",
     choices={"base": BASES},
     needs=frozenset({"features", "general"}),
