@@ -57,14 +57,15 @@ def fixed_points(
     n: int,
     d: int,
     rule: EvidenceRule,
+    start: float = 1.0,
 ) -> Any:
     """The published fixed points from coordinates of the targets themselves: shared_factored.py."""
     zeros = (d if rule.full_spectrum else min(n, d)) - len(s)
     columns = []
-    alpha = beta = 1.0
+    alpha, beta = start, 1.0
     for column, left in zip(p.T, rest, strict=True):
         if not rule.warm_start:
-            alpha = beta = 1.0
+            alpha, beta = start, 1.0
         columns.append(_fixed_point(s, column, None, n, d, zeros, rule, True, alpha, beta, left))
         _, alpha, beta, _ = columns[-1]
     return Evidence(*np.array(columns).reshape(-1, 4).T)

@@ -23,9 +23,12 @@ def evidence(features: Array, targets: Array, rule: EvidenceRule | LargestEviden
 
 
 def evidence_and_error(
-    features: Array, targets: Array, rule: EvidenceRule | LargestEvidence
+    features: Array, targets: Array, rule: EvidenceRule | LargestEvidence, start: float = 1.0
 ) -> tuple[Evidence, Array]:
-    """The same, and for each target an upper estimate of the evidence's error, (K,)."""
+    """The same, and for each target an upper estimate of the evidence's error, (K,).
+
+    Fixed points start at alpha / beta = ``start``.
+    """
     n, d = features.shape
     exponents = np.where(targets.any(axis=0), np.frexp(abs(targets).max(axis=0))[1], 0)
     scaled = np.ldexp(targets, -exponents)
@@ -52,7 +55,7 @@ def evidence_and_error(
             "the squares of the features or targets leave the range of float64, and published "
             'variants depend on their unit; scale them, or use variant="evidence"'
         )
-    found = fixed_points(s, p, rest, n, d, rule)
+    found = fixed_points(s, p, rest, n, d, rule, start)
     return found, _errors(s, np.ldexp(1.0, exponent) * upper, found, p.sum(axis=0) + rest, n)
 
 

@@ -39,11 +39,14 @@ class Variant:
         Whether integers in 0 ... max(label) that do not occur count as targets of zeros.
     single_precision_constant : bool
         Whether (n / 2) ln 2 pi is rounded to float32, some 1e-8 in the score.
+    start : float
+        alpha / beta at which a fixed point starts.
     """
 
     rule: EvidenceRule | LargestEvidence
     absent_classes: bool = False
     single_precision_constant: bool = False
+    start: float = 1.0
 
 
 #: Traces of the Gram matrix, and squares of targets, for which everything stays within float64.
@@ -151,7 +154,9 @@ def compute(problem: Problem, regression: bool = False, variant: str = "evidence
     return (present + n_absent * absent) / (len(problem.classes) + n_absent)
 
 
-def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -> Evidence:
+def fit(
+    problem: Problem, regression: bool = False, variant: str | Variant = "evidence"
+) -> Evidence:
     """Evidence, precisions and their ratio of every target; see `logme`.
 
     Raises
@@ -170,22 +175,27 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     return _with_absent(problem, found, n_absent)
 
 
-def _fit_once(problem: Problem, regression: bool, variant: str) -> Evidence:
+def _variant(variant: str | Variant) -> Variant:
+    return variant if isinstance(variant, Variant) else VARIANTS[variant]
+
+
+def _fit_once(problem: Problem, regression: bool, variant: str | Variant) -> Evidence:
     """As `fit`, with one entry at the end for all classes that are absent, if there are some."""
-    chosen = VARIANTS[variant]
+    chosen = _variant(variant)
+    evidence = None
     with np.errstate(all="ignore"):  # ranges are checked where they matter
         if problem.only_sums and regression:
             raise ValueError("regression=True needs features and targets, not a FisherScatter")
         if problem.only_sums and problem.n_samples < problem.n_features:
             evidence = _from_sums_of_few(problem, chosen)
-        else:
+        elif chosen.start == 1.0:  # the only start that the ops know
             evidence = _from_gram(problem, regression, chosen)
             if evidence is None:
                 evidence = _from_centred_gram(problem, regression, chosen)
         if evidence is None:
             X = problem.features  # which sums do not have
             targets = problem.targets if regression else _indicators(problem, chosen)
-            found, errors = factored.evidence_and_error(X, targets, chosen.rule)
+            found, errors = factored.evidence_and_error(X, targets, chosen.rule, chosen.start)
             _warn_of_lost_digits(errors)
             evidence = Evidence(*(beside(X, f) for f in astuple(found)))
     if isinstance(chosen.rule, LargestEvidence):
@@ -310,15 +320,26 @@ def _warn_of_exact_fits(evidences: np.ndarray, regression: bool) -> None:
         )
 
 
-def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
-    """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
+def weights_need_rows(problem: Problem, ratios: Any, regression: bool) -> bool:
+    """Whether `weights` reads the features: not where Gram matrix and class sums serve."""
     dual = problem.n_samples <= problem.n_features
+    return dual or regression or not _gram_serves_weights(problem, ratios)
+
+
+def _gram_serves_weights(problem: Problem, ratios: Any) -> bool:
+    if problem.backend == "reference":
+        return False  # the definition
     with np.errstate(all="ignore"):
-        gram = problem.gram
-        trace = float(gram.diagonal().sum())
+        trace = float(problem.gram.diagonal().sum())
         least = on_host(ratios).min(initial=np.inf)
         certain = np.finfo(np.float64).eps * trace <= GRAM_ERROR * least
-    if problem.backend == "reference" or not certain or not trace > SMALLEST_TRACE:
+    return bool(certain) and trace > SMALLEST_TRACE
+
+
+def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
+    """(K, d) posterior means of the linear models at ratios t = alpha / beta, (K,)."""
+    dual, gram = problem.n_samples <= problem.n_features, problem.gram
+    if not _gram_serves_weights(problem, ratios):
         targets = problem.targets if regression else _indicators(problem, Variant(EvidenceRule()))
         return factored.weights(problem.features, targets, ratios)
     if regression:
@@ -334,9 +355,9 @@ def weights(problem: Problem, ratios: Any, regression: bool) -> Any:
     return solution.T
 
 
-def present_targets(problem: Problem, variant: str) -> np.ndarray:
+def present_targets(problem: Problem, variant: str | Variant) -> np.ndarray:
     """(K,) mask of those targets of a classification that are classes that occur."""
-    absent = _places_of_absent(problem.classes) if VARIANTS[variant].absent_classes else []
+    absent = _places_of_absent(problem.classes) if _variant(variant).absent_classes else []
     return np.insert(np.ones(len(problem.classes), dtype=bool), absent, False)
 
 
@@ -374,8 +395,8 @@ def _n_absent(classes: np.ndarray) -> int:
     return int(present.max()) + 1 - len(present) if len(present) else 0
 
 
-def _count_absent(problem: Problem, regression: bool, variant: str) -> int:
-    counted = VARIANTS[variant].absent_classes and not regression
+def _count_absent(problem: Problem, regression: bool, variant: str | Variant) -> int:
+    counted = _variant(variant).absent_classes and not regression
     return _n_absent(problem.classes) if counted else 0
 
 

@@ -90,7 +90,11 @@ def compute(problem: Problem, scale: float = SCALE, factor: float = FACTOR) -> f
     """The score of a problem; see `pactran_gauss`."""
     if not 0.0 <= factor < math.inf:
         raise ValueError(f"factor={factor!r} is out of range: it must be finite and not negative")
-    found = softmax_fit.fit(problem, scale)
+    return of_fit(problem, softmax_fit.fit(problem, scale), scale, factor)
+
+
+def of_fit(problem: Problem, found: softmax_fit.SoftmaxFit, scale: float, factor: float) -> float:
+    """The score of a problem whose probe is fitted at this scale."""
     n, d = problem.n_samples, problem.n_features
     prior = n * scale / (d * len(problem.class_counts))
     complexity = 0.5 / prior * (factor * scale / d) * math.log1p(found.curvature * prior)

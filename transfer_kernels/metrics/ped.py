@@ -35,10 +35,6 @@ from .registry import Metric
 BASES = ("sfda", "logme", "logme-thuml", "nleep")
 NSIGMA = 0.6
 
-#: Of the published simulation.
-TIME_STEP, MOST_STEPS, EXIT_RATIO = 0.1, 6, 0.5
-#: Standard deviations of general features below this count as it, in the features' unit.
-FLOOR = 1e-3
 BLOCK_ELEMENTS = 1 << 20
 
 
@@ -101,6 +97,32 @@ def ped(
 
 
 @dataclass(frozen=True)
+class Physics:
+    """Constants of the simulation, as its published script has them.
+
+    Parameters
+    ----------
+    time_step : float
+    constant : float
+        Of the force, a factor.
+    floor : float
+        Standard deviations of general features below this count as it, in the features' unit.
+    exit_ratio : float
+        The steps end where one displaces by no more than this share of the first.
+    most_steps : int
+    """
+
+    time_step: float = 0.1
+    constant: float = 1.0
+    floor: float = 1e-3
+    exit_ratio: float = 0.5
+    most_steps: int = 6
+
+
+PUBLISHED = Physics()
+
+
+@dataclass(frozen=True)
 class Motion:
     """Where the classes went.
 
@@ -110,10 +132,13 @@ class Motion:
         Of every class, in the features' unit.
     n_steps : int
         Steps that were made.
+    change : float
+        Sum of the displacements of the last step that was made, standardised; 0 without any.
     """
 
     moves: Any
     n_steps: int
+    change: float
 
 
 @np.errstate(all="ignore")
@@ -121,16 +146,16 @@ def compute(problem: Problem, base: str = "sfda", nsigma: float = NSIGMA) -> flo
     """The score of a problem; see `ped`."""
     if not 0.0 <= nsigma < np.inf:
         raise ValueError(f"nsigma={nsigma!r} is out of range: it must be finite and not negative")
-    moved = _moved(problem, motion(problem, nsigma))
+    there = moved(problem, motion(problem, nsigma))
     if base == "sfda":
-        return _sfda.compute(moved)
+        return _sfda.compute(there)
     if base == "nleep":
-        return _nleep.compute(moved)
-    return _logme.compute(moved, variant="evidence" if base == "logme" else "thuml")
+        return _nleep.compute(there)
+    return _logme.compute(there, variant="evidence" if base == "logme" else "thuml")
 
 
 @np.errstate(all="ignore")
-def motion(problem: Problem, nsigma: float = NSIGMA) -> Motion:
+def motion(problem: Problem, nsigma: float = NSIGMA, physics: Physics = PUBLISHED) -> Motion:
     """How the classes of a problem push each other apart."""
     general = problem.inputs.general
     if general.shape[1] != problem.n_features:
@@ -138,31 +163,31 @@ def motion(problem: Problem, nsigma: float = NSIGMA) -> Motion:
             f"general must have the {problem.n_features} columns of features, being of the same "
             f"model, not shape {tuple(general.shape)}"
         )
-    mean, deviation = _general_scale(general)
+    mean, deviation = _general_scale(general, physics.floor)
     counts = problem.class_counts
     scatter = problem.scatter
     offsets = scatter.shift - beside(scatter.shift, mean)
     means = (scatter.shifted_means + offsets) / beside(scatter.shift, deviation)
     radii = _radii(problem, scatter.means, deviation, counts)
     reach = nsigma * (radii[:, None] + radii)
-    start, first = means, 0.0
+    start, first, last = means, 0.0, 0.0
     n_steps = 0
-    while n_steps < MOST_STEPS:
-        step = _displacements(means, reach)
+    while n_steps < physics.most_steps:
+        step = _displacements(means, reach, physics)
         change = float(abs(step).sum())
         first = first or change
-        if not change > EXIT_RATIO * first:
+        if not change > physics.exit_ratio * first:
             break
-        means = means + step
+        means, last = means + step, change
         n_steps += 1
-    return Motion((means - start) * beside(means, deviation), n_steps)
+    return Motion((means - start) * beside(means, deviation), n_steps, last)
 
 
-def _displacements(means: Any, reach: Any) -> Any:
+def _displacements(means: Any, reach: Any, physics: Physics) -> Any:
     """(C, d) step of every class: the sum of what each other gives it, along their line."""
     distances = np.sqrt(_squared_distances(on_host(means)))
     overlap = np.maximum(reach - distances, 0.0)
-    share = np.minimum(0.5 * TIME_STEP**2 * overlap, overlap)
+    share = np.minimum(0.5 * physics.time_step**2 * physics.constant * overlap, overlap)
     share = np.where(distances > 0.0, share / np.where(distances > 0.0, distances, 1.0), 0.0)
     share = beside(means, share)
     return share.sum(axis=1)[:, None] * means - share @ means
@@ -176,12 +201,12 @@ def _squared_distances(means: Any) -> np.ndarray:
     return found
 
 
-def _general_scale(general: Any) -> tuple[np.ndarray, np.ndarray]:
+def _general_scale(general: Any, floor: float) -> tuple[np.ndarray, np.ndarray]:
     """(d,) mean and standard deviation of general features, on the host."""
     rows = _Blocks(general)
     mean = sum(block.sum(axis=0) for _, block in rows) / len(general)
     square = sum(((block - mean) ** 2).sum(axis=0) for _, block in rows) / len(general)
-    return on_host(mean), np.maximum(np.sqrt(on_host(square)), FLOOR)
+    return on_host(mean), np.maximum(np.sqrt(on_host(square)), floor)
 
 
 def _radii(problem: Problem, means: Any, deviation: Any, counts: np.ndarray) -> np.ndarray:
@@ -207,14 +232,14 @@ class _Blocks:
             yield rows, as_float64(self.array[rows])
 
 
-def _moved(problem: Problem, found: Any) -> Problem:
+def moved(problem: Problem, found: Motion) -> Problem:
     """The problem of the moved features, in float64; itself where nothing moved."""
     if found.n_steps == 0:
         return problem
     features = as_float64(problem.features) + found.moves[beside(found.moves, problem.codes)]
-    moved = Problem(features, problem.labels, problem.backend)
-    moved.scatter = problem.scatter.moved_classes(found.moves)
-    return moved
+    there = Problem(features, problem.labels, problem.backend)
+    there.scatter = problem.scatter.moved_classes(found.moves)
+    return there
 
 
 METRIC = Metric(

@@ -122,16 +122,19 @@ class Stage:
 
 
 @np.errstate(all="ignore")  # exp underflows as it should, whatever the caller traps
-def first_stage(problem: Problem) -> Stage:
-    """Linear discriminant analysis with SFDA's shrinkage."""
+def first_stage(problem: Problem, given_shrinkage: float | None = None) -> Stage:
+    """Linear discriminant analysis with SFDA's shrinkage, or another one."""
     problem, exponent = problem.rescaled
     X, scatter, ones, rotation = _discriminant_space(problem)
     ops, n, d = problem.ops, problem.n_samples, problem.n_features
     means = scatter.shifted_means
     within = ops.within_scatter(scatter.shifted_gram, -scatter.shifted_sums, means, n)
-    largest = ops.dominant_eigenvalue(within, ones)
-    true_largest = np.ldexp(float(largest), 2 * exponent)  # the shrinkage depends on the scale
-    shrinkage = max(float(np.exp(-5.0 * true_largest)), SHRINKAGE_FLOOR)
+    if given_shrinkage is None:
+        largest = ops.dominant_eigenvalue(within, ones)
+        true_largest = np.ldexp(float(largest), 2 * exponent)  # the shrinkage depends on the scale
+        shrinkage = max(float(np.exp(-5.0 * true_largest)), SHRINKAGE_FLOOR)
+    else:
+        shrinkage = float(given_shrinkage)
     found = shrunk_discriminant(ops, within, means, scatter.shift, scatter.counts, shrinkage, d)
     p, q = ops.self_challenging(X, problem.codes, found.coef, found.intercept)
     return Stage(problem, exponent, X, rotation, scatter, found, shrinkage, p, q)
@@ -166,6 +169,12 @@ def fit(problem: Problem) -> Fit:
         second.intercept,
         (q, anchors + first.center),
     )
+    return Fit(discriminant_of_features(stage), stage.shrinkage, float(posterior.mean()))
+
+
+def discriminant_of_features(stage: Stage) -> Discriminant:
+    """The stage's discriminant in terms of the features as they were given."""
+    first = stage.discriminant
     if stage.rotation is not None:
         basis, origin = stage.rotation
         first = Discriminant(
@@ -179,7 +188,7 @@ def fit(problem: Problem) -> Fit:
         first = Discriminant(
             first.coef / scale, first.intercept, first.means * scale, first.center * scale
         )
-    return Fit(first, stage.shrinkage, float(posterior.mean()))
+    return first
 
 
 def _discriminant_space(
