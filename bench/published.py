@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, optimize
 from scipy.stats import spearmanr
 
 LOG_TWO_PI = np.log(2.0 * np.pi)
@@ -316,11 +316,22 @@ def lfc(X, y) -> float:
     return float((kernel * labels).sum() / (np.linalg.norm(kernel) * np.linalg.norm(labels)))
 
 
-def gbc(X, y, n_components=64) -> float:
-    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on a full PCA."""
-    from sklearn.decomposition import PCA
+def exact_pca(X, n_components):
+    """Scores and variances along principal axes, by all eigenvectors of the covariance.
 
-    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    Published code takes scikit-learn's PCA, which is randomised and therefore quicker for large
+    features, and gives values that move by percents with its seed.
+    """
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    values, axes = np.linalg.eigh(X.T @ X)
+    k = min(n_components, *X.shape)
+    return X @ axes[:, ::-1][:, :k], values[::-1][:k] / (len(X) - 1)
+
+
+def gbc(X, y, n_components=64) -> float:
+    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on an exact PCA."""
+    Z, _ = exact_pca(X, n_components)
     classes = [Z[y == c] for c in range(int(y.max()) + 1)]
     means = [rows.mean(axis=0) for rows in classes]
     variances = [np.maximum(rows.var(axis=0), 1e-4) for rows in classes]
@@ -338,9 +349,7 @@ def gbc(X, y, n_components=64) -> float:
 
 def gbc_full(X, y, n_components=64) -> float:
     """GBC as Model Spider has it: full covariances, a pseudo-inverse and determinants a pair."""
-    from sklearn.decomposition import PCA
-
-    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    Z, _ = exact_pca(X, n_components)
     classes = [Z[y == c] for c in range(int(y.max()) + 1)]
     means, covariances = [rows.mean(axis=0) for rows in classes], [np.cov(r.T) for r in classes]
     total, det = 0.0, np.linalg.det
@@ -355,13 +364,11 @@ def gbc_full(X, y, n_components=64) -> float:
 
 
 def ncti(X, y, n_components=64) -> tuple[float, float, float]:
-    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on a full PCA."""
-    from sklearn.decomposition import PCA
+    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on an exact PCA."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    pca = PCA(min(n_components, *X.shape), svd_solver="full")
-    Z = pca.fit_transform(np.asarray(X, np.float64))
-    shrinkage = max(float(np.exp(-pca.explained_variance_[:32].sum())), 1e-10)
+    Z, variances = exact_pca(X, n_components)
+    shrinkage = max(float(np.exp(-variances[:32].sum())), 1e-10)
     if shrinkage == 1e-10:
         discriminant = LinearDiscriminantAnalysis(solver="svd")
     else:
@@ -500,6 +507,85 @@ def self_challenging(X, codes, coef, intercept, mixing=None):
     p = softmax(X @ coef.T + intercept)
     own = np.arange(len(codes)), codes
     return p[own], softmax(p)[own]
+
+
+def knn(X, y, k=3) -> float:
+    """Accuracy of k nearest neighbours, as TransformerRanker has it: distances in blocks, mode."""
+    X = np.asarray(X, np.float32)
+    squares = (X * X).sum(axis=1)
+    right = 0
+    for start in range(0, len(X), 1024):
+        rows = slice(start, start + 1024)
+        distances = np.maximum(squares[rows, None] - 2.0 * (X[rows] @ X.T) + squares, 0.0)
+        own = np.arange(*rows.indices(len(X)))
+        distances[own - start, own] = np.inf
+        nearest = np.argpartition(distances, k, axis=1)[:, :k]
+        votes = np.zeros((len(own), int(y.max()) + 1))
+        for column in nearest.T:
+            votes[np.arange(len(own)), y[column]] += 1.0
+        right += int((votes.argmax(axis=1) == y[own]).sum())
+    return right / len(X)
+
+
+def softmax_probe(X, y, scale=1.0, factor=100.0, rounds=100, seed=0) -> tuple[float, float]:
+    """PACTran-Gaussian (Ding et al., ECCV 2022) and its linear loss, from a random start.
+
+    As in EMMS' code: loss and gradient each make their own product with the features, and the
+    Hessian's diagonal is made of squared features.
+    """
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    n, d = X.shape
+    Y = np.eye(int(y.max()) + 1)[y]
+    n_classes = Y.shape[1]
+
+    def probabilities(parameters):
+        return softmax(X @ parameters[:d] + parameters[d:])
+
+    def loss(flat):
+        parameters = flat.reshape(d + 1, n_classes)
+        cross = -(Y * np.log(probabilities(parameters) + 1e-300)).sum() / n
+        return cross + 0.5 * (parameters[:d] ** 2).sum() / (n * scale)
+
+    def gradient(flat):
+        parameters = flat.reshape(d + 1, n_classes)
+        residual = (probabilities(parameters) - Y) / n
+        by_coef = X.T @ residual + parameters[:d] / (n * scale)
+        return np.vstack([by_coef, residual.sum(axis=0)]).ravel()
+
+    start = np.zeros((d + 1, n_classes))
+    start[:d] = 0.03 * np.random.default_rng(seed).normal(size=(d, n_classes))
+    options = {"maxiter": rounds}
+    found = optimize.minimize(
+        loss, start.ravel(), jac=gradient, method="L-BFGS-B", options=options, tol=1e-6
+    )
+    p = probabilities(found.x.reshape(d + 1, n_classes))
+    spread = p * (1.0 - p)
+    trace = ((X**2).T @ spread).sum() + spread.sum()
+    m = d * n_classes
+    part = 0.5 * m / (n * scale) * factor * scale / d * np.log1p(trace * n * scale / m)
+    return -float(found.fun), -float(found.fun + part)
+
+
+def ridge_probe(X, y) -> float:
+    """Leave-one-out accuracy of a ridge classifier by the (n, n) hat matrix of each ridge."""
+    X = np.asarray(X, np.float64)
+    n, d = X.shape
+    Y = np.eye(int(y.max()) + 1)[y]
+    Z = X - X.mean(axis=0)
+    U, singular, _ = np.linalg.svd(Z, full_matrices=False)
+    values = singular**2
+    best = None
+    for ridge in 10.0 ** np.arange(4.0, -6.5, -0.5) * values.sum() / min(n - 1, min(n, d)):
+        shrunk = U * (values / (values + ridge))
+        fit = Y.mean(axis=0) + shrunk @ (U.T @ Y)
+        left = n - 1.0 - (values / (values + ridge)).sum()
+        error = ((Y - fit) ** 2).sum() / left**2
+        if best is None or error < best[0]:
+            best = error, fit, (shrunk * U).sum(axis=1) + 1.0 / n
+    _, fit, leverage = best
+    predicted = Y - (Y - fit) / (1.0 - leverage)[:, None]
+    return float((predicted.argmax(axis=1) == y).mean())
 
 
 def leep(theta, y) -> float:

@@ -58,9 +58,9 @@ class Doubles:
 
 
 class Integers:
-    """Int64 array of these numbers of entries, as a result."""
+    """Int64 array of these numbers of entries, or of sizes by their names, as a result."""
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: int | str) -> None:
         self.shape = shape
 
 
@@ -105,6 +105,18 @@ class Number:
     most: float | None = None
 
 
+class Choice:
+    """One of these texts.
+
+    Parameters
+    ----------
+    *texts : str
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+
 class Pair:
     """Two arrays that go together, by their names as arguments of the PyTorch operator."""
 
@@ -119,7 +131,17 @@ class Given:
 
 #: What an argument can be.
 Argument: TypeAlias = (
-    Features | Doubles | Codes | Weights | Targets | Count | Components | Number | Pair | Given
+    Features
+    | Doubles
+    | Codes
+    | Weights
+    | Targets
+    | Count
+    | Components
+    | Number
+    | Choice
+    | Pair
+    | Given
 )
 
 

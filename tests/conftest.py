@@ -215,7 +215,7 @@ def example_inputs(X, y, place=lambda array: array):
         "features": place(X),
         "posteriors": place(posteriors),
         "source": (place((0.9 * rows).astype(X.dtype)), (first > np.median(first)).astype(int)),
-        "general": place(general),
+        "general": place((1.2 * rows + 0.1).astype(X.dtype)),
     }
     of_target = {
         "label_embeddings": place(means.reshape(-1, 2, 2)),

@@ -15,6 +15,7 @@ from .metrics import (
     register,
     score,
 )
+from .metrics.dds import dds
 from .metrics.emms import emms
 from .metrics.etran import ETran, etran
 from .metrics.etran_energy import etran_energy
@@ -22,16 +23,22 @@ from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
 from .metrics.gbc import gbc
 from .metrics.hscore import hscore
+from .metrics.knn import knn
 from .metrics.leep import leep
 from .metrics.lfc import lfc
 from .metrics.logme import logme
+from .metrics.loss import loss
 from .metrics.nce import nce
 from .metrics.ncti import NCTI, ncti
 from .metrics.nleep import nleep
 from .metrics.otce import otce
 from .metrics.pactran import pactran
+from .metrics.pactran_gauss import pactran_gauss
 from .metrics.pactran_mixture import pactran_mixture
 from .metrics.parc import parc
+from .metrics.ped import ped
+from .metrics.ridge_probe import ridge_probe
+from .metrics.rsa import rsa
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
 from .ops.backends import describe_backends, show_backends
@@ -50,6 +57,7 @@ __all__ = [
     "Problem",
     "RelativeToZoo",
     "UninformativeScoreWarning",
+    "dds",
     "describe_backends",
     "emms",
     "etran",
@@ -59,20 +67,26 @@ __all__ = [
     "fda_score",
     "gbc",
     "hscore",
+    "knn",
     "leep",
     "lfc",
     "logme",
+    "loss",
     "metric_names",
     "nce",
     "ncti",
     "nleep",
     "ops",
+    "pactran_gauss",
     "otce",
     "pactran",
     "pactran_mixture",
     "parc",
+    "ped",
     "rank",
     "register",
+    "ridge_probe",
+    "rsa",
     "score",
     "sfda",
     "sfda_ensemble",

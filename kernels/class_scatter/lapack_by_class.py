@@ -1,12 +1,15 @@
 """For the CPU versions: `class_scatter` class after class, by `fisher_scatter` and LAPACK."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 
 from ..positive_definite import shared_from_rows
 from ..positive_definite.lapack_cpu import log_determinant
 
 
-def samples_by_class(codes, n_classes):
+def samples_by_class(codes: np.ndarray, n_classes: int) -> Iterator[Any]:
     """Each class that has samples, and their positions in order."""
     codes = np.asarray(codes)
     order = np.argsort(codes, kind="stable")
@@ -16,7 +19,14 @@ def samples_by_class(codes, n_classes):
             yield c, order[start:end]
 
 
-def class_logdets(fisher_scatter, X, codes, n_classes, shift, scales):
+def class_logdets(
+    fisher_scatter: Callable[..., Any],
+    X: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    shift: np.ndarray,
+    scales: np.ndarray,
+) -> np.ndarray:
     """See the contract in the package's docstring; by one CPU version of `fisher_scatter`."""
     logdets = np.zeros(n_classes)
     for c, members in samples_by_class(codes, n_classes):
@@ -35,7 +45,9 @@ def class_logdets(fisher_scatter, X, codes, n_classes, shift, scales):
     return logdets
 
 
-def class_covariances(X, codes, n_classes, unbiased=False):
+def class_covariances(
+    X: np.ndarray, codes: np.ndarray, n_classes: int, unbiased: bool = False
+) -> Any:
     """See the contract in the package's docstring."""
     covariances = np.zeros((n_classes, X.shape[1], X.shape[1]))
     for c, members in samples_by_class(codes, n_classes):

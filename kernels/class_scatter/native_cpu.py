@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..array_namespace import Array
 from ..fisher_scatter.native_cpu import fisher_scatter
 from ..native_runtime import as_codes, native_module, runtime_arguments
 from . import lapack_by_class
@@ -10,12 +11,12 @@ from .lapack_by_class import class_covariances
 __all__ = ["class_covariances", "class_logdets", "class_variances"]
 
 
-def class_logdets(X, codes, n_classes, shift, scales):
+def class_logdets(X: Array, codes: Array, n_classes: int, shift: Array, scales: Array) -> Array:
     """See the contract in the package's docstring."""
     return lapack_by_class.class_logdets(fisher_scatter, X, codes, n_classes, shift, scales)
 
 
-def class_variances(X, codes, n_classes):
+def class_variances(X: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:
     """See the contract in the package's docstring."""
     codes = as_codes(codes)
     order = as_codes(np.argsort(codes, kind="stable"))

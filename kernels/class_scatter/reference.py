@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def class_logdets(X, codes, n_classes, shift, scales):
+def class_logdets(
+    X: np.ndarray, codes: np.ndarray, n_classes: int, shift: np.ndarray, scales: np.ndarray
+) -> np.ndarray:
     """See the contract in the package's docstring."""
     logdets = np.zeros(n_classes)
     for c in range(n_classes):
@@ -14,7 +16,9 @@ def class_logdets(X, codes, n_classes, shift, scales):
     return logdets
 
 
-def class_covariances(X, codes, n_classes, unbiased=False):
+def class_covariances(
+    X: np.ndarray, codes: np.ndarray, n_classes: int, unbiased: bool = False
+) -> np.ndarray:
     """See the contract in the package's docstring."""
     covariances = np.zeros((n_classes, X.shape[1], X.shape[1]))
     for c in range(n_classes):
@@ -25,7 +29,7 @@ def class_covariances(X, codes, n_classes, unbiased=False):
     return covariances
 
 
-def class_variances(X, codes, n_classes):
+def class_variances(X: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:
     """See the contract in the package's docstring."""
     variances = np.zeros((n_classes, X.shape[1]))
     for c in range(n_classes):

@@ -1,13 +1,17 @@
 """`class_scatter` by cuBLAS and cuSOLVER through PyTorch, class after class."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 
+from ..array_namespace import Array
 from ..positive_definite import shared_from_rows
 from ..positive_definite.torch_gpu import log_determinant
 from ..torch_runtime import as_codes, as_doubles, as_features
 
 
-def _samples_by_class(codes, n_classes):
+def _samples_by_class(codes: torch.Tensor, n_classes: int) -> Iterator[Any]:
     order = torch.argsort(codes, stable=True)
     ends = torch.bincount(codes, minlength=n_classes).cumsum(0).tolist()
     for c, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
@@ -15,7 +19,7 @@ def _samples_by_class(codes, n_classes):
             yield c, order[start:end]
 
 
-def class_logdets(X, codes, n_classes, shift, scales):
+def class_logdets(X: Array, codes: Array, n_classes: int, shift: Array, scales: Array) -> Array:
     """See the contract in the package's docstring."""
     X = as_features(X)
     codes, shift, scales = as_codes(codes, X), as_doubles(shift, X), as_doubles(scales, X)
@@ -29,7 +33,7 @@ def class_logdets(X, codes, n_classes, shift, scales):
     return logdets
 
 
-def class_covariances(X, codes, n_classes, unbiased=False):
+def class_covariances(X: Array, codes: Array, n_classes: int, unbiased: bool = False) -> Array:
     """See the contract in the package's docstring."""
     X = as_features(X)
     shape = (n_classes, X.shape[1], X.shape[1])
@@ -41,7 +45,7 @@ def class_covariances(X, codes, n_classes, unbiased=False):
     return covariances
 
 
-def class_variances(X, codes, n_classes):
+def class_variances(X: Array, codes: Array, n_classes: int) -> Array:
     """See the contract in the package's docstring."""
     X = as_features(X)
     shape = (n_classes, X.shape[1])

@@ -1,12 +1,14 @@
 """`gaussian_pairs` in C++: a pair in every lane of the vectors, classes over the threads."""
 
+from typing import Any
+
 import numpy as np
 
 from ..native_runtime import native_module, runtime_arguments
 from . import PIVOT_EPS, SMALLEST_VARIANCE
 
 
-def gaussian_pairs(means, covariances):
+def gaussian_pairs(means: np.ndarray, covariances: Any) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n_classes, p = means.shape
     if covariances.ndim == 1:

@@ -1,5 +1,7 @@
 """`gaussian_pairs` by Numba: one Cholesky factor a pair, classes over the threads."""
 
+from typing import Any
+
 import numpy as np
 
 from ..numba_runtime import kernel, read_only
@@ -8,7 +10,13 @@ from . import PIVOT_EPS, SMALLEST_VARIANCE
 
 
 @kernel
-def _of_matrices(i, means, covariances, distances, logdets):
+def _of_matrices(
+    i: int,
+    means: np.ndarray,
+    covariances: np.ndarray,
+    distances: np.ndarray,
+    logdets: np.ndarray,
+) -> None:
     n_classes, p = means.shape
     lower, solved = np.empty((p, p)), np.empty(p)
     for j in range(i, n_classes):
@@ -42,7 +50,13 @@ def _of_matrices(i, means, covariances, distances, logdets):
 
 
 @kernel
-def _of_variances(i, means, variances, distances, logdets):
+def _of_variances(
+    i: int,
+    means: np.ndarray,
+    variances: np.ndarray,
+    distances: np.ndarray,
+    logdets: np.ndarray,
+) -> None:
     n_classes, p = means.shape
     for j in range(i, n_classes):
         distance, logdet = 0.0, 0.0
@@ -58,7 +72,7 @@ def _of_variances(i, means, variances, distances, logdets):
         logdets[i, j] = logdets[j, i] = logdet
 
 
-def gaussian_pairs(means, covariances):
+def gaussian_pairs(means: np.ndarray, covariances: Any) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n_classes, p = means.shape
     if covariances.ndim == 1:

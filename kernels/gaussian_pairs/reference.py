@@ -1,11 +1,13 @@
 """Definition of `gaussian_pairs` in NumPy: pair after pair."""
 
+from typing import Any
+
 import numpy as np
 
 from . import PIVOT_EPS, SMALLEST_VARIANCE
 
 
-def gaussian_pairs(means, covariances):
+def gaussian_pairs(means: np.ndarray, covariances: Any) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n_classes, p = means.shape
     distances = np.zeros((n_classes, n_classes))
@@ -20,7 +22,7 @@ def gaussian_pairs(means, covariances):
     return distances, logdets
 
 
-def _of_matrices(difference, S):
+def _of_matrices(difference: Any, S: Any) -> Any:
     S = np.triu(S) + np.triu(S, 1).T
     try:
         factor = np.linalg.cholesky(S)
@@ -31,7 +33,7 @@ def _of_matrices(difference, S):
     return difference @ np.linalg.solve(S, difference), np.linalg.slogdet(S)[1]
 
 
-def _of_variances(difference, variances):
+def _of_variances(difference: Any, variances: Any) -> Any:
     if not (variances >= SMALLEST_VARIANCE).all():
         return np.nan, -np.inf
     return (difference**2 / variances).sum(), np.log(variances).sum()

@@ -1,7 +1,10 @@
 """`gaussian_pairs` by batched Cholesky factors through PyTorch, blocks of pairs at a time."""
 
+from typing import Any
+
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_doubles, as_tensor
 from . import PIVOT_EPS, SMALLEST_VARIANCE
 
@@ -9,7 +12,7 @@ from . import PIVOT_EPS, SMALLEST_VARIANCE
 BLOCK_ELEMENTS = 1 << 25
 
 
-def gaussian_pairs(means, covariances):
+def gaussian_pairs(means: Array, covariances: Any) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     means = as_tensor(means, dtype=torch.float64)
     covariances = as_doubles(covariances, means)
@@ -32,7 +35,7 @@ def gaussian_pairs(means, covariances):
     return distances, logdets
 
 
-def _of_matrices(differences, S):
+def _of_matrices(differences: Any, S: Any) -> Any:
     factors, info = torch.linalg.cholesky_ex(S)
     pivots = factors.diagonal(dim1=1, dim2=2) ** 2
     largest = S.diagonal(dim1=1, dim2=2).amax(dim=1)
@@ -45,7 +48,7 @@ def _of_matrices(differences, S):
     return torch.where(regular, (solved**2).sum(dim=(1, 2)), torch.nan), logarithms
 
 
-def _of_variances(differences, variances):
+def _of_variances(differences: Any, variances: Any) -> Any:
     regular = variances.amin(dim=1) >= SMALLEST_VARIANCE
     found = (differences**2 / variances).sum(dim=1)
     logarithms = torch.where(regular, variances.log().sum(dim=1), -torch.inf)

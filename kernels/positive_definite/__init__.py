@@ -30,7 +30,7 @@ RANK_EPS = float(np.finfo(np.float64).eps)
 SAFE_PIVOT = 1e-8
 
 
-def unit_roots(diagonal):
+def unit_roots(diagonal: np.ndarray) -> np.ndarray:
     """1 / sqrt of a Gram matrix's diagonal, and 0 where a column is zero."""
     with np.errstate(divide="ignore"):
         return np.where(diagonal > 0.0, 1.0 / np.sqrt(diagonal), 0.0)

@@ -5,6 +5,7 @@ routines work on ``A.T`` with ``lower=1`` and copy nothing.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -13,7 +14,7 @@ from ..blas_blocks import cholesky, solve
 from . import RANK_EPS, SAFE_PIVOT, unit_roots
 
 
-def _scaled_factor(gram):
+def _scaled_factor(gram: np.ndarray) -> Any:
     """Factor L of the gram matrix of unit diagonal, and what scales it so; rows may be left out.
 
     Returns the scales, the positions of the rows that the factor is made of, and the factor,
@@ -36,7 +37,7 @@ def _scaled_factor(gram):
     return roots, rows, factor
 
 
-def quadratic_forms(gram, columns):
+def quadratic_forms(gram: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, int]:
     """See the contract in the package's docstring."""
     roots, rows, factor = _scaled_factor(gram)
     if len(rows) == 0:
@@ -46,7 +47,7 @@ def quadratic_forms(gram, columns):
     return (solved * solved).sum(axis=0), len(rows)
 
 
-def semidefinite_solve(gram, columns):
+def semidefinite_solve(gram: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, int]:
     """See the contract in the package's docstring."""
     roots, rows, factor = _scaled_factor(gram)
     solutions = np.zeros(columns.shape)
@@ -56,7 +57,7 @@ def semidefinite_solve(gram, columns):
     return solutions, len(rows)
 
 
-def log_determinant(gram, scale):
+def log_determinant(gram: np.ndarray, scale: float) -> float:
     """See the contract in the package's docstring."""
     shifted = np.multiply(scale, gram, order="C")
     shifted.reshape(-1)[:: len(gram) + 1] += 1.0

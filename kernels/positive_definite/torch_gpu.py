@@ -1,14 +1,16 @@
 """`positive_definite` by cuSOLVER through PyTorch: Cholesky, eigenvalues where rank is in doubt."""
 
 import math
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_tensor
 from . import RANK_EPS, SAFE_PIVOT
 
 
-def _scaled(gram):
+def _scaled(gram: torch.Tensor) -> Any:
     """The whole Gram matrix of unit diagonal, what scales it so, and its factor or None.
 
     A zero column gets a pivot of one in the factor: it meets zeros only.
@@ -22,13 +24,13 @@ def _scaled(gram):
     return scaled, roots, factor
 
 
-def _eigenpairs(scaled):
+def _eigenpairs(scaled: Any) -> Any:
     values, vectors = torch.linalg.eigh(scaled)
     kept = values > len(scaled) * RANK_EPS
     return values[kept, None], vectors[:, kept]
 
 
-def quadratic_forms(gram, columns):
+def quadratic_forms(gram: Array, columns: Array) -> tuple[Array, int]:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram)
     scaled, roots, factor = _scaled(gram)
@@ -40,7 +42,7 @@ def quadratic_forms(gram, columns):
     return ((vectors.T @ columns) ** 2 / values).sum(dim=0), len(values)
 
 
-def semidefinite_solve(gram, columns):
+def semidefinite_solve(gram: Array, columns: Array) -> tuple[Array, int]:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram)
     scaled, roots, factor = _scaled(gram)
@@ -51,7 +53,7 @@ def semidefinite_solve(gram, columns):
     return roots[:, None] * (vectors @ ((vectors.T @ columns) / values)), len(values)
 
 
-def log_determinant(gram, scale):
+def log_determinant(gram: Array, scale: Any) -> float:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram)
     shifted = scale * (gram.triu() + gram.triu(1).T)

@@ -16,16 +16,20 @@
 Axes whose eigenvalues agree to rounding are known only together, as the space that they span.
 """
 
+from typing import Any
+
 import numpy as np
 
+from ..array_namespace import Array
 
-def number_of_axes(values, total, variance):
+
+def number_of_axes(values: np.ndarray, total: Any, variance: Any) -> Any:
     """How many of the descending ``values``, which sum to ``total`` when all, exceed a share."""
     shares = np.cumsum(values) / total if total > 0.0 else np.ones(len(values))
     return int(np.searchsorted(shares, variance, side="right")) + 1
 
 
-def with_signs(axes):
+def with_signs(axes: Array) -> Any:
     """The axes with their largest components positive, in place."""
     largest = np.abs(axes).argmax(axis=0)
     axes *= np.where(np.take_along_axis(axes, largest[None], axis=0) < 0.0, -1.0, 1.0)

@@ -3,12 +3,15 @@
 import numpy as np
 from scipy.linalg import eigh
 
+from ..array_namespace import Array
 from . import number_of_axes, with_signs
 
 BLOCK_ROWS = 256
 
 
-def principal_axes(gram, n_axes=None, variance=None):
+def principal_axes(
+    gram: np.ndarray, n_axes: int | None = None, variance: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     # The upper triangle of a C-ordered matrix is the lower one of what LAPACK sees.
     lower = np.ascontiguousarray(gram).T
@@ -23,7 +26,7 @@ def principal_axes(gram, n_axes=None, variance=None):
     return np.maximum(values[::-1], 0.0), with_signs(axes)
 
 
-def principal_scores(X, shift, axes):
+def principal_scores(X: np.ndarray, shift: np.ndarray, axes: Array) -> np.ndarray:
     """See the contract in the package's docstring."""
     scores = np.empty((len(X), axes.shape[1]))
     block = np.empty((min(BLOCK_ROWS, len(X)), X.shape[1]))

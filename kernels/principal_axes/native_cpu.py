@@ -4,6 +4,8 @@ Where many are wanted, and for small matrices, LAPACK is the quicker; it serves,
 found are not eigenpairs to rounding, which takes eigenvalues that agree in an unlucky way.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import blas, eigh, qr
 
@@ -19,7 +21,9 @@ SMALL, MANY = 160, 0.25
 LEAST, MOST = 1e-100, 1e100
 
 
-def principal_axes(gram, n_axes=None, variance=None):
+def principal_axes(
+    gram: np.ndarray, n_axes: int | None = None, variance: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     size, gram = len(gram), np.ascontiguousarray(gram)
     trace = float(gram.diagonal().sum())
@@ -40,7 +44,7 @@ def principal_axes(gram, n_axes=None, variance=None):
     return np.maximum(values, 0.0), with_signs(axes)
 
 
-def _within_span(gram, vectors):
+def _within_span(gram: np.ndarray, vectors: Any) -> Any:
     """Eigenpairs of the matrix within a span, descending, and the largest error of one."""
     basis, _ = qr(vectors, mode="economic", overwrite_a=True, check_finite=False)
     # The upper triangle of a C-ordered matrix is the lower one of what BLAS sees.

@@ -1,14 +1,19 @@
 """`principal_axes` by cuSOLVER and cuBLAS through PyTorch."""
 
+from typing import Any
+
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_doubles, as_features, as_tensor
 from . import number_of_axes
 
 BLOCK_ELEMENTS = 1 << 25
 
 
-def principal_axes(gram, n_axes=None, variance=None):
+def principal_axes(
+    gram: Array, n_axes: int | None = None, variance: float | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram)
     values, vectors = torch.linalg.eigh(gram.triu() + gram.triu(1).mT)
@@ -22,7 +27,7 @@ def principal_axes(gram, n_axes=None, variance=None):
     return values[:n_axes].clone(), axes
 
 
-def principal_scores(X, shift, axes):
+def principal_scores(X: Array, shift: Array, axes: Any) -> Array:
     """See the contract in the package's docstring."""
     X = as_features(X)
     shift, axes = as_doubles(shift, X), as_doubles(axes, X)

@@ -20,6 +20,10 @@ SHIFT_FREE = {
     "gbc": 1e-7,
     "hscore": 1e-7,
     "hscore(shrinkage='ledoit-wolf')": 1e-7,
+    "knn": 1e-2,
+    "loss": 1e-6,
+    "pactran_gauss": 1e-6,
+    "ridge_probe": 1e-2,
     "parc": 1e-5,
     "sfda": 1e-7,
     "transrate": 1e-7,
@@ -27,6 +31,13 @@ SHIFT_FREE = {
 ANY = (-np.finfo(float).max, np.finfo(float).max)
 RANGES = {
     "emms": (-np.finfo(float).max, 0.0),
+    "knn": (0.0, 1.0),
+    "ped": (0.0, 1.0),
+    "rsa": (-100.0, 100.0),
+    "dds": (-100.0, 100.0),
+    "loss": (-np.finfo(float).max, 0.0),
+    "pactran_gauss": (-np.finfo(float).max, 0.0),
+    "ridge_probe": (0.0, 1.0),
     "etran_energy": ANY,
     "etran_lda": (0.0, 1.0),
     "hscore": (0.0, 5.0 + 1e-9),
@@ -160,7 +171,7 @@ def test_parc_takes_each_feature_in_its_own_unit(problem, seed):
 def test_ranges(problem):
     for name, value in score_with_all_inputs(*problem, defined_for(problem[0])).items():
         low, high = RANGES[name]
-        assert low <= value <= high or (name == "parc" and np.isnan(value)), name
+        assert low <= value <= high or (name in ("dds", "parc", "rsa") and np.isnan(value)), name
 
 
 @relaxed

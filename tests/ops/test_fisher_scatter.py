@@ -186,6 +186,23 @@ def test_binding_refuses_what_does_not_fit():
             native.fisher_scatter(**{**arguments, name: wrong})
 
 
+def test_classes_that_move():
+    rng = np.random.default_rng(5)
+    X, codes, moves = (
+        rng.normal(size=(80, 7)) + 30.0,
+        rng.integers(0, 4, 80),
+        rng.normal(size=(4, 7)),
+    )
+    weights = rng.random(80)
+    found = reference.fisher_scatter(X, codes, 4, weights).moved_classes(moves)
+    expected = reference.fisher_scatter(X + moves[codes], codes, 4, weights, found.shift)
+    for name in ("counts", "shifted_sums", "root_counts", "shifted_root_sums"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-10)
+    np.testing.assert_allclose(
+        np.triu(found.shifted_gram), np.triu(expected.shifted_gram), rtol=1e-10, atol=1e-10
+    )
+
+
 #: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
 EXAMPLES = {
     "fisher_scatter": [(X, CODES, C), (X, CODES, C, SHARES), (X, CODES, C + 2)],

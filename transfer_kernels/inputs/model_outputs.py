@@ -100,6 +100,12 @@ def _features(value: Any, name: str, extent: Extent) -> Any:
     return array
 
 
+def _general(value: Any, name: str, extent: Extent) -> Any:
+    array = arrays.as_features(value, name)
+    arrays.refuse_nonfinite(_first_nonfinite(array), array, name)
+    return array
+
+
 def _posteriors(value: Any, name: str, extent: Extent) -> Any:
     sparse = _as_csr(value, name)
     theta = arrays.as_features(value, name) if sparse is None else sparse
@@ -214,8 +220,8 @@ class ModelOutputs:
         to 1 within 1e-3.
     source : pair of (m, d) array or tensor and (m,) array or list, optional
         Features and labels of samples of the source data set.
-    general : (n, D) array or tensor, optional
-        Features of the target's samples by one model that is the same for the whole zoo.
+    general : (m, d) array or tensor, optional
+        The model's features of general data, such as ImageNet's, the same for every target.
 
     Raises
     ------
@@ -240,7 +246,9 @@ class ModelOutputs:
         keys=("source_features", "source_labels"),
         per_sample=False,
     )
-    general: Any = _named(_features, "features (n, D) by a model that is the same for all")
+    general: Any = _named(
+        _general, "features (m, d) of general data, such as ImageNet's", per_sample=False
+    )
 
     def __post_init__(self) -> None:
         given = _given(self)

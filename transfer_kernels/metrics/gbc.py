@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, on_host
+from ..kernels.array_namespace import Array, array_namespace, on_host
 from ..text.quoting import shown
 from .problem import Problem
 from .registry import Metric
@@ -147,12 +147,14 @@ def _covariance_of(variant: str, covariance: str | None) -> str:
     return covariance
 
 
-def _distances(mahalanobis, logdets, times: float = 1.0):
+def _distances(mahalanobis: Array, logdets: Array, times: float = 1.0) -> Array:
     own = logdets.diagonal()
     return mahalanobis / 8.0 + 0.5 * times * (logdets - 0.5 * (own[:, None] + own[None, :]))
 
 
-def _of_variances(problem: Problem, scores, covariance: str, floor: float, times: int | None):
+def _of_variances(
+    problem: Problem, scores: Array, covariance: str, floor: float, times: int | None
+) -> Array:
     variances = problem.ops.class_variances(scores, problem.codes, len(problem.classes))
     n_axes = scores.shape[1]
     xp = array_namespace(variances)
@@ -165,11 +167,11 @@ def _of_variances(problem: Problem, scores, covariance: str, floor: float, times
     return np.exp(-_distances(mahalanobis, logdets, 1.0 if times is None else times / n_axes))
 
 
-def _means(problem: Problem, scores):
+def _means(problem: Problem, scores: Array) -> Array:
     return problem.ops.fisher_scatter(scores, problem.codes, len(problem.classes)).means
 
 
-def _full(problem: Problem, values, scores):
+def _full(problem: Problem, values: Array, scores: Array) -> Array:
     """Overlaps of classes with full covariances, divided by their samples less one."""
     kept = int((on_host(values) > _no_variance(problem, values)).sum())
     scores = scores[:, :kept]
@@ -188,7 +190,7 @@ def _full(problem: Problem, values, scores):
     return np.exp(-_distances(mahalanobis, logdets))
 
 
-def _no_variance(problem: Problem, values) -> float:
+def _no_variance(problem: Problem, values: Array) -> float:
     """What an axis beyond the rank of the features may have by rounding."""
     return problem.n_samples * float(np.finfo(np.float64).eps) * float(values[0])
 
@@ -202,7 +204,7 @@ def _require_pairs(problem: Problem) -> None:
         )
 
 
-def _modelspider(problem: Problem, values, scores, exponent: int) -> float:
+def _modelspider(problem: Problem, values: Array, scores: Array, exponent: int) -> float:
     """Model Spider's sum, with its guards; pairs without an inverse take a pseudo-inverse."""
     unit = math.ldexp(1.0, exponent)
     kept = int((on_host(values) > _no_variance(problem, values)).sum())

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, beside, on_host
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -113,7 +113,7 @@ def compute(problem: Problem, shrinkage: str | None = None) -> float:
     return float((on_host(forms) / problem.class_counts).sum())
 
 
-def _from_rows(problem):
+def _from_rows(problem: Problem) -> tuple[float, int]:
     """tr Y^T P Y for the projection P on the centred features' columns, and their rank.
 
     By QR factorisations with the loudest rows first, which leaves the others their digits; which
@@ -134,7 +134,7 @@ def _from_rows(problem):
     return float(((basis.T @ indicators) ** 2).sum()), rank
 
 
-def _projected(gram, indicators, rank):
+def _projected(gram: Array, indicators: Array, rank: int) -> float:
     """tr Y^T P Y for the projection P on the range of a (n, n) Gram matrix of known rank."""
     _, vectors = array_namespace(gram).linalg.eigh(gram, UPLO="U")
     inside = vectors[:, len(gram) - rank :].T @ beside(gram, indicators)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, beside, on_host
 from ..kernels.logme_evidence import GRAM_ERROR
 from ..kernels.logme_evidence import shared_factored as factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
@@ -170,7 +170,7 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     return _with_absent(problem, found, n_absent)
 
 
-def _fit_once(problem, regression, variant):
+def _fit_once(problem: Problem, regression: bool, variant: str) -> Evidence:
     """As `fit`, with one entry at the end for all classes that are absent, if there are some."""
     chosen = VARIANTS[variant]
     with np.errstate(all="ignore"):  # ranges are checked where they matter
@@ -198,7 +198,7 @@ def _fit_once(problem, regression, variant):
     return evidence
 
 
-def _from_gram(problem, regression, chosen):
+def _from_gram(problem: Problem, regression: bool, chosen: Variant) -> Evidence | None:
     """The evidence by way of the Gram matrix, or None where that may lack digits."""
     n, d = problem.n_samples, problem.n_features
     dual = n <= d and not problem.only_sums
@@ -230,7 +230,7 @@ def _from_gram(problem, regression, chosen):
     return evidence if certain.all() else None
 
 
-def _from_sums_of_few(problem, chosen):
+def _from_sums_of_few(problem: Problem, chosen: Variant) -> Evidence | None:
     """The evidence of n < d samples from their (d, d) Gram matrix, or None where digits lack.
 
     Its n leading eigenvectors give the targets in the basis of the samples' own Gram matrix, which
@@ -255,11 +255,11 @@ def _from_sums_of_few(problem, chosen):
     )
 
 
-def _in_range(problem):
+def _in_range(problem: Problem) -> bool:
     return SMALLEST_TRACE < float(problem.gram.diagonal().sum()) < 1.0 / SMALLEST_TRACE
 
 
-def _from_centred_gram(problem, regression, chosen):
+def _from_centred_gram(problem: Problem, regression: bool, chosen: Variant) -> Evidence | None:
     """The evidence by way of the centred Gram matrix and the mean, or None likewise."""
     if (problem.backend == "reference" and not problem.only_sums) or not _in_range(problem):
         return None
@@ -276,20 +276,20 @@ def _from_centred_gram(problem, regression, chosen):
     return found if fine.all() else None
 
 
-def _squares(problem, regression, absent):
+def _squares(problem: Problem, regression: bool, absent: list[int]) -> np.ndarray:
     """(K,) squares y.y of the targets."""
     if regression:
         return np.einsum("ik,ik->k", problem.targets, problem.targets)
     return np.insert(problem.class_counts, absent, 0.0)
 
 
-def _indicators(problem, chosen):
+def _indicators(problem: Problem, chosen: Variant) -> Array:
     """(n, K) indicators of the classes, absent ones included where the variant counts them."""
     absent = _absent_classes(problem.classes) if chosen.absent_classes else []
     return _with_empty_columns(np.eye(len(problem.classes))[problem.host_codes], absent)
 
 
-def _warn_of_lost_digits(errors):
+def _warn_of_lost_digits(errors: np.ndarray) -> None:
     worst = errors.max(initial=0.0)
     if worst > factored.LOST_DIGITS:
         warn_uninformative(
@@ -299,7 +299,7 @@ def _warn_of_lost_digits(errors):
         )
 
 
-def _warn_of_exact_fits(evidences, regression):
+def _warn_of_exact_fits(evidences: np.ndarray, regression: bool) -> None:
     n_exact = int(np.isposinf(evidences).sum())
     if n_exact:
         what = "regression targets" if regression else "classes"
@@ -340,7 +340,7 @@ def present_targets(problem: Problem, variant: str) -> np.ndarray:
     return np.insert(np.ones(len(problem.classes), dtype=bool), absent, False)
 
 
-def _class_moments(problem, dual, absent):
+def _class_moments(problem: Problem, dual: bool, absent: list[int]) -> tuple[Array, np.ndarray]:
     """F^T Y (dual: Y itself) and y.y for the indicators of the classes, absent ones inserted."""
     counts = problem.class_counts
     if dual:
@@ -350,7 +350,7 @@ def _class_moments(problem, dual, absent):
     return _with_empty_columns(moments, absent), np.insert(counts, absent, 0.0)
 
 
-def _with_empty_columns(columns, positions):
+def _with_empty_columns(columns: Array, positions: list[int]) -> Array:
     """Columns of zeros inserted before the positions, as by np.insert."""
     if len(positions) == 0:
         return columns
@@ -360,7 +360,7 @@ def _with_empty_columns(columns, positions):
     return xp.concatenate([columns, 0.0 * columns[:, :1]], axis=1)[:, order]
 
 
-def _absent_classes(classes):
+def _absent_classes(classes: np.ndarray) -> list[int]:
     """Where one empty column stands for all integers from 0 on that do not occur: at the end.
 
     Their targets are the same zeros, so that one of them is computed.
@@ -368,18 +368,18 @@ def _absent_classes(classes):
     return [len(classes)] if _n_absent(classes) else []
 
 
-def _n_absent(classes):
+def _n_absent(classes: np.ndarray) -> int:
     """The number of integers from 0 to the largest class that do not occur."""
     present = classes[classes >= 0] if classes.dtype.kind in "iu" else classes[:0]
     return int(present.max()) + 1 - len(present) if len(present) else 0
 
 
-def _count_absent(problem, regression, variant):
+def _count_absent(problem: Problem, regression: bool, variant: str) -> int:
     counted = VARIANTS[variant].absent_classes and not regression
     return _n_absent(problem.classes) if counted else 0
 
 
-def _places_of_absent(classes):
+def _places_of_absent(classes: np.ndarray) -> Any:
     """Where, among the classes, those integers from 0 on would stand that do not occur."""
     if not _n_absent(classes):
         return []
@@ -387,7 +387,7 @@ def _places_of_absent(classes):
     return np.searchsorted(classes, absent)
 
 
-def _with_absent(problem, found, n_absent):
+def _with_absent(problem: Problem, found: Evidence, n_absent: int) -> Evidence:
     """The evidence with an entry for each absent class, where its number has it."""
     if not n_absent:
         return found
@@ -396,7 +396,7 @@ def _with_absent(problem, found, n_absent):
     return Evidence(*(f[beside(f, order)] for f in astuple(found)))
 
 
-def _regression_moments(problem, dual):
+def _regression_moments(problem: Problem, dual: bool) -> tuple[Array, np.ndarray]:
     targets = problem.targets
     squares = np.einsum("ik,ik->k", targets, targets)
     if dual:

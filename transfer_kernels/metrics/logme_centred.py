@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import as_float64, beside, on_host
+from ..kernels.array_namespace import Array, as_float64, beside, on_host
 from ..kernels.logme_evidence import shared_centred as centred
 from ..ops import Evidence, EvidenceRule, FisherScatter, LargestEvidence
 from .problem import Problem
@@ -51,7 +51,15 @@ def evidence(
     return _without(problem, rows, loud, regression, rule, widened, shift)
 
 
-def _without(problem, rows, loud, regression, rule, widened, shift=None):
+def _without(
+    problem: Problem,
+    rows: Array,
+    loud: np.ndarray,
+    regression: bool,
+    rule: EvidenceRule | LargestEvidence,
+    widened: Callable[[Array], Array],
+    shift: Array | None = None,
+) -> Evidence | None:
     """The same with some rows left out of the Gram matrix."""
     n, d = problem.n_samples, problem.n_features
     dual = n <= d and not problem.only_sums
@@ -89,19 +97,23 @@ def _without(problem, rows, loud, regression, rule, widened, shift=None):
     return Evidence(*(beside(problem.anchor, values) for values in astuple(found)))
 
 
-def _indicators(problem, widened, rows=slice(None)):
+def _indicators(
+    problem: Problem, widened: Callable[[Array], Array], rows: slice | np.ndarray = slice(None)
+) -> Array:
     """(n, K) indicators of the classes of samples."""
     if rows is NO_ROWS:
         return widened(np.zeros((0, len(problem.classes))))
     return widened(np.eye(len(problem.classes))[problem.host_codes[rows]])
 
 
-def _scatter(problem, rows, weights, shift, codes) -> FisherScatter:
+def _scatter(
+    problem: Problem, rows: Array, weights: Array, shift: Array, codes: Array
+) -> FisherScatter:
     codes, n_classes = beside(rows, codes), int(codes.max()) + 1
     return problem.ops.fisher_scatter(rows, codes, n_classes, beside(rows, weights), shift)
 
 
-def _loud_rows(rows):
+def _loud_rows(rows: Array) -> tuple[Array, np.ndarray]:
     """Mean of some quiet rows, and which rows are loud; none where they are too many."""
     n_rows = len(rows)
     chosen = np.unique(np.linspace(0, n_rows - 1, min(SHIFT_ROWS, n_rows)).astype(np.int64))

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, beside, on_host
 from ..kernels.threads import run_in_threads
 from .problem import Problem
 from .registry import Metric, RelativeToZoo
@@ -155,7 +155,9 @@ def compute(problem: Problem, n_components: int = 64) -> dict[str, float]:
     }
 
 
-def _shrunk_directions(within, means, priors, shrinkage, n_axes):
+def _shrunk_directions(
+    within: Array, means: Array, priors: Array, shrinkage: float, n_axes: int
+) -> Array:
     """All directions of the discriminant, the best first, of unit variance within the classes.
 
     Published code shrinks the covariance of all samples too, and takes what the one has over the
@@ -173,7 +175,7 @@ def _shrunk_directions(within, means, priors, shrinkage, n_axes):
     return directions[:, ::-1]
 
 
-def _plain_directions(within, means, priors):
+def _plain_directions(within: Array, means: Array, priors: Array) -> Array:
     """The same where nothing is shrunk: at most C - 1, in the space in which the classes vary."""
     deviations = np.sqrt(within.diagonal())
     deviations[deviations == 0.0] = 1.0
@@ -186,19 +188,21 @@ def _plain_directions(within, means, priors):
     return whitening @ axes[: min(rank, len(priors) - 1)].T
 
 
-def _nuclear_norm_along(directions, scatter):
+def _nuclear_norm_along(directions: np.ndarray, scatter: np.ndarray) -> float:
     """Of the centred scores times some directions, whose scatter along each axis is given."""
     return float(np.linalg.svd(np.sqrt(scatter)[:, None] * directions, compute_uv=False).sum())
 
 
-def _probabilities(problem, scores, coef, intercept):
+def _probabilities(
+    problem: Problem, scores: Array, coef: Array, intercept: Array
+) -> tuple[float, float]:
     """Sum of the true classes' probabilities, and of the nuclear norms of each class's matrix."""
     xp = array_namespace(scores)
     coef, intercept = beside(scores, coef), beside(scores, intercept)
     order = np.argsort(problem.host_codes, kind="stable")
     ends = np.cumsum(problem.class_counts).astype(np.int64)
 
-    def of_class(c):
+    def of_class(c: int) -> tuple[float, float]:
         members = beside(scores, order[ends[c] - int(problem.class_counts[c]) : ends[c]])
         logits = scores[members] @ coef.T + intercept
         logits = logits - xp.amax(logits, 1)[:, None]
@@ -211,7 +215,7 @@ def _probabilities(problem, scores, coef, intercept):
     return math.fsum(own for own, _ in found), math.fsum(norm for _, norm in found)
 
 
-def _singular(matrix):
+def _singular(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.svd(matrix, compute_uv=False)
 
 

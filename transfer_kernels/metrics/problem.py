@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from functools import cached_property
 from typing import Any
 
@@ -142,7 +143,7 @@ class Problem:
         other.inputs = self.inputs.with_features(scaled)
         return other, exponent
 
-    def lacking(self, needs: frozenset[str], from_scatter: bool = False) -> list[str]:
+    def lacking(self, needs: Set[str], from_scatter: bool = False) -> list[str]:
         """Those inputs of a metric's needs that are not there, in the order of the table."""
         return self.inputs.lacking(needs)
 

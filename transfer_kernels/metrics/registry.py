@@ -8,7 +8,7 @@ import math
 import types
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -147,7 +147,7 @@ class Metric:
     tasks: tuple[str, ...] = ("classification",)
     paper: str = ""
     choices: Mapping[str, typing.Iterable[str | None]] = field(default_factory=dict)
-    needs: frozenset[str] = frozenset({"features"})
+    needs: Set[str] = frozenset({"features"})
     scope: RelativeToZoo | typing.Literal["model"] = "model"
     direction: typing.Literal["higher", "lower"] = "higher"
     from_scatter: bool = False

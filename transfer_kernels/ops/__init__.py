@@ -94,7 +94,7 @@ class _OpsByBlocks(BoundOps):
         plain = super().__getattr__(op)
         by_blocks = getattr(ByBlocks(_version(op, self._backend)), op)
 
-        def function(X, *arguments, **options):
+        def function(X: Any, *arguments: Any, **options: Any) -> Any:
             chosen = by_blocks if isinstance(X, BFloat16Matrix) else plain
             return chosen(X, *arguments, **options)
 

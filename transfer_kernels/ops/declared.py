@@ -111,6 +111,11 @@ def _checked(kind: Any, value: Any, name: str, sizes: dict[str, int]) -> Any:
         case kinds.Components():
             arrays.require_components(value, (sizes["n"], sizes["d"]))
             sizes[name] = int(value)
+        case kinds.Choice():
+            if value not in kind.texts:
+                raise ValueError(
+                    f"{name}={value!r} is unknown; choose one of {', '.join(kind.texts)}"
+                )
         case kinds.Number():
             _require_number(kind, value, name)
     return value

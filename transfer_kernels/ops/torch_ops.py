@@ -116,6 +116,8 @@ class _Operator:
             return f"int {name}"
         if isinstance(kind, kinds.Number):
             return f"float {name}"
+        if isinstance(kind, kinds.Choice):
+            return f'str {name}="{default}"'
         return f"Tensor? {name}=None" if default is None else f"Tensor {name}"
 
     def _results(self) -> str:
@@ -137,6 +139,8 @@ class _Operator:
                     names = " and ".join(kind.parts)
                     raise ValueError(f"{names} go together: give both or none")
                 arguments[name] = None if any(missing) else tuple(map(_as_op_takes_it, parts))
+            elif isinstance(kind, kinds.Choice) and given[name] is None:
+                continue  # PyTorch leaves out what has its default
             elif name in given:
                 arguments[name] = _as_op_takes_it(given[name])
         found = getattr(ops, declaration.name)(**arguments)
@@ -161,7 +165,10 @@ class _Operator:
                 sizes |= zip(kind.shape, value.shape, strict=False)
         like = next(iter(given.values()))
         tensors = [
-            like.new_empty(one.shape, dtype=torch.int64)
+            like.new_empty(
+                [sizes[size] if isinstance(size, str) else size for size in one.shape],
+                dtype=torch.int64,
+            )
             if isinstance(one, kinds.Integers)
             else _doubles(like, *(sizes[size] for size in one.shape))
             for one in self._declaration.results
@@ -202,7 +209,7 @@ def logme_evidence(
             )
         rule = LargestEvidence()
 
-    def columns(gram, moments, squares):
+    def columns(gram: Any, moments: Any, squares: Any) -> tuple[Any, ...]:
         found = ops.logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual)
         return found.evidences, found.alphas, found.betas, found.ratios
 
@@ -210,7 +217,7 @@ def logme_evidence(
 
 
 @logme_evidence.register_fake
-def _(gram, moments, *_, **__):
+def _(gram: Tensor, moments: Tensor, *_: Any, **__: Any) -> tuple[Tensor, ...]:
     n_targets = moments.shape[1]
     return tuple(_doubles(gram, n_targets) for _ in range(4))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..inputs.arrays import require_positive_integer
-from ..kernels.array_namespace import array_namespace, as_float64, beside
+from ..kernels.array_namespace import Array, array_namespace, as_float64, beside
 from ..kernels.fisher_discriminant import SingularScatter
 from ..metrics import sfda as _sfda
 from ..metrics.problem import Problem
@@ -112,7 +112,7 @@ def sfda_ensemble(
             "reduce the features, e.g. PCA to 32 components"
         )
 
-    def set_score(names):
+    def set_score(names: list[str]) -> float:
         members = [spaces[name] for name in names]
         joined = array_namespace(members[0]).concatenate(members, axis=1)
         try:
@@ -134,7 +134,7 @@ def sfda_ensemble(
     return Ensemble(tuple(chosen), tuple(scores), single)
 
 
-def _whitened(projections, labels, backend):
+def _whitened(projections: Array, labels: Any, backend: str | None) -> Array:
     """Projections with the identity as within-class scatter; null directions are dropped."""
     within = Problem(projections, labels, backend).scatter.within()
     eigenvalues, vectors = array_namespace(within).linalg.eigh(within)
@@ -148,7 +148,7 @@ def _whitened(projections, labels, backend):
     return rotated[:, kept] / scale**0.5
 
 
-def _fisher_space(problem):
+def _fisher_space(problem: Problem) -> Array:
     """(n, C - 1) projection of one model's features on its own Fisher space."""
     first = _sfda.fit(problem).first
     priors = beside(first.coef, problem.class_counts / problem.n_samples)
