@@ -109,7 +109,7 @@ def test_malformed_specs(spec):
 
 def test_unknown_specs():
     known = ", ".join(tk.metric_names())
-    assert known.startswith("emms, etran, ") and known.endswith("sfda, transrate")
+    assert known.startswith("dds, emms, etran, ") and known.endswith(", transrate")
     with pytest.raises(ValueError, match=f"metric 'leap' is unknown; there are {known}"):
         tk.score(X, y, "leap")
     with pytest.raises(ValueError, match="'parc' has no option 'dims'; its options: n_components"):
