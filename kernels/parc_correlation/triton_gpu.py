@@ -14,8 +14,8 @@ import triton.language as tl
 
 from ..torch_runtime import on_device_of
 from ..triton_runtime import LAUNCH
-from . import torch_gpu
-from .tensor_ranks import BINS, CELL_BITS, N_CELLS, TOLERANCE, uniform_level
+from . import TOLERANCE, torch_gpu
+from .tensor_ranks import BINS, CELL_BITS, N_CELLS, uniform_level
 from .tensor_rows import KEPT_BYTES, UNIT, UNIT_BITS
 from .torch_gpu import SORT_LIMIT, parc_correlation_vectors
 
@@ -143,7 +143,7 @@ def _joined(levels, device):
 def bounded_correlation(
     X, codes, sort_limit=SORT_LIMIT, bins=BINS, tolerance=TOLERANCE, kept_bytes=KEPT_BYTES
 ):
-    """The coefficient and the bound of the error that binning may have caused (0 when sorted)."""
+    """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     return torch_gpu.bounded_correlation(
         X, codes, sort_limit, bins, tolerance, kept_bytes, counter=KeyCounter
     )
