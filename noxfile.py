@@ -17,17 +17,13 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
+#: Tests of what csrc/ holds for the CPU.
 CPP_TESTS = [
-    f"tests/ops/test_{op}.py"
-    for op in (
-        "fisher_scatter",
-        "self_challenging",
-        "first_nonfinite",
-        "logme_evidence",
-        "parc_correlation",
-        "row_statistics",
-    )
-] + ["tests/ops/test_same_bits.py"]
+    *sorted(
+        f"tests/ops/test_{path.parent.name}.py" for path in ROOT.glob("kernels/*/native_cpu.py")
+    ),
+    "tests/ops/test_same_bits.py",
+]
 
 TRITON_CHECK = "tests/gpu_resources/triton.py"
 #: The oldest release that the Triton kernels are compiled and checked with.
@@ -96,6 +92,12 @@ def test(session: nox.Session) -> None:
 def test_all(session: nox.Session) -> None:
     """The tests and the exhaustive tier: every instruction set, every product, the long runs."""
     session.run("pytest", "--exhaustive", *session.posargs)
+
+
+@nox.session(name="test-rest")
+def test_rest(session: nox.Session) -> None:
+    """What `test` leaves out of `test-all`: the exhaustive tier alone."""
+    session.run("pytest", "--exhaustive-only", *session.posargs)
 
 
 @nox.session

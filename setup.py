@@ -67,22 +67,26 @@ from build_support.objects import (  # noqa: E402
     write_compile_commands,
 )
 
-OPS = [
-    "first_nonfinite",
-    "fisher_scatter",
-    "fma_peak",
-    "logme_evidence",
-    "parc_correlation",
-    "row_statistics",
-    "self_challenging",
-]
-KERNEL_SOURCES = [f"csrc/{op}/{op}.cpp" for op in OPS]
-COMMON_SOURCES = [f"csrc/{op}/bind.cpp" for op in OPS]
-COMMON_SOURCES += sorted(
-    path.as_posix()
-    for name in ("common", "mapped_pages")
-    for path in Path("csrc", name).glob("*.cpp")
-)
+#: What only tests call, on either build of the CUDA sources.
+FOR_TESTS = {"device_check"}
+
+
+def sources(pattern):
+    """The files of csrc/ that match, in a fixed order."""
+    return sorted(path.as_posix() for path in Path("csrc").glob(pattern))
+
+
+def kernel_sources():
+    """The CPU kernels: what is in the folder of an op and is no binding."""
+    folders = [str(Path(path).parent) for path in sources("*/bind.cpp")]
+    found = [path for path in sources("*/*.cpp") if str(Path(path).parent) in folders]
+    return [path for path in found if not Path(path).name.startswith("bind")]
+
+
+def common_sources():
+    """What is compiled once for all instruction sets: bindings, and what ops share."""
+    return [*sources("*/bind.cpp"), *sources("common/*.cpp")]
+
 
 IS_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
@@ -162,10 +166,10 @@ class NativeModule(Module):
         kernels = [*build.compiler.compiler_so_cxx, *flags, *optimisation("-O3")]
         for name, lanes, isa_flags in instruction_sets():
             command = (*kernels, f"-DTK_ISA={name}", f"-DTK_LANES={lanes}", *isa_flags)
-            for source in KERNEL_SOURCES:
+            for source in kernel_sources():
                 yield Compilation(source, command, self.label(name))
         common = [*build.compiler.compiler_so_cxx, *flags, *optimisation("-O2")]
-        for source in COMMON_SOURCES:
+        for source in common_sources():
             yield Compilation(source, (*common, *python_headers()), self.label())
 
 
@@ -174,20 +178,17 @@ class AnyCudaModule(Module):
 
     def cuda_sources(self, build):
         """The bindings, csrc/<op>/bind_cuda.cpp, and the CUDA sources; those for tests if asked."""
-        self.ops = sorted(path.parent.name for path in Path("csrc").glob("*/bind_cuda.cpp"))
-        if not build.development:
-            self.ops.remove("device_check")
-        bindings = [f"csrc/{op}/bind_cuda.cpp" for op in self.ops]
-        device = [
-            path for name in ("device", *self.ops) for path in Path("csrc", name).glob("*.cu")
-        ]
-        return [*bindings, "csrc/device/bindings_cuda.cpp"], sorted(map(Path.as_posix, device))
+        left_out = () if build.development else FOR_TESTS
+        bindings, device = (
+            [path for path in sources(pattern) if Path(path).parent.name not in left_out]
+            for pattern in ("*/bind_cuda.cpp", "*/*.cu")
+        )
+        return [*bindings, "csrc/device/bindings_cuda.cpp"], device
 
     def host_command(self, build):
-        ops = " ".join(f"X({op})" for op in self.ops)
         flags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", *WARNINGS, *optimisation("-O2")]
         flags += ["-Icsrc", *python_headers()]
-        flags += [f"-DTK_MODULE={self.short_name}", f"-DTK_CUDA_OPS(X)={ops}"]
+        flags += [f"-DTK_MODULE={self.short_name}"]
         return (*build.compiler.compiler_so_cxx, *flags)
 
 

@@ -316,6 +316,77 @@ def lfc(X, y) -> float:
     return float((kernel * labels).sum() / (np.linalg.norm(kernel) * np.linalg.norm(labels)))
 
 
+def gbc(X, y, n_components=64) -> float:
+    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on a full PCA."""
+    from sklearn.decomposition import PCA
+
+    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    classes = [Z[y == c] for c in range(int(y.max()) + 1)]
+    means = [rows.mean(axis=0) for rows in classes]
+    variances = [np.maximum(rows.var(axis=0), 1e-4) for rows in classes]
+    total = 0.0
+    for i, first in enumerate(variances):
+        for j, second in enumerate(variances):
+            if i != j:
+                middle = (first + second) / 2
+                distance = ((means[i] - means[j]) ** 2 / middle).sum() / 8
+                logarithms = np.log(first).sum() + np.log(second).sum()
+                distance += 0.5 * (np.log(middle).sum() - 0.5 * logarithms)
+                total -= np.exp(-distance)
+    return float(total)
+
+
+def gbc_full(X, y, n_components=64) -> float:
+    """GBC as Model Spider has it: full covariances, a pseudo-inverse and determinants a pair."""
+    from sklearn.decomposition import PCA
+
+    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    classes = [Z[y == c] for c in range(int(y.max()) + 1)]
+    means, covariances = [rows.mean(axis=0) for rows in classes], [np.cov(r.T) for r in classes]
+    total, det = 0.0, np.linalg.det
+    for i, first in enumerate(covariances):
+        for j, second in enumerate(covariances):
+            if i != j:
+                middle, apart = (first + second) / 2, means[i] - means[j]
+                square = apart @ np.linalg.pinv(middle) @ apart
+                below = 1e-5 + np.sqrt(1e-5 + det(first) * det(second))
+                total -= np.exp(-square / 8 - np.log(1e-5 + abs(det(middle)) / below) / 2)
+    return float(total)
+
+
+def ncti(X, y, n_components=64) -> tuple[float, float, float]:
+    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on a full PCA."""
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    pca = PCA(min(n_components, *X.shape), svd_solver="full")
+    Z = pca.fit_transform(np.asarray(X, np.float64))
+    shrinkage = max(float(np.exp(-pca.explained_variance_[:32].sum())), 1e-10)
+    if shrinkage == 1e-10:
+        discriminant = LinearDiscriminantAnalysis(solver="svd")
+    else:
+        discriminant = LinearDiscriminantAnalysis(solver="eigen", shrinkage=shrinkage)
+    F = discriminant.fit_transform(Z, y)
+    P = discriminant.predict_proba(Z)
+    norms = sum(np.linalg.norm(P[y == c], ord="nuc") for c in range(int(y.max()) + 1))
+    seli = np.linalg.norm(F - F.mean(axis=0), ord="nuc")
+    return float(seli), float(P[np.arange(len(y)), y].mean()), float(np.log(norms))
+
+
+def emms(X, Y) -> float:
+    """EMMS (Meng et al., NeurIPS 2023) by least squares for embeddings (n, D, K) of the samples."""
+    n, width, k = Y.shape
+    X = np.asarray(X, np.float64)
+    X = (X - X.mean(axis=0)) / (X.std(axis=0) + 1e-8)
+    Y = (Y - Y.mean(axis=0)) / (Y.std(axis=0) + 1e-8)
+    fit = X @ np.linalg.lstsq(X, Y @ np.full(k, 1 / k), rcond=None)[0]
+    weights = np.linalg.lstsq(Y.reshape(n * width, k), fit.reshape(-1), rcond=None)[0]
+    ordered = np.sort(weights)[::-1]
+    support = np.flatnonzero(1 + np.arange(1, k + 1) * ordered > np.cumsum(ordered))[-1]
+    weights = np.maximum(0.0, weights - (ordered[: support + 1].sum() - 1) / (support + 1))
+    return float(-((fit - Y @ weights) ** 2).sum() / n * width)
+
+
 def etran_lda(X, y) -> float:
     """ETran's discriminant (Gholami et al., ICCV 2023): a symmetric solver for what is not so."""
     X = np.asarray(X, np.float64)
@@ -429,3 +500,21 @@ def self_challenging(X, codes, coef, intercept, mixing=None):
     p = softmax(X @ coef.T + intercept)
     own = np.arange(len(codes)), codes
     return p[own], softmax(p)[own]
+
+
+def knn(X, y, k=3) -> float:
+    """Accuracy of k nearest neighbours, as TransformerRanker has it: distances in blocks, mode."""
+    X = np.asarray(X, np.float32)
+    squares = (X * X).sum(axis=1)
+    right = 0
+    for start in range(0, len(X), 1024):
+        rows = slice(start, start + 1024)
+        distances = np.maximum(squares[rows, None] - 2.0 * (X[rows] @ X.T) + squares, 0.0)
+        own = np.arange(*rows.indices(len(X)))
+        distances[own - start, own] = np.inf
+        nearest = np.argpartition(distances, k, axis=1)[:, :k]
+        votes = np.zeros((len(own), int(y.max()) + 1))
+        for column in nearest.T:
+            votes[np.arange(len(own)), y[column]] += 1.0
+        right += int((votes.argmax(axis=1) == y[own]).sum())
+    return right / len(X)

@@ -44,6 +44,18 @@ def transrate(n: int, d: int, n_classes: int) -> float:
     return fisher_scatter(n, d) + d**3 / 3.0 + n_classes * one_class
 
 
+def along_axes(n: int, d: int, n_axes: int = 64) -> float:
+    """Scatter, reduction to tridiagonal form, back to the wanted axes, and samples along them."""
+    m, k = min(n, d), min(n_axes, n, d)
+    return fisher_scatter(n, d) + 4.0 / 3.0 * m**3 + 4.0 * m * m * k + 2.0 * n * d * k
+
+
+def emms(n: int, d: int, n_classes: int, width: int) -> float:
+    """Scatter, its factor, two solves, and products with the classes' embeddings."""
+    algebra = d**3 / 3.0 + 4.0 * d * d * n_classes + 2.0 * n_classes**2 * width
+    return fisher_scatter(n, d) + algebra
+
+
 def parc_correlation(n: int, d: int) -> float:
     """The products of all pairs of rows; the counting is not floating-point work."""
     return float(n) * (n - 1) * d

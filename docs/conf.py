@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import io
 import os
@@ -12,6 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import transfer_kernels
 from transfer_kernels.cli.main import main
+from transfer_kernels.kernels.declarations import declarations
 
 project = "transfer_kernels"
 author = "the transfer_kernels contributors"
@@ -63,18 +65,34 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text.getvalue(), text.getvalue(), language="text")]
 
 
-def signature_of_operator(app, what, name, obj, options, signature, return_annotation):
-    """The signature of the function behind a PyTorch operator."""
+class DeclaredOps(SphinxDirective):
+    """``.. declared-ops:: MODULE``: the functions that the manifests of all ops declare there."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        names = list(declarations())
+        lines = [f".. currentmodule:: {self.arguments[0]}", "", ".. autosummary::", ""]
+        lines += [f"   {name}" for name in names]
+        lines += [""]
+        module = importlib.import_module(self.arguments[0])
+        for name in names:
+            lines += [f".. autofunction:: {name}{signature_of_operator(getattr(module, name))}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def signature_of_operator(obj) -> str:
+    """Arguments of the function behind a PyTorch operator; nothing for what is none."""
     function = getattr(obj, "_init_fn", None)
     if function is None:
-        return None
+        return ""
     parameters = inspect.signature(function).parameters.values()
     plain = [one.replace(annotation=inspect.Parameter.empty) for one in parameters]
-    return str(inspect.Signature(plain)), ""
+    return str(inspect.Signature(plain))
 
 
 def docstring_of_operator(app, what, name, obj, options, lines):
-    """Its docstring too."""
+    """Its docstring."""
     function = getattr(obj, "_init_fn", None)
     if function is not None:
         lines[:] = inspect.cleandoc(function.__doc__).splitlines()
@@ -90,6 +108,6 @@ def keep_numbers_whole(app, doctree, docname):
 def setup(app) -> None:
     os.environ["COLUMNS"] = "88"  # argparse folds its lines by it
     app.add_directive("command-help", CommandHelp)
-    app.connect("autodoc-process-signature", signature_of_operator)
+    app.add_directive("declared-ops", DeclaredOps)
     app.connect("autodoc-process-docstring", docstring_of_operator, priority=100)
     app.connect("doctree-resolved", keep_numbers_whole)

@@ -16,17 +16,17 @@ BLOCK_ROWS = 1024
 SOLVE_FLOPS = 2e10
 
 
-def add_gram(block, gram):
+def add_gram(block: np.ndarray, gram: np.ndarray) -> None:
     """Add block^T block to the upper triangle of ``gram``."""
     blas.dsyrk(1.0, block.T, beta=1.0, c=gram.T, lower=1, overwrite_c=1)
 
 
-def row_products(left, right, out, scale=1.0):
+def row_products(left: np.ndarray, right: np.ndarray, out: np.ndarray, scale: float = 1.0) -> None:
     """Write scale * left right^T to ``out``."""
     blas.dgemm(scale, right.T, left.T, c=out.T, trans_a=1, overwrite_c=1)
 
 
-def cholesky(gram):
+def cholesky(gram: np.ndarray) -> np.ndarray | None:
     """L of gram = L L^T, Fortran-ordered lower triangle over ``gram`` itself; None if it has none.
 
     Of ``gram``, C-ordered, only the upper triangle is read; what stands in the other triangle of
@@ -48,12 +48,12 @@ def cholesky(gram):
     return gram.T
 
 
-def _small_factor(gram):
+def _small_factor(gram: np.ndarray) -> np.ndarray | None:
     factor, info = lapack.dpotrf(gram.T, lower=1, clean=0, overwrite_a=1)
     return None if info else factor
 
 
-def solve(factor, columns):
+def solve(factor: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(L L^T)^-1 columns for a `cholesky` factor, Fortran-ordered."""
     step = max(1, int(SOLVE_FLOPS / (2.0 * len(factor) ** 2)))
     pieces = [

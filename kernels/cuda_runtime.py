@@ -31,12 +31,12 @@ def module_for(tensor: torch.Tensor) -> ModuleType:
     return gpu_module() if tensor.is_cuda else host_module()
 
 
-def matrix(X) -> tuple:
+def matrix(X: torch.Tensor) -> tuple:
     """What the bindings take for a two-dimensional tensor: any strides, nothing is copied."""
     return (X.data_ptr(), ELEMENT_TYPES.index(X.dtype), *X.shape, *X.stride())
 
 
-def address(tensor) -> int:
+def address(tensor: torch.Tensor | None) -> int:
     """Address of a contiguous tensor's first element; 0 for None."""
     if tensor is None:
         return 0

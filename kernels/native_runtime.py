@@ -42,6 +42,6 @@ def runtime_arguments() -> dict:
     return {"isa": instruction_set(), "n_threads": thread_count()}
 
 
-def as_codes(codes) -> np.ndarray:
+def as_codes(codes: np.ndarray) -> np.ndarray:
     """Class codes as the compiled kernels read them: contiguous int64."""
     return np.ascontiguousarray(codes, dtype=np.int64)

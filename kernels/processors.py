@@ -6,8 +6,10 @@ each, all of them stand still for most of every period.
 
 import math
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -34,7 +36,7 @@ def cpu_quota() -> float | None:
     return min(quotas, default=None)
 
 
-def _groups():
+def _groups() -> Iterator[Any]:
     """Folders of the control groups of this process, and what reads the quota of each."""
     try:
         lines = MEMBERSHIP.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

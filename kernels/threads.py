@@ -3,7 +3,9 @@
 import os
 import re
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from .processors import processor_count
 
@@ -85,7 +87,7 @@ def _warn_once(name: str, given: str, what: str) -> None:
         warnings.warn(f"{name}={shown} {what}", RuntimeWarning, stacklevel=4)
 
 
-def run_in_threads(work, items) -> list:
+def run_in_threads(work: Callable[..., Any], items: Any) -> list:
     """``[work(item) for item in items]`` over the threads; results in the order of the items.
 
     The pool lives for this call only, so that forking and embedding stay safe. ``work`` gains from

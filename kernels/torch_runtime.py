@@ -6,14 +6,19 @@ host execution layer of the CUDA kernels was asked for.
 """
 
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 
+from .array_namespace import Array
+
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def as_tensor(values, like=None, dtype=None) -> torch.Tensor:
+def as_tensor(
+    values: Array, like: torch.Tensor | None = None, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """Tensor of the values, on the device of ``like``; a view where that is possible.
 
     Parameters
@@ -33,27 +38,27 @@ def as_tensor(values, like=None, dtype=None) -> torch.Tensor:
     return values.detach().to(device=None if like is None else like.device, dtype=dtype)
 
 
-def as_features(X) -> torch.Tensor:
+def as_features(X: torch.Tensor) -> torch.Tensor:
     """(n, d) floating tensor, any strides."""
     X = as_tensor(X)
     return X if X.dtype in FLOATING else X.to(torch.float64)
 
 
-def as_codes(codes, like) -> torch.Tensor:
+def as_codes(codes: np.ndarray, like: torch.Tensor) -> torch.Tensor:
     """(n,) contiguous int64 tensor on the device of ``like``."""
     return as_tensor(codes, like, torch.int64).contiguous()
 
 
-def as_doubles(values, like) -> torch.Tensor:
+def as_doubles(values: Array, like: torch.Tensor) -> torch.Tensor:
     """Contiguous float64 tensor on the device of ``like``."""
     return as_tensor(values, like, torch.float64).contiguous()
 
 
-def on_device_of(tensor):
+def on_device_of(tensor: Any) -> Any:
     """Context in which kernels are launched on the tensor's device."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
-def current_stream(tensor) -> int:
+def current_stream(tensor: Any) -> int:
     """Handle of the caller's current stream on the tensor's device; 0 on the host."""
     return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else 0

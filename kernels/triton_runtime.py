@@ -7,6 +7,9 @@ converted to in between: kernels with products get 32 or 64 bits (`widened_block
 Triton and GPU are refused, `triton_versions.py` tells.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import triton
 
@@ -32,7 +35,7 @@ def processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def widened_blocks(X: torch.Tensor):
+def widened_blocks(X: torch.Tensor) -> Iterator[Any]:
     """(rows, features of at least 32 bits) of X: all at once where it has as many, else by blocks.
 
     Float16 and bfloat16 become float32 exactly.

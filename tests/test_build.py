@@ -273,8 +273,11 @@ TESTING = ["-DTK_POISON=1", "-DTK_EMULATE_AVX512=1"]
 
 @pytest.fixture
 def native_commands(tree, monkeypatch):
-    """Give the commands of `_native`'s kernel files and of its other files, by these variables."""
+    """Give `_native`'s compilations of an op's kernels for AVX2, and the others, by variables."""
     pytest.importorskip("pybind11")
+    for path in ("some_op/some_op.cpp", "some_op/bind.cpp", "common/shared.cpp", "device/none.cpp"):
+        Path("csrc", path).parent.mkdir(exist_ok=True)
+        Path("csrc", path).touch()
     setuptools = pytest.importorskip("setuptools")
 
     def commands(**variables):
@@ -286,8 +289,12 @@ def native_commands(tree, monkeypatch):
         names = runpy.run_path(str(ROOT / "setup.py"))
         build = SimpleNamespace(compiler=SimpleNamespace(compiler_so_cxx=["./cc"]))
         made = list(names["NativeModule"]().compilations(build))
-        kernels = [one for one in made if "-DTK_ISA=avx2" in one.command]
-        return kernels[0] if kernels else made[0], made[-1]
+        isa = "avx2" if names["IS_X86"] else "baseline"
+        kernels = [one for one in made if f"-DTK_ISA={isa}" in one.command]
+        common = [one for one in made if not any("-DTK_ISA" in flag for flag in one.command)]
+        assert [one.source for one in kernels] == ["csrc/some_op/some_op.cpp"]
+        assert [one.source for one in common] == ["csrc/some_op/bind.cpp", "csrc/common/shared.cpp"]
+        return kernels[0], common[0]
 
     return commands
 

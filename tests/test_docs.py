@@ -28,6 +28,7 @@ import pytest
 
 import transfer_kernels as tk
 from transfer_kernels.cli.main import main
+from transfer_kernels.kernels.declarations import declarations
 from transfer_kernels.metrics import METRICS
 from transfer_kernels.metrics.logme import VARIANTS
 
@@ -214,14 +215,22 @@ def plain(text: str) -> str:
     return re.sub(r"─+", "─", text)
 
 
-@pytest.mark.parametrize("module", ["history", "fennec", "model_spider"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "inputs.model_outputs",
+        "recommend.history",
+        "recommend.fennec.fennec",
+        "recommend.model_spider.model_spider",
+    ],
+)
 def test_examples_of_docstrings(module):
-    if module == "model_spider":
+    if "spider" in module:
         pytest.importorskip("torch")
-    if module == "fennec":
+    if "fennec" in module:
         pytest.importorskip("sklearn")
-    with one_thread(module == "model_spider"):
-        found = doctest.testmod(import_module(f"transfer_kernels.recommend.{module}"))
+    with one_thread("spider" in module):
+        found = doctest.testmod(import_module(f"transfer_kernels.{module}"))
     assert found.attempted and not found.failed
 
 
@@ -239,15 +248,17 @@ def documented() -> set[str]:
     for line in API.splitlines():
         if line.startswith(".. currentmodule:: "):
             module = line.split(":: ")[1]
+        elif line.startswith(".. declared-ops:: "):
+            names |= {f"{line.split(':: ')[1]}.{name}" for name in declarations()}
         elif found := re.match(r"\.\. auto(?:function|class|exception):: (\S+)", line):
             name = found[1]
             names.add(name if name.startswith("transfer_kernels.") else f"{module}.{name}")
     return names
 
 
-@pytest.mark.parametrize("module", ["", "ops", "recommend", "torch_ops"])
+@pytest.mark.parametrize("module", ["", "ops", "recommend", "ops.torch_ops"])
 def test_every_public_name_is_documented(module):
-    if module == "torch_ops":
+    if module == "ops.torch_ops":
         pytest.importorskip("torch")
     path = "transfer_kernels" + (f".{module}" if module else "")
     wanted = {f"{path}.{name}" for name in import_module(path).__all__}

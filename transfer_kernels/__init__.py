@@ -15,13 +15,23 @@ from .metrics import (
     register,
     score,
 )
+from .metrics.dds import dds
+from .metrics.emms import emms
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
+from .metrics.gbc import gbc
 from .metrics.hscore import hscore
+from .metrics.knn import knn
 from .metrics.lfc import lfc
 from .metrics.logme import logme
+from .metrics.loss import loss
+from .metrics.ncti import NCTI, ncti
+from .metrics.pactran_gauss import pactran_gauss
 from .metrics.parc import parc
+from .metrics.ped import ped
+from .metrics.ridge_probe import ridge_probe
+from .metrics.rsa import rsa
 from .metrics.sfda import sfda
 from .metrics.transrate import transrate
 from .ops.backends import describe_backends, show_backends
@@ -29,6 +39,7 @@ from .zoo.ensemble import sfda_ensemble
 from .zoo.ranking import rank
 
 __all__ = [
+    "NCTI",
     "PARC",
     "SFDA",
     "LogME",
@@ -38,19 +49,29 @@ __all__ = [
     "Problem",
     "RelativeToZoo",
     "UninformativeScoreWarning",
+    "dds",
     "describe_backends",
+    "emms",
     "etran_energy",
     "etran_lda",
     "evaluate",
     "fda_score",
+    "gbc",
     "hscore",
+    "knn",
     "lfc",
     "logme",
+    "loss",
     "metric_names",
+    "ncti",
     "ops",
+    "pactran_gauss",
     "parc",
+    "ped",
     "rank",
     "register",
+    "ridge_probe",
+    "rsa",
     "score",
     "sfda",
     "sfda_ensemble",

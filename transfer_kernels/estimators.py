@@ -31,7 +31,7 @@ class Estimator:
         """The constructor's arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Any:
         """Change arguments of the constructor; returns self."""
         known = self.get_params()
         for name, value in params.items():
@@ -42,7 +42,7 @@ class Estimator:
             setattr(self, name, value)
         return self
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         """What scikit-learn 1.6 or newer, the only one to ask, wants to know of an estimator."""
         from sklearn import utils
 
@@ -55,7 +55,7 @@ class Estimator:
             transformer_tags=utils.TransformerTags() if hasattr(self, "transform") else None,
         )
 
-    def set_output(self, *, transform: str | None = None):
+    def set_output(self, *, transform: str | None = None) -> Any:
         """Choose what ``transform`` gives, as scikit-learn's transformers do; returns self.
 
         Parameters
@@ -89,7 +89,7 @@ class Estimator:
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
-    def _features(self, features) -> Any:
+    def _features(self, features: Any) -> Any:
         """Features of further samples in float64, checked against those of `fit`."""
         if not hasattr(self, "n_features_in_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
@@ -137,7 +137,7 @@ class SFDA(Estimator):
         self.backend = backend
         self.ignore_label = ignore_label
 
-    def fit(self, X, y) -> SFDA:
+    def fit(self, X: Any, y: Any) -> SFDA:
         """Fit to features and class labels; returns self.
 
         Parameters
@@ -172,11 +172,11 @@ class SFDA(Estimator):
     def _kind(self) -> str:
         return "classifier"
 
-    def _discriminants(self, X) -> Any:
+    def _discriminants(self, X: Any) -> Any:
         X = self._features(X)
         return X @ beside(X, self.coef_).T + beside(X, self.intercept_)
 
-    def decision_function(self, X) -> Any:
+    def decision_function(self, X: Any) -> Any:
         """Discriminants of the first, not yet self-challenged classifier.
 
         Parameters
@@ -192,7 +192,7 @@ class SFDA(Estimator):
         values = self._discriminants(X)
         return values[:, 1] - values[:, 0] if len(self.classes_) == 2 else values
 
-    def predict_proba(self, X) -> Any:
+    def predict_proba(self, X: Any) -> Any:
         """Posteriors of the first, not yet self-challenged classifier.
 
         Parameters
@@ -210,12 +210,12 @@ class SFDA(Estimator):
         posterior = xp.exp(logits - xp.amax(logits, axis=1)[:, None])
         return posterior / posterior.sum(axis=1)[:, None]
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """(n,) most probable classes."""
         values = self._discriminants(X)
         return self.classes_[on_host(values.argmax(axis=1))]
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of `predict` on further samples; ``score_`` is the SFDA score.
 
         Parameters
@@ -226,7 +226,7 @@ class SFDA(Estimator):
         """
         return _accuracy(self.predict(X), y, sample_weight)
 
-    def transform(self, X) -> Any:
+    def transform(self, X: Any) -> Any:
         """Coordinates in the Fisher space, centred on the data of `fit`.
 
         Parameters
@@ -248,13 +248,13 @@ class SFDA(Estimator):
         pandas = require("pandas", "DataFrame", use=use, extra="pandas")
         return pandas.DataFrame(on_host(coordinates), index, self.get_feature_names_out())
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """(m,) names of the coordinates that `transform` gives: sfda0, sfda1, ..."""
         if not hasattr(self, "scalings_"):
             raise NotFittedError("this SFDA is not fitted yet; call fit first")
         return np.array([f"sfda{axis}" for axis in range(self.scalings_.shape[1])], dtype=object)
 
-    def fit_transform(self, X, y) -> Any:
+    def fit_transform(self, X: Any, y: Any) -> Any:
         """`fit`, then `transform` of the same features."""
         return self.fit(X, y).transform(X)
 
@@ -304,7 +304,7 @@ class LogME(Estimator):
         self.backend = backend
         self.ignore_label = ignore_label
 
-    def fit(self, X, y) -> LogME:
+    def fit(self, X: Any, y: Any) -> LogME:
         """Fit to features and labels or targets; returns self.
 
         Parameters
@@ -339,7 +339,7 @@ class LogME(Estimator):
     def _kind(self) -> str:
         return "regressor" if self.regression else "classifier"
 
-    def predict(self, X) -> Any:
+    def predict(self, X: Any) -> Any:
         """Most probable classes (n,), or targets of the shape given to `fit`."""
         X = self._features(X)
         values = X @ beside(X, self.weights_).T
@@ -347,7 +347,7 @@ class LogME(Estimator):
             return values[:, 0] if self._single_target else values
         return self.classes_[on_host(values.argmax(axis=1))]
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of `predict` on further samples, or R^2 with ``regression``.
 
         ``score_`` is the LogME score. Of several targets it is the mean R^2, as in scikit-learn.
@@ -374,13 +374,13 @@ class LogME(Estimator):
         return float(r2.mean())
 
 
-def _weights(sample_weight, n_samples) -> np.ndarray:
+def _weights(sample_weight: Any, n_samples: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(n_samples)
     return on_host(arrays.as_weights(sample_weight, n_samples))
 
 
-def _accuracy(predicted, y, sample_weight) -> float:
+def _accuracy(predicted: np.ndarray, y: Any, sample_weight: Any) -> float:
     labels = arrays.as_labels(y, len(predicted), "y")
     if labels.ndim != 1:
         raise ValueError(f"y must be one-dimensional class labels, not of shape {labels.shape}")
@@ -420,7 +420,7 @@ class PARC(Estimator):
         self.backend = backend
         self.ignore_label = ignore_label
 
-    def fit(self, X, y) -> PARC:
+    def fit(self, X: Any, y: Any) -> PARC:
         """Score features with labels; returns self.
 
         Parameters
@@ -441,7 +441,7 @@ class PARC(Estimator):
         self.score_ = _parc.compute(problem, self.n_components)
         return self
 
-    def score(self, X, y) -> float:
+    def score(self, X: Any, y: Any) -> float:
         """PARC of further samples X (n, d) with labels y: nothing is learnt in `fit`."""
         self._features(X)
         return _parc.compute(Problem(X, y, self.backend, self.ignore_label), self.n_components)

@@ -89,12 +89,5 @@ PYBIND11_MODULE(_native, module) {
     });
     module.attr("__compiler__") = __VERSION__;
     tk::find_main_thread();
-    tk::bind_first_nonfinite(module);
-    tk::bind_fisher_scatter(module);
-    tk::bind_fma_peak(module);
-    tk::bind_logme_evidence(module);
-    tk::bind_mapped_pages(module);
-    tk::bind_parc_correlation(module);
-    tk::bind_row_statistics(module);
-    tk::bind_self_challenging(module);
+    tk::Binding::add_all(module);
 }

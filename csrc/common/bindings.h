@@ -8,6 +8,7 @@
 #include <string>
 
 #include "array_view.h"
+#include "binding.h"
 #include "isa.h"
 #include "parallel.h"
 
@@ -65,15 +66,5 @@ void without_gil(Work work) {
     }
     if (was_stopped) throw py::error_already_set();
 }
-
-// Each adds one op to the module.
-void bind_first_nonfinite(py::module_& module);
-void bind_fisher_scatter(py::module_& module);
-void bind_fma_peak(py::module_& module);
-void bind_logme_evidence(py::module_& module);
-void bind_mapped_pages(py::module_& module);
-void bind_parc_correlation(py::module_& module);
-void bind_row_statistics(py::module_& module);
-void bind_self_challenging(py::module_& module);
 
 }  // namespace tk

@@ -5,10 +5,6 @@
 
 #include "cuda_devices.h"
 
-// setup.py names the module, TK_MODULE, and the ops: TK_CUDA_OPS(X) is X(op) X(op) ...
-#define TK_DECLARE(op) void bind_##op##_cuda(py::module_& module);
-#define TK_BIND(op) tk::bind_##op##_cuda(module);
-
 namespace tk {
 
 DeviceMatrix device_matrix(const py::tuple& description) {
@@ -28,10 +24,9 @@ DeviceMatrix device_matrix(const py::tuple& description) {
     return matrix;
 }
 
-TK_CUDA_OPS(TK_DECLARE)
-
 }  // namespace tk
 
+// setup.py says which of the two this is.
 PYBIND11_MODULE(TK_MODULE, module) {
     module.doc() = "CUDA kernels of transfer_kernels; use them through transfer_kernels.ops.";
     module.def(
@@ -47,5 +42,5 @@ PYBIND11_MODULE(TK_MODULE, module) {
                "Streaming multiprocessors of the current device.");
     module.def("shared_memory_per_block", &tk::shared_memory_per_block,
                "Bytes of shared memory that a block of the current device may have.");
-    TK_CUDA_OPS(TK_BIND)
+    tk::Binding::add_all(module);
 }

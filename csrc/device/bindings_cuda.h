@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include "common/binding.h"
 #include "device_matrix.h"
 
 namespace tk {

@@ -6,7 +6,7 @@
 
 namespace tk {
 
-void bind_device_check_cuda(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def(
         "check_product",
         [](Address a, Address b, Address c, bool small, Address stream) {
@@ -52,6 +52,6 @@ void bind_device_check_cuda(py::module_& module) {
         [](Mistake mistake, Address out) { make_mistake(mistake, pointer<double>(out)); },
         "Run a kernel that breaks the rules.");
 #endif
-}
+});
 
 }  // namespace tk

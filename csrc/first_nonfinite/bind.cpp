@@ -18,10 +18,10 @@ py::object call(const py::array& X, const std::string& isa, int n_threads) {
 
 }  // namespace
 
-void bind_first_nonfinite(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("first_nonfinite", &call, py::arg("X"), py::kw_only(), py::arg("isa"),
                py::arg("n_threads"),
                "(row, column) of the first NaN or infinity in row-major order, or None.");
-}
+});
 
 }  // namespace tk

@@ -41,13 +41,13 @@ void call(const py::array& X, const CodeArray& codes, int64_t n_classes,
 
 }  // namespace
 
-void bind_fisher_scatter(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("fisher_scatter", &call, py::arg("X"), py::arg("codes").noconvert(),
                py::arg("n_classes"), py::arg("weights").noconvert(), py::arg("shift").noconvert(),
                py::arg("gram").noconvert(), py::arg("sums").noconvert(),
                py::arg("root_sums").noconvert(), py::kw_only(), py::arg("isa"),
                py::arg("n_threads"),
                "Fill gram (upper triangle), sums and, with weights, root_sums around the shift.");
-}
+});
 
 }  // namespace tk

@@ -31,7 +31,7 @@ void call(const py::tuple& X, Address order, Address codes, Address starts, int6
 
 }  // namespace
 
-void bind_fisher_scatter_cuda(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("fisher_scatter", &call, py::arg("X"), py::kw_only(), py::arg("order"),
                py::arg("codes"), py::arg("starts"), py::arg("n_classes"), py::arg("weights"),
                py::arg("weighted"), py::arg("shift"), py::arg("workspace"), py::arg("gram"),
@@ -41,6 +41,6 @@ void bind_fisher_scatter_cuda(py::module_& module) {
     module.def("fisher_scatter_workspace", &fisher_scatter_workspace, py::arg("n"), py::arg("d"),
                py::arg("n_classes"), py::arg("weighted"), py::arg("n_blocks"),
                "Doubles of the workspace that fisher_scatter needs.");
-}
+});
 
 }  // namespace tk

@@ -21,10 +21,10 @@ py::dict call(const std::string& isa, int n_threads, double seconds) {
 
 }  // namespace
 
-void bind_fma_peak(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("fma_peak", &call, py::kw_only(), py::arg("isa"), py::arg("n_threads"),
                py::arg("seconds"),
                "GFLOP/s of register-only multiply-adds, {'float64': ..., 'float32': ...}.");
-}
+});
 
 }  // namespace tk

@@ -11,7 +11,7 @@
 // that the result does not depend on the number of threads.
 #pragma once
 
-#include "banded_ldlt.h"
+#include "band_matrix.h"
 #include "common/buffer.h"
 #include "common/integers.h"
 #include "common/parallel.h"
@@ -24,15 +24,17 @@ static_assert(kBandwidth == kTile, "what a step leaves beside the diagonal tile 
 
 class BandReduction {
 public:
-    BandReduction(int64_t size, int64_t n_columns)
-        : size_(size), n_columns_(n_columns), n_tiles_(ceil_div(size, kTile)),
+    // With `keep`, `restore` can go back: the reflections take the place of the tiles they are of.
+    BandReduction(int64_t size, int64_t n_columns, bool keep = false)
+        : size_(size), n_columns_(n_columns), keep_(keep), n_tiles_(ceil_div(size, kTile)),
           n_groups_(ceil_div(n_columns, kProductColumns)), block_(n_tiles_ < 64 ? 8 : 16),
           n_blocks_(ceil_div(n_tiles_, block_)),
           tiles_(n_blocks_ * (n_blocks_ + 1) / 2 * block_ * block_ * kTileSize),
           band_(n_tiles_ * kTile * kBandColumn), columns_(n_groups_ * group_size()),
           panel_(n_tiles_ * kTileSize), v_(n_tiles_ * kTileSize), y_(n_tiles_ * kTileSize),
           old_(n_tiles_ * 2 * kTileSize), parts_(n_blocks_ * n_blocks_ * block_ * kTileSize),
-          overlaps_(ceil_div(n_tiles_, kAtOnce) * kTileSize), groups_queue_(0), blocks_queue_(0) {}
+          overlaps_(ceil_div(n_tiles_, kAtOnce) * kTileSize),
+          couplings_(keep ? n_tiles_ * kTileSize : 0), groups_queue_(0), blocks_queue_(0) {}
 
     // What each member of the team does. `gram` (size, size): its upper triangle; `columns`
     // (size, n_columns).
@@ -82,11 +84,29 @@ public:
                         index % kProductColumns];
     }
 
+    // Doubles of a group of kProductColumns columns, whose rows beyond the matrix are zeros.
+    int64_t group_size() const { return n_tiles_ * kTile * kProductColumns; }
+
+    // Q U for a group U, in place, once the reduction is done and was kept.
+    void restore(double* columns) const {
+        constexpr int64_t n = kProductColumns;
+        for (int64_t p = n_tiles_ - 2; p >= 0 && !stopped(); --p) {
+            double shares[kTile * n] = {}, images[kTile * n] = {};
+            for (int64_t i = p + 1; i < n_tiles_; ++i)
+                add_products<1>(shares, TransposedTiles{tile(p, i), 0},
+                                Slabs{columns + i * kTile * n, 0}, 1);
+            add_products<1>(images, Tiles{couplings_.data() + p * kTileSize, 0}, Slabs{shares, 0},
+                            1);
+            for (int64_t i = p + 1; i < n_tiles_; ++i)
+                add_products<-1>(columns + i * kTile * n, Tiles{tile(p, i), 0}, Slabs{images, 0},
+                                 1);
+        }
+    }
+
 private:
     static constexpr int64_t kAtOnce = 4;  // tiles by tiles that stay in the L1 cache
     static constexpr int64_t kOldStep = 2 * kTileSize;
 
-    int64_t group_size() const { return n_tiles_ * kTile * kProductColumns; }
     // Tile (i, j), i <= j: block after block, column after column in each.
     double* tile(int64_t i, int64_t j) const {
         const int64_t row = i / block_, column = j / block_;
@@ -152,6 +172,7 @@ private:
         for (int64_t i = p + 1; i < n_tiles_; ++i)
             for (int64_t r = 0; r < kTile; ++r)
                 for (int64_t a = 0; a < kTile; ++a) v(i)[r * kTile + a] = panel(i)[a * kTile + r];
+        for (int64_t i = p + 1; keep_ && i < n_tiles_; ++i) copy(v(i), tile(p, i));
     }
 
     // S of Q = product of (I - tau v v^T) = I - V S V^T, upper triangular.
@@ -165,6 +186,7 @@ private:
                 for (int64_t k = r; k < a; ++k) sum += S_[r * kTile + k] * overlaps[k * kTile + a];
                 S_[r * kTile + a] = r < a ? -taus_[a] * sum : r == a ? taus_[a] : 0.0;
             }
+        if (keep_) copy(S_, couplings_.data() + p * kTileSize);
     }
 
     // Products of row A with itself and with those below it, over the tiles after the first.
@@ -365,12 +387,15 @@ private:
             }
     }
 
-    const int64_t size_, n_columns_, n_tiles_, n_groups_;
+    const int64_t size_, n_columns_;
+    const bool keep_;
+    const int64_t n_tiles_, n_groups_;
     const int64_t block_, n_blocks_;  // tiles along a block; blocks along the matrix
     Buffer<double> tiles_, band_, columns_;
     Buffer<double> panel_, v_, y_;  // V^T, V and Y
     Buffer<double> old_;            // V^T and W^T of the step before
     Buffer<double> parts_, overlaps_;
+    Buffer<double> couplings_;  // S of every step
     double taus_[kTile], S_[kTileSize];
     Queue groups_queue_, blocks_queue_;
     bool ended_ = false;

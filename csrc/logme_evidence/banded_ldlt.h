@@ -5,24 +5,14 @@
 // t and are decoupled from the rest.
 #pragma once
 
+#include "band_matrix.h"
 #include "common/simd.h"
 
 namespace tk {
 namespace TK_ISA {
 
-// Diagonals below the main one. More make the reduction to the band cheaper, a large one above all,
-// and the factorisations dearer by the square.
-constexpr int64_t kBandwidth = kLanes == 8 ? 16 : 12;
-constexpr int64_t kBandColumn = kBandwidth + 1;
 constexpr int kPivots = 4;  // columns eliminated at a time
 static_assert(kBandwidth % 2 == 0 && kBandwidth >= kPivots, "columns are taken in pairs");
-
-// Lower triangle by columns: element (j + k, j) is values[j * kBandColumn + k].
-struct BandMatrix {
-    const double* values;
-    int64_t size;
-    double noise;
-};
 
 // Columns of scratch for one factor, those beyond the matrix included, and vectors in them.
 TK_INLINE int64_t factor_columns(const BandMatrix& band) {

@@ -66,7 +66,7 @@ py::tuple bind_call(const DoubleArray& gram, const DoubleArray& moments, const D
 
 }  // namespace
 
-void bind_logme_evidence(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     using namespace py::literals;
     module.def("logme_evidence", &bind_call, "gram"_a.noconvert(), "moments"_a.noconvert(),
                "squares"_a.noconvert(), "known"_a.noconvert(), "known_parts"_a.noconvert(),
@@ -74,6 +74,6 @@ void bind_logme_evidence(py::module_& module) {
                "largest"_a, "gram_error"_a, "epsilon"_a, "tolerance"_a, "max_rounds"_a,
                "epsilon_in_evidence"_a, "full_spectrum"_a, "warm_start"_a, "smallest_precision"_a,
                "isa"_a, "n_threads"_a);
-}
+});
 
 }  // namespace tk

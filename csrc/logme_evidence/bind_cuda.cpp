@@ -81,7 +81,7 @@ void fit(Address matrix, Address squares, int64_t size, int64_t padded, int64_t 
 
 }  // namespace
 
-void bind_logme_evidence_cuda(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     using namespace py::literals;
     py::class_<Reduction>(module, "LogmeReduction")
         .def(py::init<Address, int64_t, int64_t, Address, Address, Address, Address, Address>(),
@@ -95,6 +95,6 @@ void bind_logme_evidence_cuda(py::module_& module) {
                "n_targets"_a, "n_samples"_a, "n_features"_a, "workspace"_a, "n_blocks"_a,
                "results"_a, "stream"_a, "dual"_a, "epsilon"_a, "tolerance"_a, "max_rounds"_a,
                "epsilon_in_evidence"_a, "full_spectrum"_a, "warm_start"_a, "smallest_precision"_a);
-}
+});
 
 }  // namespace tk

@@ -66,7 +66,7 @@ py::tuple correlation_vectors(const py::array& x, const py::array& labels, doubl
 
 }  // namespace
 
-void bind_parc_correlation(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("parc_correlation", &correlation, py::arg("x").noconvert(),
                py::arg("codes").noconvert(), py::kw_only(), py::arg("sort_limit"),
                py::arg("lookup_share"), py::arg("tolerance"), py::arg("narrow_limit"),
@@ -75,6 +75,6 @@ void bind_parc_correlation(py::module_& module) {
                py::arg("labels").noconvert(), py::kw_only(), py::arg("label_magnitude"),
                py::arg("sort_limit"), py::arg("tolerance"), py::arg("narrow_limit"), py::arg("isa"),
                py::arg("n_threads"));
-}
+});
 
 }  // namespace tk

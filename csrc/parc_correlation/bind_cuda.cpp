@@ -53,7 +53,7 @@ void count(const Stripe& rows, const Stripe& columns, int64_t depth, bool diagon
 
 }  // namespace
 
-void bind_parc_correlation_cuda(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.attr("PAIR_TILE") = kPairTile;
     module.attr("FEATURE_STEP") = kFeatureStep;
     module.attr("CELL_BITS") = kCellBits;
@@ -62,6 +62,6 @@ void bind_parc_correlation_cuda(py::module_& module) {
                py::arg("depth"), py::arg("diagonal"), py::arg("cells"), py::arg("refined"),
                py::arg("bin_bits"), py::arg("chunk_tiles"), py::arg("entries"), py::arg("starts"),
                py::arg("counts"), py::arg("stream"));
-}
+});
 
 }  // namespace tk

@@ -26,11 +26,11 @@ void call(const py::array& X, const DoubleArray& shift, DoubleArray& squares, Do
 
 }  // namespace
 
-void bind_row_statistics(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("row_statistics", &call, py::arg("X"), py::arg("shift").noconvert(),
                py::arg("squares").noconvert(), py::arg("logsums").noconvert(), py::kw_only(),
                py::arg("isa"), py::arg("n_threads"),
                "Fill squared distances from the shift and log-sums of exponentials, row by row.");
-}
+});
 
 }  // namespace tk

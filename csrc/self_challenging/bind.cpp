@@ -44,13 +44,13 @@ void call(const py::array& X, const CodeArray& codes, const DoubleArray& coef,
 
 }  // namespace
 
-void bind_self_challenging(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("self_challenging", &call, py::arg("X"), py::arg("codes").noconvert(),
                py::arg("coef").noconvert(), py::arg("intercept").noconvert(),
                py::arg("share").noconvert(), py::arg("anchors").noconvert(),
                py::arg("posterior").noconvert(), py::arg("challenge").noconvert(), py::kw_only(),
                py::arg("isa"), py::arg("n_threads"),
                "Fill posterior and challenge; with share and anchors, those of the mixed samples.");
-}
+});
 
 }  // namespace tk

@@ -33,7 +33,7 @@ void call(const py::tuple& X, Address codes, Address coef, int64_t coef_row_stri
 
 }  // namespace
 
-void bind_self_challenging_cuda(py::module_& module) {
+static const Binding binding([](py::module_& module) {
     module.def("self_challenging", &call, py::arg("X"), py::kw_only(), py::arg("codes"),
                py::arg("coef"), py::arg("coef_row_stride"), py::arg("coef_col_stride"),
                py::arg("intercept"), py::arg("n_classes"), py::arg("shares"), py::arg("anchors"),
@@ -42,6 +42,6 @@ void bind_self_challenging_cuda(py::module_& module) {
                "Fill posterior and challenge; see self_challenging_cuda.h.");
     module.def("self_challenging_workspace", &self_challenging_workspace, py::arg("n_classes"),
                "Doubles of the workspace that self_challenging needs for 128 samples.");
-}
+});
 
 }  // namespace tk

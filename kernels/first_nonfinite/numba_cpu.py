@@ -1,5 +1,7 @@
 """`first_nonfinite` by Numba: a test of the exponent bits, blocks of rows over the threads."""
 
+from typing import Any
+
 import numpy as np
 
 from ..numba_runtime import kernel, ranges, read_only
@@ -15,7 +17,7 @@ BITS = {
 
 
 @kernel
-def _first_with_all(values, exponent):
+def _first_with_all(values: np.ndarray, exponent: int) -> Any:
     """Index of the first value of a vector that has all the exponent's bits, or -1."""
     chunk = 1024
     for start in range(0, len(values), chunk):
@@ -30,12 +32,12 @@ def _first_with_all(values, exponent):
     return -1
 
 
-def first_nonfinite(X):
+def first_nonfinite(X: np.ndarray) -> tuple[int, int] | None:
     """See the contract in the package's docstring."""
     n, d = X.shape
     bits, exponent = BITS[X.dtype.itemsize]
 
-    def scan(rows):
+    def scan(rows: slice) -> tuple[int, int] | None:
         values = np.ascontiguousarray(X[rows]).reshape(-1).view(bits)
         found = _first_with_all(read_only(values), exponent)
         return None if found < 0 else (rows.start + found // d, found % d)

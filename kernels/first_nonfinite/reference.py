@@ -5,7 +5,7 @@ import numpy as np
 BLOCK_ELEMENTS = 1 << 20
 
 
-def first_nonfinite(X):
+def first_nonfinite(X: np.ndarray) -> tuple[int, int] | None:
     """See the contract in the package's docstring."""
     block_rows = max(1, BLOCK_ELEMENTS // X.shape[1])
     for start in range(0, X.shape[0], block_rows):

@@ -2,10 +2,11 @@
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_features
 
 
-def first_nonfinite(X):
+def first_nonfinite(X: Array) -> tuple[int, int] | None:
     """See the contract in the package's docstring."""
     X = as_features(X)
     lowest, highest = torch.aminmax(X, dim=1)

@@ -4,6 +4,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..array_namespace import Array
 from ..torch_runtime import as_features, on_device_of
 from ..triton_runtime import LAUNCH, vector_width
 
@@ -45,7 +46,7 @@ def _first_place(
         tl.atomic_min(place, least)
 
 
-def first_nonfinite(X):
+def first_nonfinite(X: Array) -> tuple[int, int] | None:
     """See the contract in the package's docstring."""
     X = as_features(X)
     n, d = X.shape

@@ -13,7 +13,9 @@ from ..blas_blocks import cholesky, solve
 from . import POWER_ROUNDS, SingularScatter
 
 
-def within_scatter(gram, left, right, n_samples):
+def within_scatter(
+    gram: np.ndarray, left: np.ndarray, right: np.ndarray, n_samples: int
+) -> np.ndarray:
     """See the contract in the package's docstring."""
     within = np.array(gram, dtype=np.float64, order="C", copy=True)
     # Row-major (m, d) is column-major (d, m): left.T enters without a copy.
@@ -24,10 +26,10 @@ def within_scatter(gram, left, right, n_samples):
     return within
 
 
-def dominant_eigenvalue(within, ones):
+def dominant_eigenvalue(within: np.ndarray, ones: np.ndarray) -> float:
     """See the contract in the package's docstring."""
 
-    def times(vector):
+    def times(vector: np.ndarray) -> np.ndarray:
         return blas.dsymv(1.0, within.T, vector, lower=1)
 
     x = times(np.asarray(ones, dtype=np.float64))
@@ -41,7 +43,9 @@ def dominant_eigenvalue(within, ones):
     return float(x @ times(y))
 
 
-def fisher_discriminant(within, means, shrinkage, n_features):
+def fisher_discriminant(
+    within: np.ndarray, means: np.ndarray, shrinkage: float, n_features: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """See the contract in the package's docstring."""
     ridge = shrinkage * within.trace() / n_features
     within *= 1.0 - shrinkage

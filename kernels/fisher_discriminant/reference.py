@@ -5,16 +5,18 @@ import numpy as np
 from . import POWER_ROUNDS, SingularScatter
 
 
-def _full(upper):
+def _full(upper: np.ndarray) -> np.ndarray:
     return np.triu(upper) + np.triu(upper, 1).T
 
 
-def within_scatter(gram, left, right, n_samples):
+def within_scatter(
+    gram: np.ndarray, left: np.ndarray, right: np.ndarray, n_samples: int
+) -> np.ndarray:
     """See the contract in the package's docstring."""
     return (_full(gram) + 0.5 * (left.T @ right + right.T @ left)) / n_samples
 
 
-def dominant_eigenvalue(within, ones):
+def dominant_eigenvalue(within: np.ndarray, ones: np.ndarray) -> float:
     """See the contract in the package's docstring."""
     A = _full(within)
     x = A @ ones
@@ -28,7 +30,9 @@ def dominant_eigenvalue(within, ones):
     return float(x @ A @ y)
 
 
-def fisher_discriminant(within, means, shrinkage, n_features):
+def fisher_discriminant(
+    within: np.ndarray, means: np.ndarray, shrinkage: float, n_features: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """See the contract in the package's docstring."""
     A = _full(within)
     S = (1.0 - shrinkage) * A

@@ -6,11 +6,12 @@ routines with one triangle are not to be had.
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_doubles
 from . import POWER_ROUNDS, SingularScatter
 
 
-def within_scatter(gram, left, right, n_samples):
+def within_scatter(gram: Array, left: Array, right: Array, n_samples: int) -> torch.Tensor:
     """See the contract in the package's docstring."""
     gram = as_doubles(gram, gram)
     left, right = as_doubles(left, gram), as_doubles(right, gram)
@@ -19,16 +20,16 @@ def within_scatter(gram, left, right, n_samples):
     return half.div_(n_samples)
 
 
-def _symmetric(upper):
+def _symmetric(upper: torch.Tensor) -> torch.Tensor:
     return torch.triu(upper) + torch.triu(upper, 1).T
 
 
-def dominant_eigenvalue(within, ones):
+def dominant_eigenvalue(within: Array, ones: Array) -> float:
     """See the contract in the package's docstring."""
     A = _symmetric(as_doubles(within, within))
     x = A @ as_doubles(ones, A)
 
-    def unit(vector):
+    def unit(vector: torch.Tensor) -> torch.Tensor:
         # A zero matrix gives zero vectors: no division by zero, and no look at the device for it.
         return vector / torch.linalg.vector_norm(vector).clamp_min(torch.finfo(x.dtype).tiny)
 
@@ -38,7 +39,9 @@ def dominant_eigenvalue(within, ones):
     return float(x @ (A @ y))
 
 
-def fisher_discriminant(within, means, shrinkage, n_features):
+def fisher_discriminant(
+    within: Array, means: Array, shrinkage: float, n_features: int
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """See the contract in the package's docstring."""
     within = as_doubles(within, within)
     means = as_doubles(means, within)

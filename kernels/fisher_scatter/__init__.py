@@ -25,6 +25,7 @@ of one instruction set. Numba's Gram matrix is summed by BLAS, which promises no
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def default_shift(X: Array) -> Array:
     return array_namespace(X).where(abs(mean) > HARMLESS_OFFSET * spread, mean, 0.0)
 
 
-def _rank_two_update(gram, left, right):
+def _rank_two_update(gram: Array, left: Array, right: Array) -> Array:
     """Upper triangle of gram + left right^T + right left^T."""
     if is_tensor(gram):
         return gram.addr(left, right).addr_(right, left)
@@ -114,10 +115,10 @@ class FisherScatter:
             return self.shifted_sums / self.counts[:, None]
 
     @property
-    def _xp(self):
+    def _xp(self) -> Any:
         return array_namespace(self.shift)
 
-    def _symmetric(self, gram):
+    def _symmetric(self, gram: Array) -> Array:
         """Both triangles of a matrix of which the upper one is meant."""
         return self._xp.triu(gram) + self._xp.triu(gram, 1).T
 
@@ -144,6 +145,24 @@ class FisherScatter:
         gram = _rank_two_update(self.shifted_gram, half, step)
         return FisherScatter(shift, self.counts, sums, gram, self.root_counts, root_sums)
 
+    def moved_classes(self, moves: np.ndarray) -> FisherScatter:
+        """The sums of the samples x + moves[class of x], without them.
+
+        Parameters
+        ----------
+        moves : (C, d) array
+        """
+        left = self.shifted_sums + 0.5 * self.counts[:, None] * moves
+        both = left.T @ moves
+        return FisherScatter(
+            self.shift,
+            self.counts,
+            self.shifted_sums + self.counts[:, None] * moves,
+            self.shifted_gram + both + both.T,
+            self.root_counts,
+            self.shifted_root_sums + self.root_counts[:, None] * moves,
+        )
+
     def __add__(self, other: FisherScatter) -> FisherScatter:
         """Scatter of both sets of samples together."""
         if not isinstance(other, FisherScatter):
@@ -163,14 +182,14 @@ class FisherScatter:
             self.shifted_root_sums + other.shifted_root_sums,
         )
 
-    def save(self, path) -> None:
+    def save(self, path: Any) -> None:
         """Write to an ``.npz`` file, all of it or nothing; `load` reads it."""
         arrays = {field.name: on_host(getattr(self, field.name)) for field in fields(self)}
         arrays["shifted_gram"] = np.triu(arrays["shifted_gram"])
         shared_saved.write(path, arrays)
 
     @classmethod
-    def load(cls, path) -> FisherScatter:
+    def load(cls, path: Any) -> FisherScatter:
         """Read what `save` wrote. No pickles: the file cannot execute code.
 
         Raises

@@ -1,13 +1,18 @@
 """`fisher_scatter` in CUDA: FP64 tensor cores, one triangle only, sums in a fixed order."""
 
+from typing import Any
+
 import torch
 
+from ..array_namespace import Array
 from ..cuda_runtime import address, matrix, module_for
 from ..torch_runtime import as_codes, as_doubles, as_features, current_stream, on_device_of
 from . import FisherScatter, default_shift
 
 
-def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
+def fisher_scatter(
+    X: Array, codes: Array, n_classes: int, weights: Array = None, shift: Array | None = None
+) -> FisherScatter:
     """See the contract in the package's docstring."""
     X = as_features(X)
     codes = as_codes(codes, X)
@@ -17,13 +22,15 @@ def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
         return _on_current_device(X, codes, n_classes, weights, shift, module_for(X))
 
 
-def _on_current_device(X, codes, n_classes, weights, shift, module):
+def _on_current_device(
+    X: torch.Tensor, codes: Array, n_classes: int, weights: Any, shift: Array, module: Any
+) -> Any:
     n, d = X.shape
     sorted_codes, order = torch.sort(codes, stable=True)
     classes = torch.arange(n_classes + 1, dtype=torch.int64, device=X.device)
     starts = torch.searchsorted(sorted_codes, classes)
 
-    doubles = {"dtype": torch.float64, "device": X.device}
+    doubles: dict[str, Any] = {"dtype": torch.float64, "device": X.device}
     weighted = weights is not None
     kinds = 2 if weighted else 1
     if not weighted:

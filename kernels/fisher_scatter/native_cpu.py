@@ -6,7 +6,13 @@ from ..native_runtime import as_codes, native_module, runtime_arguments
 from . import FisherScatter, default_shift
 
 
-def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
+def fisher_scatter(
+    X: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    weights: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+) -> FisherScatter:
     """See the contract in the package's docstring."""
     codes = as_codes(codes)
     shift = default_shift(X) if shift is None else np.array(shift, dtype=np.float64, order="C")
@@ -20,7 +26,7 @@ def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
         X, codes, n_classes, weights, shift, gram, sums, root_sums, **runtime_arguments()
     )
     counts = np.bincount(codes, weights, minlength=n_classes).astype(np.float64)
-    if root_sums is None:
+    if weights is None or root_sums is None:
         return FisherScatter(shift, counts, sums, gram, counts, sums)
     root_counts = np.bincount(codes, np.sqrt(weights), minlength=n_classes)
     return FisherScatter(shift, counts, sums, gram, root_counts, root_sums)

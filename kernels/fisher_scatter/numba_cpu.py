@@ -18,7 +18,15 @@ SLAB_COLUMNS = 256
 
 
 @kernel
-def _pack(X, codes, shift, first, last, packed, sums):
+def _pack(
+    X: np.ndarray,
+    codes: np.ndarray,
+    shift: np.ndarray,
+    first: int,
+    last: int,
+    packed: np.ndarray,
+    sums: np.ndarray,
+) -> None:
     for i in range(X.shape[0]):
         c = codes[i]
         for j in range(first, last):
@@ -28,7 +36,17 @@ def _pack(X, codes, shift, first, last, packed, sums):
 
 
 @kernel
-def _pack_weighted(X, codes, roots, shift, first, last, packed, sums, root_sums):
+def _pack_weighted(
+    X: np.ndarray,
+    codes: np.ndarray,
+    roots: np.ndarray,
+    shift: np.ndarray,
+    first: int,
+    last: int,
+    packed: np.ndarray,
+    sums: np.ndarray,
+    root_sums: np.ndarray,
+) -> None:
     for i in range(X.shape[0]):
         c = codes[i]
         root = roots[i]
@@ -39,7 +57,13 @@ def _pack_weighted(X, codes, roots, shift, first, last, packed, sums, root_sums)
             sums[c, j] += root * z
 
 
-def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
+def fisher_scatter(
+    X: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    weights: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+) -> FisherScatter:
     """See the contract in the package's docstring."""
     n, d = X.shape
     codes = as_codes(codes)
@@ -62,7 +86,9 @@ def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
         block = row_block(X, rows)
         target = packed[: len(block)]
 
-        def pack(slab, rows=rows, block=block, target=target):
+        def pack(
+            slab: slice, rows: slice = rows, block: np.ndarray = block, target: np.ndarray = target
+        ) -> None:
             columns = slab.start, slab.stop
             if weights is None:
                 _pack(block, codes[rows], shift, *columns, target, sums)

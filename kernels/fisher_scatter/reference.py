@@ -5,7 +5,13 @@ import numpy as np
 from . import FisherScatter, default_shift
 
 
-def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
+def fisher_scatter(
+    X: np.ndarray,
+    codes: np.ndarray,
+    n_classes: int,
+    weights: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+) -> FisherScatter | None:
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     codes = np.asarray(codes)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ _TOLERANCE = 1e-4
 _LOST_DIGITS = 1e-9
 
 
-def read(path, names) -> dict[str, np.ndarray]:
+def read(path: Any, names: Any) -> dict[str, np.ndarray]:
     """Arrays of a saved scatter by name, if they can be one.
 
     Parameters
@@ -36,7 +38,7 @@ def read(path, names) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{_shown(path)}: no such file")
     arrays = _loaded(path, names)
 
-    def refuse(name, why):
+    def refuse(name: str, why: Any) -> None:
         raise ValueError(f"{_shown(path)}: {name} {why}; {_REMEDY}")
 
     counts, shift = arrays["counts"], arrays["shift"]
@@ -66,7 +68,7 @@ def read(path, names) -> dict[str, np.ndarray]:
     return arrays
 
 
-def write(path, arrays) -> None:
+def write(path: Any, arrays: Any) -> None:
     """Write arrays by name as an ``.npz`` file, whose suffix is added, all of it or nothing.
 
     Raises
@@ -88,7 +90,7 @@ def write(path, arrays) -> None:
             os.unlink(temporary)
 
 
-def contradictions(arrays):
+def contradictions(arrays: Any) -> Iterator[Any]:
     """Yield (name, why) of what cannot be true of any samples, or cannot be worked with."""
     counts, sums, gram = arrays["counts"], arrays["shifted_sums"], arrays["shifted_gram"]
     for name in ("counts", "root_counts"):
@@ -120,7 +122,7 @@ def contradictions(arrays):
             yield "shift", "is so large that the moments of the features overflow"
 
 
-def _loaded(path, names) -> dict[str, np.ndarray]:
+def _loaded(path: Any, names: Any) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             held = list(file.files)
@@ -145,6 +147,6 @@ def _loaded(path, names) -> dict[str, np.ndarray]:
     )
 
 
-def _shown(text) -> str:
+def _shown(text: Any) -> str:
     """A text on one printable line, cut where it is long."""
     return repr(str(text))[1:-1][:300]

@@ -7,6 +7,7 @@ Every sum is a matrix product or runs along a tensor's axis: the same bits every
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features
 from . import FisherScatter, default_shift
 
@@ -22,7 +23,9 @@ SUM_ROWS = 1024
 SUM_PART = 1 / 32
 
 
-def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
+def fisher_scatter(
+    X: Array, codes: Array, n_classes: int, weights: Array | None = None, shift: Array | None = None
+) -> FisherScatter:
     """See the contract in the package's docstring."""
     X = as_features(X)
     n, d = X.shape
@@ -55,17 +58,17 @@ def fisher_scatter(X, codes, n_classes, weights=None, shift=None):
     return FisherScatter(shift, counts[0], sums[0], gram, counts[-1], sums[-1])
 
 
-def _ranges(start, stop, step):
+def _ranges(start: int, stop: int, step: int) -> list[slice]:
     return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
 
 
-def _spans(codes, parts):
+def _spans(codes: torch.Tensor, parts: list[slice]) -> list[list[int]]:
     """First and last class of each range of the sorted codes, on the host: the one look there."""
     ends = [[part.start, part.stop - 1] for part in parts]
     return codes[torch.tensor(ends, device=codes.device)].tolist()
 
 
-def _add_gram(gram, left, right):
+def _add_gram(gram: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
     """Add left^T right to the upper triangle, and to what the column blocks have below it."""
     d = len(gram)
     for columns in _ranges(0, d, max(FEWEST_COLUMNS, -(-d // COLUMN_BLOCKS))):

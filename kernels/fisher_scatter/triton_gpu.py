@@ -15,11 +15,13 @@ The class sums are float64 in both.
 """
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features, on_device_of
 from ..triton_runtime import LAUNCH, processors, vector_width, widened_blocks
 from . import FisherScatter, default_shift
@@ -74,7 +76,7 @@ def choose_splits(n: int, tiles: int, at_a_time: int, row_step: int) -> int:
     """Ranges of rows for which waves of `at_a_time` programs and the workspace cost least."""
     most = max(1, min(max(MAX_SPLITS, at_a_time // tiles), n // row_step))
 
-    def cost(splits):
+    def cost(splits: Any) -> Any:
         waves = -(-tiles * splits // at_a_time)
         return waves * (n / splits + PARTIAL_ROWS)
 
@@ -231,7 +233,7 @@ def _add_segments(partials, class_segment, sums, counts, d, n_segments, COLUMNS:
     tl.store(counts + row + 0 * columns, total, mask=columns == d)
 
 
-def _gram(X, weights, shift, precision):
+def _gram(X: torch.Tensor, weights: Any, shift: Array, precision: Any) -> Any:
     """(d, d) weighted products of the shifted features, upper triangle."""
     if weights is None:  # n ones cost less than a second version of the kernel
         weights = torch.ones(len(X), dtype=torch.float64, device=X.device)
@@ -242,7 +244,7 @@ def _gram(X, weights, shift, precision):
     return gram
 
 
-def _gram_of(X, weights, shift, precision):
+def _gram_of(X: torch.Tensor, weights: Any, shift: Array, precision: Any) -> Any:
     """The same for features of 32 or 64 bits."""
     n, d = X.shape
     vector = vector_width(X)
@@ -263,10 +265,10 @@ def _gram_of(X, weights, shift, precision):
     return gram
 
 
-def _class_sums(X, codes, n_classes, weights, shift):
+def _class_sums(X: torch.Tensor, codes: Array, n_classes: int, weights: Any, shift: Array) -> Any:
     """Sums (kinds, C, d) and counts (kinds, C): with the weights, and with their roots if any."""
     n, d = X.shape
-    integers = {"dtype": torch.int64, "device": X.device}
+    integers: dict[str, Any] = {"dtype": torch.int64, "device": X.device}
     sorted_codes, order = torch.sort(codes, stable=True)
     class_start = torch.searchsorted(sorted_codes, torch.arange(n_classes + 1, **integers))
     segment_rows = max(SEGMENT_ROWS, triton.cdiv(n, MAX_SEGMENTS))
@@ -277,7 +279,7 @@ def _class_sums(X, codes, n_classes, weights, shift):
     segment_class = torch.searchsorted(class_segment, segments, right=True) - 1
 
     kinds = 1 if weights is None else 2
-    doubles = {"dtype": torch.float64, "device": X.device}
+    doubles: dict[str, Any] = {"dtype": torch.float64, "device": X.device}
     partials = torch.empty((kinds, n_segments, d + 1), **doubles)
     sums = torch.empty((kinds, n_classes, d), **doubles)
     counts = torch.empty((kinds, n_classes), **doubles)
@@ -293,7 +295,14 @@ def _class_sums(X, codes, n_classes, weights, shift):
     return sums, counts
 
 
-def fisher_scatter(X, codes, n_classes, weights=None, shift=None, precision="float64"):
+def fisher_scatter(
+    X: Array,
+    codes: Array,
+    n_classes: int,
+    weights: Array = None,
+    shift: Array | None = None,
+    precision: str = "float64",
+) -> FisherScatter:
     """See the contract in the package's docstring; `precision` is one of `PRECISIONS`."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r} is unknown; choose one of {PRECISIONS}")

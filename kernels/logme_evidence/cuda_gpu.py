@@ -1,23 +1,25 @@
 """CUDA version of `logme_evidence`: its .cu file in csrc, and cuBLAS for the large products."""
 
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from ..cuda_runtime import address, module_for
 from ..torch_runtime import as_doubles, as_tensor, current_stream, on_device_of
-from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from . import SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 from .shared_profile import from_gram
 
 BAND = 32  # rows of a panel and width of the band
 
 
-def targets_at_once(kernels):
+def targets_at_once(kernels: Any) -> Any:
     """As many as the multiprocessors hold thread blocks; each takes some 33 d doubles."""
     return 2 * kernels.multiprocessor_count()
 
 
-def stacked(gram, moments):
+def stacked(gram: Array, moments: Array) -> Any:
     """The symmetric matrix, padded with zeros to panels, and the moments' transpose below it."""
     size, n_targets = moments.shape
     padded = -(-size // BAND) * BAND
@@ -28,10 +30,10 @@ def stacked(gram, moments):
     return matrix
 
 
-def reduce_to_band(matrix, kernels, stream):
+def reduce_to_band(matrix: Array, kernels: Any, stream: Any) -> None:
     """Q^T G Q, a band, in the place of G and moments^T Q in that of moments^T."""
     rows, padded = matrix.shape
-    scratch = {"dtype": torch.float64, "device": matrix.device}
+    scratch: dict[str, Any] = {"dtype": torch.float64, "device": matrix.device}
     factors = torch.empty(3 * BAND * rows, **scratch)
     products = torch.empty(BAND * rows, **scratch)
     taus = torch.empty(BAND, **scratch)
@@ -57,7 +59,16 @@ def reduce_to_band(matrix, kernels, stream):
         rest.addmm_(factor[: 2 * BAND].T, factor[BAND:, :n_columns], alpha=-1)
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
+def logme_evidence(
+    gram: Array,
+    moments: Array,
+    squares: Array,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool = False,
+    known: Known | None = None,
+) -> Evidence:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram, dtype=torch.float64)
     moments = as_tensor(moments, gram, torch.float64)

@@ -8,7 +8,16 @@ from ..native_runtime import native_module, runtime_arguments
 from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
+def logme_evidence(
+    gram: np.ndarray,
+    moments: np.ndarray,
+    squares: np.ndarray,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool = False,
+    known: Known | None = None,
+) -> Evidence | None:
     """See the contract in the package's docstring."""
     largest = isinstance(rule, LargestEvidence)
     if known is None:

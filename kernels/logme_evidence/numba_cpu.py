@@ -4,17 +4,26 @@ With gram = Q T Q^T and c = Q^T moments, every u = (gram + t I)^-1 moments is Q 
 of a tridiagonal system, so that norms and products of u need neither Q nor eigenvectors.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import lapack
 
 from ..numba_runtime import as_vector, kernel
 from ..threads import run_in_threads
-from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, LargestEvidence
+from . import GRAM_ERROR, SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 from .shared_profile import from_gram, rounding_error
 
 
 @kernel
-def _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
+def _solve(
+    diagonal: np.ndarray,
+    off_diagonal: np.ndarray,
+    t: float,
+    rhs: np.ndarray,
+    inverse_pivots: np.ndarray,
+    u: np.ndarray,
+) -> Any:
     """u = (T + t I)^-1 rhs by L D L^T; False if T + t I is not positive definite."""
     r = len(diagonal)
     for i in range(r):
@@ -34,7 +43,15 @@ def _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
 
 
 @kernel
-def _norm_and_residual(diagonal, off_diagonal, t, rhs, u, square, dual):
+def _norm_and_residual(
+    diagonal: np.ndarray,
+    off_diagonal: np.ndarray,
+    t: float,
+    rhs: np.ndarray,
+    u: np.ndarray,
+    square: float,
+    dual: bool,
+) -> Any:
     """m.m and |y - F m|^2 from the solution u."""
     r = len(u)
     u_u = 0.0
@@ -54,7 +71,9 @@ def _norm_and_residual(diagonal, off_diagonal, t, rhs, u, square, dual):
 
 
 @kernel
-def _norm_and_residual_projected(s, t, p, square, dual):
+def _norm_and_residual_projected(
+    s: np.ndarray, t: float, p: np.ndarray, square: float, dual: bool
+) -> Any:
     """m.m and |y - F m|^2 from the squared projections p on the eigenvectors."""
     norm, residual, p_u = 0.0, 0.0, 0.0
     for i in range(len(s)):
@@ -71,7 +90,7 @@ def _norm_and_residual_projected(s, t, p, square, dual):
 
 
 @kernel
-def _precision(degrees, energy):
+def _precision(degrees: float, energy: float) -> Any:
     """Degrees of freedom over energy, kept in the range of precisions."""
     quotient = degrees / max(energy, SMALLEST_PRECISION**2)
     return min(max(quotient, SMALLEST_PRECISION), 1.0 / SMALLEST_PRECISION)
@@ -79,9 +98,23 @@ def _precision(degrees, energy):
 
 @kernel
 def _fixed_point(
-    s, diagonal, off_diagonal, rhs, projected, square, n, d, zeros, dual,
-    epsilon, tolerance, max_rounds, epsilon_in_evidence, alpha, beta,
-):  # fmt: skip
+    s: np.ndarray,
+    diagonal: np.ndarray,
+    off_diagonal: np.ndarray,
+    rhs: np.ndarray,
+    projected: bool,
+    square: float,
+    n: int,
+    d: int,
+    zeros: int,
+    dual: bool,
+    epsilon: float,
+    tolerance: float,
+    max_rounds: int,
+    epsilon_in_evidence: bool,
+    alpha: float,
+    beta: float,
+) -> Any:
     """Evidence, alpha, beta and t of one target; False when the tridiagonal solve fails."""
     r = len(s)
     inverse_pivots, u = np.empty(r), np.empty(r)
@@ -126,8 +159,18 @@ DEPTH = 80.0
 
 @kernel
 def _profile_at(
-    place, s, diagonal, off_diagonal, rhs, square, n, dual, inverse_pivots, u, valued=False
-):  # fmt: skip
+    place: float,
+    s: np.ndarray,
+    diagonal: np.ndarray,
+    off_diagonal: np.ndarray,
+    rhs: np.ndarray,
+    square: float,
+    n: int,
+    dual: bool,
+    inverse_pivots: np.ndarray,
+    u: np.ndarray,
+    valued: bool = False,
+) -> Any:
     """q, slope and value (without constants) of -2 n times the evidence; see shared_profile.py."""
     t = np.exp(place)
     if not _solve(diagonal, off_diagonal, t, rhs, inverse_pivots, u):
@@ -148,9 +191,20 @@ def _profile_at(
 
 @kernel
 def _root(
-    low, high, low_slope, high_slope, s, diagonal, off_diagonal, rhs, square, n, dual,
-    inverse_pivots, u,
-):  # fmt: skip
+    low: float,
+    high: float,
+    low_slope: float,
+    high_slope: float,
+    s: np.ndarray,
+    diagonal: np.ndarray,
+    off_diagonal: np.ndarray,
+    rhs: np.ndarray,
+    square: float,
+    n: int,
+    dual: bool,
+    inverse_pivots: np.ndarray,
+    u: np.ndarray,
+) -> Any:
     """ln t of the minimum in a bracket, by secant steps with Illinois' halving."""
     place, side, moves = 0.5 * (low + high), 0, 0
     for _ in range(ROUNDS):
@@ -175,7 +229,7 @@ def _root(
 
 
 @kernel
-def _certain(s, ratio, empty, error):
+def _certain(s: np.ndarray, ratio: float, empty: float, error: float) -> Any:
     """Whether an error of the Gram matrix is small in the evidence: `shared_profile.certain`."""
     if ratio == np.inf:
         return True
@@ -190,7 +244,19 @@ def _certain(s, ratio, empty, error):
 
 
 @kernel
-def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty, error):
+def _largest(
+    s: np.ndarray,
+    diagonal: np.ndarray,
+    off_diagonal: np.ndarray,
+    rhs: np.ndarray,
+    square: float,
+    n: int,
+    dual: bool,
+    top: float,
+    floor: float,
+    empty: float,
+    error: float,
+) -> Any:
     """Evidence, alpha, beta and t of one target; NaN where the Gram matrix cannot tell it."""
     r = len(s)
     inverse_pivots, u = np.empty(r), np.empty(r)
@@ -265,7 +331,9 @@ def _largest(s, diagonal, off_diagonal, rhs, square, n, dual, top, floor, empty,
     return evidence, ratio * precision, precision, ratio
 
 
-def _tridiagonal(gram, moments):
+def _tridiagonal(
+    gram: np.ndarray, moments: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Diagonal and off-diagonal of T = Q^T gram Q, and (Q^T moments)^T, (K, r)."""
     rotated = np.array(moments, dtype=np.float64, order="F", copy=True)
     r = len(gram)
@@ -282,7 +350,16 @@ def _tridiagonal(gram, moments):
     return diagonal, off_diagonal, rotated.T
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
+def logme_evidence(
+    gram: np.ndarray,
+    moments: np.ndarray,
+    squares: np.ndarray,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool = False,
+    known: Known | None = None,
+) -> Evidence:
     """See the contract in the package's docstring."""
     if known is not None:
         return from_gram(np.asarray(gram), moments, squares, n_samples, dual, known)
@@ -302,7 +379,7 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         floor = np.log(64.0 * np.finfo(np.float64).eps * s.max())
         error = rounding_error((s**2).sum() ** 0.5, np.diagonal(gram))
 
-        def largest(k):
+        def largest(k: int) -> tuple[float, float, float, float]:
             return _largest(
                 as_vector(s), as_vector(diagonal), as_vector(off_diagonal), as_vector(rotated[k]),
                 float(squares[k]), float(n_samples), dual, top,
@@ -313,19 +390,21 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
         return Evidence(*np.array(found).reshape(-1, 4).T)
     zeros = n_features - len(s) if rule.full_spectrum else 0
 
-    def fixed_point(s, rhs, projected, square, alpha, beta):
+    def fixed_point(
+        s: np.ndarray, rhs: Any, projected: Any, square: Any, alpha: float, beta: float
+    ) -> Any:
         return _fixed_point(
             as_vector(s), as_vector(diagonal), as_vector(off_diagonal), as_vector(rhs), projected,
             float(square), n_samples, n_features, zeros, dual, rule.epsilon, rule.tolerance,
             rule.max_rounds, rule.epsilon_in_evidence, alpha, beta,
         )  # fmt: skip
 
-    def tridiagonal(k, alpha=1.0, beta=1.0):
+    def tridiagonal(k: int, alpha: float = 1.0, beta: float = 1.0) -> Any:
         return fixed_point(s, rotated[k], False, squares[k], alpha, beta)
 
     spectrum: list[np.ndarray] = []
 
-    def projected(k, alpha=1.0, beta=1.0):
+    def projected(k: int, alpha: float = 1.0, beta: float = 1.0) -> Any:
         if not spectrum:
             eigenvalues, vectors = np.linalg.eigh(gram, UPLO="U")
             spectrum.extend([np.maximum(eigenvalues, 0.0), vectors])

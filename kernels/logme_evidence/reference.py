@@ -1,12 +1,23 @@
 """Definition of `logme_evidence` in NumPy float64, by an eigendecomposition."""
 
+from typing import Any
+
 import numpy as np
 
-from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from . import SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 from .shared_profile import from_gram
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
+def logme_evidence(
+    gram: np.ndarray,
+    moments: np.ndarray,
+    squares: np.ndarray,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool = False,
+    known: Known | None = None,
+) -> Evidence:
     """See the contract in the package's docstring."""
     if isinstance(rule, LargestEvidence):
         return from_gram(np.asarray(gram), moments, squares, n_samples, dual, known)
@@ -16,7 +27,15 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     return from_spectrum(s, projections, squares, n_samples, n_features, rule, dual)
 
 
-def from_spectrum(s, projections, squares, n_samples, n_features, rule, dual):
+def from_spectrum(
+    s: np.ndarray,
+    projections: np.ndarray,
+    squares: np.ndarray,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule,
+    dual: bool,
+) -> Evidence:
     """The fixed points from eigenvalues (r,) and squared projections (r, K) of the moments."""
     zeros = n_features - len(s) if rule.full_spectrum else 0
     columns = []
@@ -31,7 +50,14 @@ def from_spectrum(s, projections, squares, n_samples, n_features, rule, dual):
     return Evidence(*np.array(columns).reshape(-1, 4).T)
 
 
-def fixed_points(s, p, rest, n, d, rule):
+def fixed_points(
+    s: np.ndarray,
+    p: np.ndarray,
+    rest: np.ndarray,
+    n: int,
+    d: int,
+    rule: EvidenceRule,
+) -> Any:
     """The published fixed points from coordinates of the targets themselves: shared_factored.py."""
     zeros = (d if rule.full_spectrum else min(n, d)) - len(s)
     columns = []
@@ -44,7 +70,19 @@ def fixed_points(s, p, rest, n, d, rule):
     return Evidence(*np.array(columns).reshape(-1, 4).T)
 
 
-def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta, rest=0.0):
+def _fixed_point(
+    s: np.ndarray,
+    p: np.ndarray,
+    square: Any,
+    n: int,
+    d: int,
+    zeros: int,
+    rule: EvidenceRule,
+    dual: bool,
+    alpha: float,
+    beta: float,
+    rest: float = 0.0,
+) -> tuple[float, float, float, float]:
     """Evidence, alpha, beta and t of one target with squared projections p."""
     for _ in range(rule.max_rounds):
         t = alpha / beta
@@ -75,7 +113,7 @@ def _fixed_point(s, p, square, n, d, zeros, rule, dual, alpha, beta, rest=0.0):
     return evidence / n, alpha, beta, t
 
 
-def _precision(degrees, energy):
+def _precision(degrees: float, energy: float) -> float:
     """Degrees of freedom over energy, kept in the range of precisions."""
     quotient = degrees / max(energy, SMALLEST_PRECISION**2)
     return min(max(quotient, SMALLEST_PRECISION), 1.0 / SMALLEST_PRECISION)

@@ -19,13 +19,14 @@ O(d^3) work beyond the scatter. A single loud row drowns the digits of the centr
 rows may be left out of the scatter and given as they are.
 """
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
-from ..array_namespace import array_namespace, beside, is_tensor, on_host
-from . import GRAM_ERROR, Evidence, Known, LargestEvidence
+from ..array_namespace import Array, array_namespace, beside, is_tensor, on_host
+from . import GRAM_ERROR, Evidence, EvidenceRule, Known, LargestEvidence
 from .reference import fixed_points
 from .shared_profile import certain, rounding_error
 
@@ -44,8 +45,18 @@ PIVOTS = 3
 
 
 def evidence(
-    scatter, moments, targets, squares, n_samples, n_features, rule, dual, loud, of_loud, search
-):
+    scatter: Any,
+    moments: Array | None,
+    targets: Array,
+    squares: Array,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool,
+    loud: Array,
+    of_loud: Array | None,
+    search: Callable[..., Any],
+) -> Evidence | None:
     """Evidence of K targets, on the host, or None where the digits are not there either.
 
     ``scatter`` is a `FisherScatter` of the samples, or in the dual form (n <= d) of the features,
@@ -127,7 +138,7 @@ class _Factor:
     inverse: float
     rotates: bool
 
-    def certain(self, ratio):
+    def certain(self, ratio: float) -> bool:
         """Whether the matrix's error, or what was left out, is small in evidences at t = ratio."""
         if not self.lost <= GRAM_ERROR * ratio:
             return False
@@ -138,7 +149,7 @@ class _Factor:
         lower = xp.linalg.cholesky(self.matrix + xp.diag(ratio * self.scale**2))
         return self.error * _largest_inverse(lower) <= GRAM_ERROR
 
-    def rows(self):
+    def rows(self) -> Array:
         """R, further rows last, without columns of zeros."""
         xp = array_namespace(self.first)
         others = np.setdiff1d(np.arange(len(self.first)), self.order)
@@ -152,7 +163,7 @@ class _Factor:
         )
 
 
-def _factored(scatter, loud):
+def _factored(scatter: Any, loud: Array) -> _Factor | None:
     """The factor, or None where the scaled centred Gram matrix itself has lost its digits."""
     xp = array_namespace(scatter.shift)
     n_rows = float(scatter.counts.sum())
@@ -193,7 +204,7 @@ def _factored(scatter, loud):
     return _Factor(first, lower, scale, order, lost, n_rows, loud, matrix, error, inverse, rotates)
 
 
-def _pivot(first, order, matrix, scale):
+def _pivot(first: Array, order: Array, matrix: Array, scale: Array) -> tuple[Array, bool]:
     """Keys (r,) that order the columns, and whether the mean may be rotated into the factor.
 
     It may where one column, the loudest, takes the mean with it: where what is left of the others
@@ -216,7 +227,7 @@ def _pivot(first, order, matrix, scale):
     return keys, bool(of_mean.sum() + others <= LOUD * of_spread.sum())
 
 
-def _largest_inverse(lower):
+def _largest_inverse(lower: Array) -> float:
     """Norm of the inverse of L L^T, by a few inverse iterations, twice the estimate."""
     start = np.random.default_rng(0).normal(size=(len(lower), 4))
     x, norm = beside(lower, start), 0.0
@@ -227,7 +238,7 @@ def _largest_inverse(lower):
     return 2.0 * norm
 
 
-def _solve(lower, columns, transposed=False):
+def _solve(lower: Array, columns: Array, transposed: bool = False) -> Array:
     """L^-1 or L^-T times the columns."""
     if is_tensor(lower):
         solve = array_namespace(lower).linalg.solve_triangular
@@ -241,7 +252,9 @@ def _solve(lower, columns, transposed=False):
     return solve_triangular(lower, columns, trans=int(transposed), lower=True)
 
 
-def _in_features(factor, moments, sums, squares, of_loud):
+def _in_features(
+    factor: _Factor, moments: Array, sums: Array, squares: Array, of_loud: Array
+) -> tuple[Array, Array, Array]:
     """R R^T in a basis in which it is graded, the targets' coordinates, what is left of y.y."""
     xp = array_namespace(factor.first)
     inside = _solve(factor.lower, factor.scale[:, None] * moments[factor.order])
@@ -254,13 +267,13 @@ def _in_features(factor, moments, sums, squares, of_loud):
     return graded, coordinates, outside + np.maximum(squares - on_host((z * z).sum(axis=0)), 0.0)
 
 
-def _in_samples(factor, targets):
+def _in_samples(factor: _Factor, targets: Array) -> tuple[Array, Array, Array]:
     """The same in the dual form, from R^T R."""
     R = factor.rows()
     return _graded(R.T, targets[factor.order])
 
 
-def _rotated(matrix, columns):
+def _rotated(matrix: Array, columns: Array) -> tuple[Array, Array, Array]:
     """The same as `_graded` for a row above a triangular matrix, by rotations: O(r^2) work.
 
     They go from the loudest column on, so that the row is quiet after the first.
@@ -286,7 +299,7 @@ def _rotated(matrix, columns):
     return gram[order][:, order], coordinates[order], on_host(outside * outside)
 
 
-def _graded(matrix, columns):
+def _graded(matrix: Array, columns: Array) -> tuple[Array, Array, Array]:
     """T T^T, graded, and Q^T columns for a pivoted factorisation Q T of the matrix; the rest."""
     xp = array_namespace(matrix)
     # Loud rows first: Householder's QR then leaves the quiet ones their digits.
@@ -301,7 +314,7 @@ def _graded(matrix, columns):
     return T @ T.T, upper[:rank, n_columns:], on_host((outside * outside).sum(axis=0))
 
 
-def _pivots(matrix):
+def _pivots(matrix: Array) -> Array:
     """Order of the columns by what is left of them after the loudest few."""
     left = matrix
     first: list[int] = []
@@ -320,7 +333,7 @@ def _pivots(matrix):
     return np.concatenate([first, order[: len(order) - len(first)]])
 
 
-def _without_loud(graded, coordinates):
+def _without_loud(graded: Array, coordinates: Array) -> tuple[Array, Array, Array, Array] | None:
     """Both without the loud directions, these' eigenvalues (m,) and squared coordinates (m, K).
 
     None where the rotations that split them off do not converge.
@@ -336,7 +349,7 @@ def _without_loud(graded, coordinates):
     return graded, coordinates, np.concatenate(values), np.concatenate(parts)
 
 
-def _loud(diagonal):
+def _loud(diagonal: Array) -> int:
     """How many leading directions are louder than the others, the fewest; 0 if none are."""
     quiet = np.cumsum(diagonal[::-1])[::-1]
     least = np.minimum.accumulate(diagonal)
@@ -348,7 +361,7 @@ def _loud(diagonal):
     return 0
 
 
-def _split(matrix, columns, m):
+def _split(matrix: Array, columns: Array, m: int) -> tuple[Array, Array, Array, Array] | None:
     """Eigenvalues of the first m directions, squared parts; matrix and columns without them.
 
     With [I; P] spanning the loud directions' invariant subspace, P is the fixed point of

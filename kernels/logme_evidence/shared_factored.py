@@ -4,10 +4,12 @@ Slower than from the Gram matrix, which squares the condition number of the feat
 float64 copy of them; for features of which the Gram matrix has lost the digits that matter.
 """
 
+from typing import Any
+
 import numpy as np
 
-from ..array_namespace import array_namespace, as_float64, beside, on_host
-from . import Evidence, LargestEvidence
+from ..array_namespace import Array, array_namespace, as_float64, beside, on_host
+from . import Evidence, EvidenceRule, LargestEvidence
 from .reference import fixed_points
 from .shared_profile import DEPTH, LN_2_PI, largest_evidence
 
@@ -15,12 +17,14 @@ from .shared_profile import DEPTH, LN_2_PI, largest_evidence
 LOST_DIGITS = 3e-8
 
 
-def evidence(features, targets, rule):
+def evidence(features: Array, targets: Array, rule: EvidenceRule | LargestEvidence) -> Any:
     """Evidence of targets (n, K), on the host, by the singular values of features (n, d)."""
     return evidence_and_error(features, targets, rule)[0]
 
 
-def evidence_and_error(features, targets, rule):
+def evidence_and_error(
+    features: Array, targets: Array, rule: EvidenceRule | LargestEvidence
+) -> tuple[Evidence, Array]:
     """The same, and for each target an upper estimate of the evidence's error, (K,)."""
     n, d = features.shape
     exponents = np.where(targets.any(axis=0), np.frexp(abs(targets).max(axis=0))[1], 0)
@@ -52,7 +56,7 @@ def evidence_and_error(features, targets, rule):
     return found, _errors(s, np.ldexp(1.0, exponent) * upper, found, p.sum(axis=0) + rest, n)
 
 
-def _errors(s, upper, found, squares, n):
+def _errors(s: Array, upper: Array, found: Evidence, squares: Array, n: int) -> Array:
     """Estimates of what an error of eps in each column of `upper` is worth in the evidences.
 
     It turns the fitted part of a target by eps times the condition number of the features with the
@@ -79,7 +83,7 @@ def _errors(s, upper, found, squares, n):
         return errors * min(1.0, sigma.max() / sigma.min() / condition[worst])
 
 
-def _could_hide(s, rest, absent, found, n, d):
+def _could_hide(s: Array, rest: Array, absent: Array, found: Evidence, n: int, d: int) -> Array:
     """(K,) mask of targets that directions which count as absent could fit better than the others.
 
     At best these have all the size that an absent direction can have, least, and `absent` of the
@@ -98,7 +102,7 @@ def _could_hide(s, rest, absent, found, n, d):
         return (absent > 0.0) & ~(value.min(axis=0) > best) & np.isfinite(found.evidences)
 
 
-def coordinates(features, targets):
+def coordinates(features: Array, targets: Array) -> tuple[Array, Array, Array, int, Array, Array]:
     """Squares s of the singular values, p (r, K) of the targets' coordinates, rest, unit of F, R.
 
     With s times 4^unit those of the features, and R the triangular factor, times 2^unit. Directions
@@ -126,7 +130,7 @@ def coordinates(features, targets):
     return sigma[kept] ** 2, p[kept], rest + absent, exponent, upper, absent
 
 
-def weights(features, targets, ratios):
+def weights(features: Array, targets: Array, ratios: Array) -> Any:
     """(K, d) posterior means of the linear models at ratios t, beside the features."""
     xp = array_namespace(features)
     X, exponent = _in_own_unit(features)
@@ -140,7 +144,7 @@ def weights(features, targets, ratios):
     return (beside(X, np.ldexp(gains, -exponent)) * coordinates_of_targets) @ right
 
 
-def _in_own_unit(features):
+def _in_own_unit(features: Array) -> tuple[Array, int]:
     """float64 features over 2^exponent, the largest below one, and the exponent."""
     X = as_float64(features)
     exponent = int(np.frexp(float(abs(X).max()))[1])

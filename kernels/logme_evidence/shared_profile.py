@@ -10,11 +10,12 @@ a function of one variable. All its local maxima on a grid of ln t are refined, 
 """
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
-from ..array_namespace import array_namespace, beside, on_host
-from . import GRAM_ERROR, Evidence
+from ..array_namespace import Array, array_namespace, beside, on_host
+from . import GRAM_ERROR, Evidence, Known
 
 #: Grid of ln t, in steps: factors s / (s + t) change over some four units of ln t.
 STEP = 1.0
@@ -28,7 +29,7 @@ DEPTH = 80.0
 LN_2_PI = np.log(2.0 * np.pi)
 
 
-def largest_evidence(s, p, rest, n_samples):
+def largest_evidence(s: Array, p: Array, rest: Array, n_samples: int) -> Evidence:
     """Evidence of targets with squared coordinates p (r, K) and residuals rest (K,); s (r,) > 0.
 
     At the ends: t = infinity is the null model, y ~ N(0, I / beta), alpha infinite. t = 0, where
@@ -79,7 +80,14 @@ def largest_evidence(s, p, rest, n_samples):
     return Evidence(evidence, alphas, betas, np.where(unbounded, 0.0, where))
 
 
-def from_gram(gram, moments, squares, n_samples, dual, known=None):
+def from_gram(
+    gram: Array,
+    moments: Array,
+    squares: Array,
+    n_samples: int,
+    dual: bool,
+    known: Known | None = None,
+) -> Evidence:
     """`largest_evidence` by an eigendecomposition of the op's Gram matrix, on the matrix's device.
 
     The search itself is over O(r K) numbers and runs on the CPU.
@@ -102,7 +110,7 @@ def from_gram(gram, moments, squares, n_samples, dual, known=None):
     found = largest_evidence(resolved, p, rest, n_samples)
     diagonal = on_host(gram.diagonal())
     error = rounding_error((s**2).sum() ** 0.5, diagonal)
-    n_empty = np.count_nonzero(diagonal == 0.0)
+    n_empty = int(np.count_nonzero(diagonal == 0.0))
     told = certain(found.ratios, np.where(kept, s, 0.0), n_empty, error)
     if np.count_nonzero(~kept) > n_empty:
         told &= settled(found, resolved, p, rest, n_samples, diagonal.sum(), len(s) * error)
@@ -110,7 +118,7 @@ def from_gram(gram, moments, squares, n_samples, dual, known=None):
     return Evidence(*(beside(gram, getattr(found, f.name)) for f in fields(found)))
 
 
-def rounding_error(norm, diagonal):
+def rounding_error(norm: float, diagonal: Array) -> float:
     """Estimate of the spectral norm of the rounding error of a Gram matrix.
 
     An element's error is some eps of the roots of its two diagonal elements, with either sign: in
@@ -122,7 +130,7 @@ def rounding_error(norm, diagonal):
     return np.finfo(np.float64).eps * max(norm, spread)
 
 
-def certain(ratios, s, n_empty, error):
+def certain(ratios: Array, s: Array, n_empty: int, error: float) -> Array:
     """(K,) mask of the ratios t at which an error of the Gram matrix with eigenvalues s is small.
 
     Of the eigenvalues, n_empty are zeros of empty rows, which have no error.
@@ -134,7 +142,15 @@ def certain(ratios, s, n_empty, error):
         return np.isinf(ratios) | (error * largest <= GRAM_ERROR)
 
 
-def settled(found, s, p, rest, n_samples, trace, noise):
+def settled(
+    found: Evidence,
+    s: Array,
+    p: Array,
+    rest: Array,
+    n_samples: int,
+    trace: Any,
+    noise: Any,
+) -> Any:
     """(K,) mask of targets of which directions below `noise`, not among the s, hide no maximum.
 
     As t falls, the logarithms' sum gains at least `fitted` a unit of ln t and n ln q loses n at
@@ -151,7 +167,7 @@ def settled(found, s, p, rest, n_samples, trace, noise):
         return value - (n - fitted) * (place - least) > best + 1.0
 
 
-def _on_grid(grid, s, p, rest, n):
+def _on_grid(grid: Array, s: Array, p: Array, rest: Array, n: int) -> Array:
     """(G, K) derivatives by ln t of -2 n times the evidence."""
     fitted = 1.0 / (1.0 + np.exp(grid)[:, None] / s)
     left = 1.0 / (1.0 + s / np.exp(grid)[:, None])
@@ -159,7 +175,9 @@ def _on_grid(grid, s, p, rest, n):
     return n * ((left * fitted) @ p) / q - fitted.sum(axis=1)[:, None]
 
 
-def _profile(x, s, p, rest, n):
+def _profile(
+    x: Array, s: Array, p: Array, rest: Array, n: int
+) -> tuple[Array, Array, Array, Array]:
     """Value at ln t = x (M,), less its constants, q, slope and curvature."""
     ratio = s[:, None] * np.exp(-x)
     left = 1.0 / (1.0 + ratio)
@@ -173,7 +191,7 @@ def _profile(x, s, p, rest, n):
     return value, q, slope, both.sum(axis=0) + n * (bend / q - (weight / q) ** 2)
 
 
-def _refine(low, high, s, p, rest, n):
+def _refine(low: Array, high: Array, s: Array, p: Array, rest: Array, n: int) -> Array:
     """Roots of the slope between low (negative) and high, by Newton steps inside the bracket."""
     x = 0.5 * (low + high)
     for _ in range(MAX_ROUNDS):

@@ -6,17 +6,27 @@ after the other, each round a few sums over one spectrum: too little for a GPU, 
 
 import math
 from dataclasses import fields
+from typing import Any
 
 import torch
 
-from ..array_namespace import on_host
+from ..array_namespace import Array, on_host
 from ..torch_runtime import as_doubles, as_tensor
-from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from . import SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 from .reference import from_spectrum
 from .shared_profile import from_gram
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
+def logme_evidence(
+    gram: Array,
+    moments: Array,
+    squares: Array,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool = False,
+    known: Known | None = None,
+) -> Evidence:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram, dtype=torch.float64)
     moments, squares = as_doubles(moments, gram), as_doubles(squares, gram)
@@ -37,7 +47,9 @@ def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=Fal
     return _fixed_points(s[:, None], projections, squares, n_samples, n_features, rule, dual)
 
 
-def _fixed_points(s, p, squares, n, d, rule, dual):
+def _fixed_points(
+    s: Any, p: Any, squares: Any, n: int, d: int, rule: EvidenceRule, dual: bool
+) -> Any:
     """Evidence of targets with squared projections p (r, K), from eigenvalues s (r, 1)."""
     r = len(s)
     alpha, beta = torch.ones_like(squares), torch.ones_like(squares)
@@ -75,7 +87,7 @@ def _fixed_points(s, p, squares, n, d, rule, dual):
     return Evidence(evidence, alpha, beta, ratio)
 
 
-def _precision(degrees, energy):
+def _precision(degrees: Any, energy: Any) -> Any:
     """Degrees of freedom over energy, kept in the range of precisions."""
     quotient = degrees / energy.clamp_min(SMALLEST_PRECISION**2)
     return quotient.clamp_(SMALLEST_PRECISION, 1.0 / SMALLEST_PRECISION)

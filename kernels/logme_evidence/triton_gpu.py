@@ -8,14 +8,16 @@ the second at what is possible: (v . F^T y)^2 <= s y.y for the eigenpair (s, v).
 """
 
 import math
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
+from ..array_namespace import Array
 from ..torch_runtime import as_doubles, as_tensor, on_device_of
 from ..triton_runtime import LAUNCH
-from . import SMALLEST_PRECISION, Evidence, LargestEvidence
+from . import SMALLEST_PRECISION, Evidence, EvidenceRule, Known, LargestEvidence
 from .shared_profile import from_gram
 
 #: Eigenvalues that a program takes at a time, four a thread.
@@ -106,12 +108,21 @@ def _fixed_points(
         tl.store(results + 3 * n_targets + target, t)
 
 
-def logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual=False, known=None):
+def logme_evidence(
+    gram: Array,
+    moments: Array,
+    squares: Array,
+    n_samples: int,
+    n_features: int,
+    rule: EvidenceRule | LargestEvidence,
+    dual: bool = False,
+    known: Known | None = None,
+) -> Evidence:
     """See the contract in the package's docstring."""
     gram = as_tensor(gram, dtype=torch.float64)
     moments, squares = as_doubles(moments, gram), as_doubles(squares, gram)
     r, n_targets = moments.shape
-    doubles = {"dtype": torch.float64, "device": gram.device}
+    doubles: dict[str, Any] = {"dtype": torch.float64, "device": gram.device}
     results = torch.empty((4, n_targets), **doubles)
     if n_targets == 0:
         return Evidence(*results)

@@ -5,9 +5,11 @@ in csrc/parc_correlation/parc_correlation.cu. Label vectors are left to `torch_g
 """
 
 import math
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from ..cuda_runtime import address, module_for
 from ..torch_runtime import current_stream
 from . import TOLERANCE, torch_gpu
@@ -30,7 +32,7 @@ MEMORY_PART = 0.25
 FEWEST_TILES = 1024
 
 
-def chunk_tiles(free_bytes):
+def chunk_tiles(free_bytes: float) -> int:
     """Most tiles in a chunk with so much memory free: `CHUNK_TILES`, or some halves of that."""
     tiles = CHUNK_TILES
     while tiles > FEWEST_TILES and tiles * ENTRY_BYTES > MEMORY_PART * free_bytes:
@@ -38,7 +40,7 @@ def chunk_tiles(free_bytes):
     return tiles
 
 
-def free_memory(device):
+def free_memory(device: torch.device) -> float:
     """Bytes that can still be allocated on a device; without bound on the host."""
     if device.type != "cuda":
         return math.inf
@@ -51,7 +53,7 @@ class KeyCounter(torch_gpu.KeyCounter):
 
     MULTIPLES = PAIR_TILE, FEATURE_STEP
 
-    def sample(self):
+    def sample(self) -> torch.Tensor:
         """(2, N_CELLS) counts in cells of the pairs of a few rows."""
         positions = self._sampled()
         rows = self._rows.at(positions)
@@ -60,13 +62,15 @@ class KeyCounter(torch_gpu.KeyCounter):
         counts = self._count(stripes, self._codes[positions], [level], N_CELLS.bit_length())
         return counts[:, :N_CELLS]
 
-    def __call__(self, levels):
+    def __call__(self, levels: list[Any]) -> torch.Tensor:
         """(2, bins) counts of pairs of different and of the same class."""
         return self._count(
             self._rows.stripe_pairs(), self._codes, levels, self._bins.bit_length() - 1
         )
 
-    def _count(self, stripe_pairs, codes, levels, bin_bits):
+    def _count(
+        self, stripe_pairs: Any, codes: torch.Tensor, levels: list[Any], bin_bits: int
+    ) -> torch.Tensor:
         count_pairs = _PairCounts(codes, levels, bin_bits)
         for stripes in stripe_pairs:
             count_pairs.add(*stripes)
@@ -76,7 +80,7 @@ class KeyCounter(torch_gpu.KeyCounter):
 class _PairCounts:
     """Counts of pairs in the bins of the last of the levels, and the kernels' scratch memory."""
 
-    def __init__(self, codes, levels, bin_bits):
+    def __init__(self, codes: torch.Tensor, levels: list[Any], bin_bits: int) -> None:
         self._module = module_for(codes)
         self._codes, self._bin_bits = codes, bin_bits
         first, *self._refined = levels
@@ -85,11 +89,11 @@ class _PairCounts:
         tiles = -(-len(codes) // PAIR_TILE)
         self._chunk = min(chunk_tiles(free_memory(codes.device)), tiles * tiles)
         runs = self._module.digit_count(bin_bits) + 1
-        scratch = {"dtype": torch.int16, "device": codes.device}
+        scratch: dict[str, Any] = {"dtype": torch.int16, "device": codes.device}
         self._entries = torch.empty(self._chunk * PAIR_TILE * PAIR_TILE, **scratch)
         self._starts = torch.empty(self._chunk * runs, **scratch)
 
-    def add(self, first, rows, second, columns):
+    def add(self, first: int, rows: torch.Tensor, second: int, columns: torch.Tensor) -> None:
         """Add the pairs i < j of two stripes of unit rows with these first positions."""
         self._module.count_pairs(
             self._stripe(first, rows),
@@ -109,20 +113,25 @@ class _PairCounts:
             stream=current_stream(rows),
         )
 
-    def _stripe(self, first, rows):
+    def _stripe(self, first: int, rows: torch.Tensor) -> tuple[int, int, int]:
         n_rows = min(len(rows), len(self._codes) - first)
         return address(rows), address(self._codes[first:]), n_rows
 
 
 def bounded_correlation(
-    X, codes, sort_limit=SORT_LIMIT, bins=BINS, tolerance=TOLERANCE, kept_bytes=KEPT_BYTES
-):
+    X: Array,
+    codes: Array,
+    sort_limit: int = SORT_LIMIT,
+    bins: int = BINS,
+    tolerance: float = TOLERANCE,
+    kept_bytes: int = KEPT_BYTES,
+) -> tuple[float, float]:
     """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     return torch_gpu.bounded_correlation(
         X, codes, sort_limit, bins, tolerance, kept_bytes, counter=KeyCounter
     )
 
 
-def parc_correlation(X, codes):
+def parc_correlation(X: Array, codes: Array) -> float:
     """See the contract in the package's docstring."""
     return bounded_correlation(X, codes)[0]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..array_namespace import Array
 from ..native_runtime import as_codes, native_module, runtime_arguments
 from . import TOLERANCE
 
@@ -18,13 +19,13 @@ NARROW_LIMIT = 2**32 - 1
 
 
 def bounded_correlation(
-    X,
-    codes,
-    sort_limit=SORT_LIMIT,
-    tolerance=TOLERANCE,
-    lookup_share=LOOKUP_SHARE,
-    narrow_limit=NARROW_LIMIT,
-):
+    X: Array,
+    codes: np.ndarray,
+    sort_limit: int = SORT_LIMIT,
+    tolerance: float = TOLERANCE,
+    lookup_share: float = LOOKUP_SHARE,
+    narrow_limit: int = NARROW_LIMIT,
+) -> tuple[float, float]:
     """The coefficient and the error that it may have: 0 when pairs are sorted.
 
     Proven when they are looked up, estimated when binned; see the contract.
@@ -40,14 +41,18 @@ def bounded_correlation(
     )
 
 
-def parc_correlation(X, codes):
+def parc_correlation(X: Array, codes: np.ndarray) -> float:
     """See the contract in the package's docstring."""
     return bounded_correlation(X, codes)[0]
 
 
 def bounded_correlation_vectors(
-    X, Y, sort_limit=VECTORS_SORT_LIMIT, tolerance=TOLERANCE, narrow_limit=NARROW_LIMIT
-):
+    X: Array,
+    Y: np.ndarray,
+    sort_limit: int = VECTORS_SORT_LIMIT,
+    tolerance: float = TOLERANCE,
+    narrow_limit: int = NARROW_LIMIT,
+) -> tuple[float, float]:
     """As `bounded_correlation`, with label vectors."""
     Y = np.asarray(Y, dtype=np.float64)
     return native_module().parc_correlation_vectors(
@@ -61,6 +66,6 @@ def bounded_correlation_vectors(
     )
 
 
-def parc_correlation_vectors(X, Y):
+def parc_correlation_vectors(X: Array, Y: np.ndarray) -> float:
     """See the contract in the package's docstring."""
     return bounded_correlation_vectors(X, Y)[0]

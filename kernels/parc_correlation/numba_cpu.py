@@ -8,11 +8,14 @@ may add is negligible: at once in general.
 """
 
 import threading
+from typing import Any
 
 import numpy as np
 
+from ..array_namespace import Array
 from ..numba_runtime import ranges
 from ..threads import run_in_threads, thread_count
+from . import TOLERANCE
 from .numba_key_counts import (
     CHUNK,
     PROBES,
@@ -27,8 +30,6 @@ from .numba_key_counts import (
 )
 from .numba_pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
 
-#: Relative error of the rank variance that undecided ties may cause at most, in a pass.
-TIE_TOLERANCE = 1e-9
 #: Up to so many pairs are sorted outright to find the ties.
 EXACT_TIES_PAIRS = 1 << 22
 WHOLE_RANGE = KEY_START, KEY_START + (1 << KEY_BITS)
@@ -47,7 +48,7 @@ TOTAL_BUFFER_KEYS = 1 << 26
 MAX_VECTOR_PAIRS = 1 << 28
 
 
-def parc_correlation(X, codes):
+def parc_correlation(X: Array, codes: np.ndarray) -> float | None:
     """See the contract in the package's docstring."""
     order = np.argsort(codes, kind="stable")
     sorted_codes = np.asarray(codes)[order]
@@ -74,7 +75,7 @@ def parc_correlation(X, codes):
     return covariance / np.sqrt(rank_variance / 12.0 * (n_same / n_pairs) * n_different)
 
 
-def _n_pairs(columns):
+def _n_pairs(columns: tuple[np.ndarray, np.ndarray]) -> int:
     first, last = columns
     return int((last - first).sum())
 
@@ -82,7 +83,9 @@ def _n_pairs(columns):
 class _Bins:
     """Histogram of keys in intervals of equal width, each split into bins; a copy per worker."""
 
-    def __init__(self, starts=(KEY_START,), width_bits=KEY_BITS):
+    def __init__(
+        self, starts: np.ndarray | tuple[int] = (KEY_START,), width_bits: int = KEY_BITS
+    ) -> None:
         self._starts = np.asarray(starts, dtype=np.int64)
         self._width_bits = width_bits
         room = TOTAL_BIN_BITS - (len(self._starts) - 1).bit_length()
@@ -92,31 +95,41 @@ class _Bins:
         shape = (thread_count(), len(self._starts), 1 << self._bin_bits)
         self._counts = np.zeros(shape, dtype=np.int64)
 
-    def add(self, worker, keys, first, last, origin=None, weight=1):
+    def add(
+        self,
+        worker: int,
+        keys: Any,
+        first: np.ndarray,
+        last: Any,
+        origin: Any = None,
+        weight: int = 1,
+    ) -> None:
         counts = self._counts[worker]
         bins = self._starts, self._width_bits, self._bin_bits
         add_to_bins(keys, first, last, *bins, counts, weight)
 
-    def add_list(self, keys, weight):
+    def add_list(self, keys: Any, weight: Any) -> None:
         ends = np.array([0]), np.array([len(keys)])
         self.add(0, keys[None], *ends, weight=weight)
 
-    def of_worker(self, worker):
+    def of_worker(self, worker: int) -> Any:
         """The bins of a worker, where there is but one interval."""
         return self._counts[worker, 0]
 
-    def filled(self):
+    def filled(self) -> Any:
         """First key and number of pairs of every bin that holds any, in ascending order."""
         counts = self._counts.sum(axis=0)
         interval, position = np.nonzero(counts)
         return self._starts[interval] + (position << self.shift), counts[interval, position]
 
-    def split(self, starts):
+    def split(self, starts: np.ndarray) -> Any:
         """An empty histogram that splits the bins with these first keys."""
         return _Bins(starts, self.shift)
 
 
-def _rank_against(pairs, few, many):
+def _rank_against(
+    pairs: PairKeys, few: tuple[np.ndarray, np.ndarray], many: tuple[np.ndarray, np.ndarray]
+) -> Any:
     """Twice the sum of the averaged ranks of ``many`` pairs among ``few``, and the ties' t^3 - t.
 
     Both are column ranges, as `PairKeys.visit` takes them.
@@ -132,7 +145,14 @@ def _rank_against(pairs, few, many):
     return twice, _tie_sum(pairs, bins)
 
 
-def _rank_in_slice(pairs, columns, low, high, sorted_keys, bins):
+def _rank_in_slice(
+    pairs: PairKeys,
+    columns: tuple[np.ndarray, np.ndarray],
+    low: int,
+    high: int,
+    sorted_keys: Any,
+    bins: _Bins,
+) -> Any:
     """Twice the sum of averaged ranks of the keys in [low, high), their number; binned as well."""
     table, shift = bucket_table(sorted_keys)
     n_threads = thread_count()
@@ -144,13 +164,13 @@ def _rank_in_slice(pairs, columns, low, high, sorted_keys, bins):
     sums, numbers = [0] * n_threads, [0] * n_threads
     lists = sorted_keys, table, shift, KEY_START, bins.shift
 
-    def rank(worker, keys, first, last, origin):
+    def rank(worker: int, keys: Any, first: np.ndarray, last: Any, origin: Any) -> None:
         own = buffers[worker], filled[worker], bins.of_worker(worker)
         total, n = rank_by_partition(keys, first, last, low, high, *lists, partition_shift, *own)
         sums[worker] += total
         numbers[worker] += n
 
-    def rank_remaining(worker):
+    def rank_remaining(worker: int) -> Any:
         own = buffers[worker], filled[worker], bins.of_worker(worker)
         return rank_rest(*lists, *own)
 
@@ -158,7 +178,7 @@ def _rank_in_slice(pairs, columns, low, high, sorted_keys, bins):
     return sum(sums) + sum(run_in_threads(rank_remaining, range(n_threads))), sum(numbers)
 
 
-def _slices(pairs, few):
+def _slices(pairs: PairKeys, few: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, int, int, int]]:
     """Ranges of keys [low, high) that cover all, each with at most `SLICE_KEYS` pairs or one key.
 
     Also the first key and the number of pairs in each; where that is above `SLICE_KEYS`, all of
@@ -180,7 +200,9 @@ def _slices(pairs, few):
     return slices
 
 
-def _bins_of_at_most(most, pairs, columns):
+def _bins_of_at_most(
+    most: int, pairs: PairKeys, columns: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """First keys and counts of bins that hold no more than ``most`` pairs or a single key."""
     bins, starts, counts = _Bins(), [], []
     while True:
@@ -197,7 +219,14 @@ def _bins_of_at_most(most, pairs, columns):
     return all_starts[order], np.concatenate(counts)[order]
 
 
-def _sorted_keys(pairs, columns, low, high, first_key, n_keys):
+def _sorted_keys(
+    pairs: PairKeys,
+    columns: tuple[np.ndarray, np.ndarray],
+    low: int,
+    high: int,
+    first_key: int,
+    n_keys: int,
+) -> Any:
     """The keys in [low, high), sorted, and sentinels; how often each of them counts."""
     n_sorted, repeats = (n_keys, 1) if n_keys <= SLICE_KEYS else (1, n_keys)
     sorted_keys = np.full(n_sorted + PROBES, SENTINEL)
@@ -208,7 +237,9 @@ def _sorted_keys(pairs, columns, low, high, first_key, n_keys):
     lock = threading.Lock()
     filled = 0
 
-    def collect(worker, keys, first, last, origin):
+    def collect(
+        worker: int, keys: np.ndarray, first: np.ndarray, last: np.ndarray, origin: tuple[int, int]
+    ) -> None:
         nonlocal filled
         n = gather(keys, first, last, low, high, buffers[worker])
         with lock:
@@ -221,7 +252,7 @@ def _sorted_keys(pairs, columns, low, high, first_key, n_keys):
     return sorted_keys, repeats
 
 
-def _tie_sum(pairs, bins):
+def _tie_sum(pairs: PairKeys, bins: _Bins) -> Any:
     """Sum of t^3 - t over the groups of t pairs with equal keys; ``bins`` hold all pairs."""
     everything = np.arange(1, pairs.n_rows + 1), np.full(pairs.n_rows, pairs.n_rows)
     n_pairs = float(_n_pairs(everything))
@@ -238,7 +269,8 @@ def _tie_sum(pairs, bins):
             return most.sum()
         ascending = np.argsort(most)
         totals = np.cumsum(most[ascending])
-        allowance = TIE_TOLERANCE * (n_pairs**3 - n_pairs - totals[-1])
+        # Relative error of the rank variance in a pass: half of that in the coefficient.
+        allowance = TOLERANCE * (n_pairs**3 - n_pairs - totals[-1])
         undecided = ascending[np.searchsorted(totals, allowance, side="right") :]
         if not len(undecided):
             return 0.0
@@ -246,7 +278,7 @@ def _tie_sum(pairs, bins):
         pairs.visit(*everything, bins.add)
 
 
-def parc_correlation_vectors(X, Y):
+def parc_correlation_vectors(X: Array, Y: np.ndarray) -> float:
     """See the contract in the package's docstring. Here it keeps the ranks of all pairs.
 
     Raises
@@ -267,7 +299,7 @@ def parc_correlation_vectors(X, Y):
     y = _all_ranks(PairKeys(Y, order, standardise=False))
     blocks = ranges(len(x), 1 << 16)
 
-    def products(block):
+    def products(block: np.ndarray) -> Any:
         # Ranks less their mean, twice: integers.
         first = x[block].astype(np.float64) - len(x)
         second = y[block].astype(np.float64) - len(x)
@@ -278,12 +310,12 @@ def parc_correlation_vectors(X, Y):
     return float(sums[0] / scale) if scale > 0 else float("nan")
 
 
-def _all_ranks(pairs):
+def _all_ranks(pairs: PairKeys) -> Any:
     """Twice the averaged rank (from 0) of every pair i < j in row-major order."""
     n = pairs.n_rows
     ranks = np.empty(n * (n - 1) // 2, dtype=np.int64)
 
-    def place(worker, keys, first, last, origin):
+    def place(worker: int, keys: Any, first: np.ndarray, last: Any, origin: Any) -> None:
         spread_out(keys, first, last, *origin, n, ranks)
 
     pairs.visit(np.arange(1, n + 1), np.full(n, n), place)

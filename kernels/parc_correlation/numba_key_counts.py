@@ -4,6 +4,8 @@ Most take a matrix of keys and, for each row, the range of columns that counts. 
 a key among sorted ones is the number of those below it plus half the number equal to it.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..numba_runtime import inlined_kernel, kernel
@@ -18,7 +20,16 @@ CHUNK = 512
 
 
 @kernel
-def add_to_bins(keys, first, last, starts, width_bits, bin_bits, counts, weight):
+def add_to_bins(
+    keys: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    starts: np.ndarray,
+    width_bits: int,
+    bin_bits: int,
+    counts: np.ndarray,
+    weight: int,
+) -> None:
     """Count keys in the intervals starts[h] + [0, 2^width_bits), each of 2^bin_bits bins."""
     shift = width_bits - bin_bits
     for i in range(keys.shape[0]):
@@ -37,7 +48,9 @@ def add_to_bins(keys, first, last, starts, width_bits, bin_bits, counts, weight)
 
 
 @kernel
-def gather(keys, first, last, low, high, out):
+def gather(
+    keys: np.ndarray, first: np.ndarray, last: np.ndarray, low: int, high: int, out: np.ndarray
+) -> Any:
     """Write the keys in [low, high) to ``out``; their number."""
     n = 0
     for i in range(keys.shape[0]):
@@ -48,7 +61,15 @@ def gather(keys, first, last, low, high, out):
 
 
 @kernel
-def spread_out(keys, first, last, row, column, n, out):
+def spread_out(
+    keys: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    row: int,
+    column: int,
+    n: int,
+    out: np.ndarray,
+) -> None:
     """Write the key of every pair i < j of n rows to its place in row-major order."""
     for i in range(keys.shape[0]):
         start = (row + i) * n - (row + i) * (row + i + 1) // 2 - (row + i + 1) + column
@@ -57,7 +78,7 @@ def spread_out(keys, first, last, row, column, n, out):
 
 
 @kernel
-def _fill_table(sorted_keys, n_keys, shift, table):
+def _fill_table(sorted_keys: np.ndarray, n_keys: int, shift: int, table: np.ndarray) -> None:
     """table[b] = number of keys in the buckets below b."""
     bucket = 0
     for p in range(n_keys):
@@ -69,7 +90,7 @@ def _fill_table(sorted_keys, n_keys, shift, table):
         table[b] = n_keys
 
 
-def bucket_table(sorted_keys):
+def bucket_table(sorted_keys: Any) -> Any:
     """Where buckets of equal width begin among the sorted keys, and log2 of their width."""
     n_keys = len(sorted_keys) - PROBES
     span = int(sorted_keys[n_keys - 1]) - int(sorted_keys[0])
@@ -82,12 +103,12 @@ def bucket_table(sorted_keys):
 
 
 @inlined_kernel
-def _bucket(key, sorted_keys, table, shift):
+def _bucket(key: int, sorted_keys: np.ndarray, table: np.ndarray, shift: int) -> Any:
     return min(max((key - sorted_keys[0]) >> shift, 0), len(table) - 2)
 
 
 @inlined_kernel
-def _twice_rank(key, sorted_keys, begin, end):
+def _twice_rank(key: int, sorted_keys: np.ndarray, begin: int, end: int) -> Any:
     """Number of sorted keys below ``key`` plus number not above it, given its bucket's ends."""
     if end - begin <= PROBES:
         twice = 2 * begin
@@ -112,7 +133,15 @@ def _twice_rank(key, sorted_keys, begin, end):
 
 
 @kernel
-def _twice_rank_sum(keys, sorted_keys, table, shift, bins_start, bin_shift, bins):
+def _twice_rank_sum(
+    keys: np.ndarray,
+    sorted_keys: np.ndarray,
+    table: np.ndarray,
+    shift: int,
+    bins_start: int,
+    bin_shift: int,
+    bins: np.ndarray,
+) -> Any:
     """Sum over a vector of keys of twice their averaged rank among the sorted ones; counts them."""
     begins, ends = np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
     total = 0
@@ -130,9 +159,21 @@ def _twice_rank_sum(keys, sorted_keys, table, shift, bins_start, bin_shift, bins
 
 @kernel
 def rank_by_partition(
-    keys, first, last, low, high, sorted_keys, table, shift, bins_start, bin_shift,
-    partition_shift, buffers, filled, bins,
-):  # fmt: skip
+    keys: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    low: int,
+    high: int,
+    sorted_keys: np.ndarray,
+    table: np.ndarray,
+    shift: int,
+    bins_start: int,
+    bin_shift: int,
+    partition_shift: int,
+    buffers: np.ndarray,
+    filled: np.ndarray,
+    bins: np.ndarray,
+) -> Any:
     """Distribute the keys in [low, high) over buffers by their leading bits; rank what fills up.
 
     A full buffer meets a part of the sorted keys, and of the bins that count all keys, that fits in
@@ -164,7 +205,16 @@ def rank_by_partition(
 
 
 @kernel
-def rank_rest(sorted_keys, table, shift, bins_start, bin_shift, buffers, filled, bins):
+def rank_rest(
+    sorted_keys: np.ndarray,
+    table: np.ndarray,
+    shift: int,
+    bins_start: int,
+    bin_shift: int,
+    buffers: np.ndarray,
+    filled: np.ndarray,
+    bins: np.ndarray,
+) -> Any:
     """Empty all buffers of `rank_by_partition`: the sum of twice the averaged ranks."""
     total = 0
     for partition in range(len(filled)):
@@ -174,7 +224,9 @@ def rank_rest(sorted_keys, table, shift, bins_start, bin_shift, buffers, filled,
 
 
 @kernel
-def to_twice_ranks(keys, sorted_keys, table, shift):
+def to_twice_ranks(
+    keys: np.ndarray, sorted_keys: np.ndarray, table: np.ndarray, shift: int
+) -> None:
     """Replace each key of a vector by twice its averaged rank among the sorted ones."""
     for p in range(len(keys)):
         bucket = _bucket(keys[p], sorted_keys, table, shift)

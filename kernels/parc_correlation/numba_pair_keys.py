@@ -5,8 +5,12 @@ an integer from 0 to 2 / resolution, but for rounding. A tile comes from one mat
 split among the threads.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from ..array_namespace import Array
 from ..blas_blocks import row_products
 from ..numba_runtime import as_vector, even_ranges, kernel, ranges, row_block
 from ..threads import run_in_threads, thread_count
@@ -30,7 +34,9 @@ ROUNDER_BITS = np.float64(ROUNDER).view(np.int64).item()
 
 
 @kernel
-def _centre(row, mean, inverse_deviation, out):
+def _centre(
+    row: np.ndarray, mean: np.ndarray, inverse_deviation: np.ndarray, out: np.ndarray
+) -> None:
     total = 0.0
     for j in range(len(row)):
         out[j] = (row[j] - mean[j]) * inverse_deviation[j]
@@ -41,7 +47,7 @@ def _centre(row, mean, inverse_deviation, out):
 
 
 @kernel
-def _largest_entry(X, mean, inverse_deviation):
+def _largest_entry(X: Array, mean: np.ndarray, inverse_deviation: np.ndarray) -> Any:
     largest = 0.0
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
@@ -50,7 +56,9 @@ def _largest_entry(X, mean, inverse_deviation):
 
 
 @kernel
-def _unit_rows(X, mean, inverse_deviation, smallest_norm, out):
+def _unit_rows(
+    X: Array, mean: np.ndarray, inverse_deviation: np.ndarray, smallest_norm: float, out: np.ndarray
+) -> None:
     for i in range(X.shape[0]):
         row = out[i]
         _centre(X[i], mean, inverse_deviation, row)
@@ -64,7 +72,7 @@ def _unit_rows(X, mean, inverse_deviation, smallest_norm, out):
 
 
 @kernel
-def _to_keys(products, keys, inverse_resolution):
+def _to_keys(products: np.ndarray, keys: np.ndarray, inverse_resolution: float) -> None:
     """Turn -r / resolution into keys, which ``keys`` reads from the same memory."""
     for i in range(products.shape[0]):
         for j in range(products.shape[1]):
@@ -85,7 +93,7 @@ class PairKeys:
         Whether the columns are standardised first.
     """
 
-    def __init__(self, X, order, standardise=True):
+    def __init__(self, X: Array, order: np.ndarray, standardise: bool = True) -> None:
         self._X, self._order = X, order
         self.n_rows, self._n_columns = X.shape
         self._tile = np.empty(TILE_ROWS * TILE_COLUMNS)
@@ -101,10 +109,10 @@ class PairKeys:
         if X.size <= KEPT_ELEMENTS:
             self._kept = self._make_unit_rows(slice(0, self.n_rows))
 
-    def _blocks(self):
+    def _blocks(self) -> list[slice]:
         return ranges(self.n_rows, max(1, (1 << 20) // self._n_columns))
 
-    def _moments(self):
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Column means and inverse standard deviations, zero where a column has no variance."""
         n = self.n_rows
         mean = sum(self._X[rows].sum(axis=0, dtype=np.float64) for rows in self._blocks()) / n
@@ -115,22 +123,22 @@ class PairKeys:
         varies = variance > noise
         return mean, np.where(varies, 1.0 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
 
-    def _make_unit_rows(self, positions):
+    def _make_unit_rows(self, positions: slice) -> np.ndarray:
         out = np.empty((positions.stop - positions.start, self._n_columns))
 
-        def make(part):
+        def make(part: slice) -> None:
             block = row_block(self._X, self._order[positions][part])
             _unit_rows(block, *self._scaling, self._smallest_norm, out[part])
 
         run_in_threads(make, even_ranges(len(out), thread_count()))
         return out
 
-    def _unit_rows(self, positions):
+    def _unit_rows(self, positions: slice) -> Any:
         if self._kept is not None:
             return self._kept[positions]
         return self._make_unit_rows(positions)
 
-    def visit(self, first, last, work):
+    def visit(self, first: np.ndarray, last: np.ndarray, work: Callable[..., Any]) -> None:
         """Call ``work(worker, keys, first, last, origin)`` on bands that cover the wanted pairs.
 
         Parameters
@@ -154,14 +162,22 @@ class PairKeys:
                 columns = slice(int(begin) + offset.start, int(begin) + offset.stop)
                 self._visit_tile(rows, left, columns, first, last, work)
 
-    def _visit_tile(self, rows, left, columns, first, last, work):
+    def _visit_tile(
+        self,
+        rows: slice,
+        left: np.ndarray,
+        columns: slice,
+        first: np.ndarray,
+        last: np.ndarray,
+        work: Callable[..., Any],
+    ) -> None:
         width = columns.stop - columns.start
         products = self._tile[: len(left) * width].reshape(len(left), width)
         row_products(left, self._unit_rows(columns), products, scale=-1.0 / RESOLUTION)
         first = np.clip(first[rows] - columns.start, 0, width)
         last = np.clip(last[rows] - columns.start, 0, width)
 
-        def share(numbered):
+        def share(numbered: tuple[int, slice]) -> None:
             worker, part = numbered
             for start in range(part.start, part.stop, BAND_ROWS):
                 band = slice(start, min(start + BAND_ROWS, part.stop))

@@ -3,10 +3,11 @@
 import numpy as np
 from scipy.stats import rankdata
 
+from ..array_namespace import Array
 from . import RESOLUTION
 
 
-def distance_matrix(rows):
+def distance_matrix(rows: np.ndarray) -> np.ndarray:
     """1 - Pearson correlation of all rows, in multiples of the resolution."""
     noise = 1e-14 * np.sqrt(rows.shape[1]) * np.abs(rows).max(initial=0.0)
     rows = rows - rows.mean(axis=1, keepdims=True)
@@ -17,11 +18,11 @@ def distance_matrix(rows):
     return np.rint((1.0 - rows @ rows.T) / RESOLUTION)
 
 
-def _pair_distances(rows):
+def _pair_distances(rows: np.ndarray) -> np.ndarray:
     return distance_matrix(rows)[np.triu_indices(len(rows), 1)]
 
 
-def _standardised(X):
+def _standardised(X: Array) -> np.ndarray:
     X = np.asarray(X, dtype=np.float64)
     Z = X - X.mean(axis=0)
     deviations = Z.std(axis=0)
@@ -32,7 +33,7 @@ def _standardised(X):
     return np.where(varies, Z / np.where(varies, deviations, 1.0), 0.0)
 
 
-def _spearman(first, second):
+def _spearman(first: np.ndarray, second: np.ndarray) -> float:
     first = rankdata(first)
     second = rankdata(second)
     first -= first.mean()
@@ -41,14 +42,14 @@ def _spearman(first, second):
     return float(first @ second / scale) if scale > 0 else float("nan")
 
 
-def parc_correlation(X, codes):
+def parc_correlation(X: Array, codes: np.ndarray) -> float:
     """See the contract in the package's docstring."""
     codes = np.asarray(codes)
     i, j = np.triu_indices(len(codes), 1)
     return _spearman(_pair_distances(_standardised(X)), codes[i] != codes[j])
 
 
-def parc_correlation_vectors(X, Y):
+def parc_correlation_vectors(X: Array, Y: np.ndarray) -> float:
     """See the contract in the package's docstring."""
     Y = np.asarray(Y, dtype=np.float64)
     return _spearman(_pair_distances(_standardised(X)), _pair_distances(Y))

@@ -6,9 +6,11 @@ All counts are integers and all sums are taken in a fixed order: same pairs, sam
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from . import SIGMAS, TOLERANCE
 from .tensor_rows import KEY_BITS
 
@@ -32,13 +34,13 @@ class FirstLevel:
     first: torch.Tensor
     shift: torch.Tensor
 
-    def bins_of(self, keys):
+    def bins_of(self, keys: Any) -> Any:
         """Bin of every key."""
         cell = keys >> CELL_BITS
         within = keys & ((1 << CELL_BITS) - 1)
         return within.bitwise_right_shift_(self.shift[cell]).add_(self.first[cell])
 
-    def refined(self, bins):
+    def refined(self, bins: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """First key and log2 of the width of these bins."""
         cell = torch.searchsorted(self.first, bins, right=True) - 1
         shift = self.shift[cell]
@@ -58,26 +60,26 @@ class RefinedLevel:
     #: log2 of the number of bins in each cell.
     bits: int
 
-    def bins_of(self, keys, bins):
+    def bins_of(self, keys: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
         """Bin of every key that has this bin on the level above; -1 where that was not refined."""
         cell = torch.where(bins >= 0, self.cell_of[bins], -1).to(torch.int64)
         offset = (keys - self.start[cell]) >> self.shift[cell]
         return torch.where(cell >= 0, (cell << self.bits) + offset, -1)
 
-    def several(self):
+    def several(self) -> Any:
         """Whether each bin has more than one key."""
         return (self.shift > 0).repeat_interleave(
             1 << self.bits, output_size=len(self.shift) << self.bits
         )
 
-    def refined(self, bins):
+    def refined(self, bins: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """First key and log2 of the width of these bins."""
         cell = bins >> self.bits
         shift = self.shift[cell].to(torch.int64)
         return self.start[cell] + ((bins & ((1 << self.bits) - 1)) << shift), shift
 
 
-def refined_level(above, chosen, bins):
+def refined_level(above: Any, chosen: Any, bins: int) -> Any:
     """Level of at most ``bins`` bins in place of the chosen ones of the level above, ascending."""
     start, width = above.refined(chosen)
     bits = int(math.log2(bins // len(chosen)))
@@ -87,7 +89,7 @@ def refined_level(above, chosen, bins):
     return RefinedLevel(cell_of, start, shift, bits)
 
 
-def deepest_bins(levels, keys):
+def deepest_bins(levels: Any, keys: Array) -> Any:
     """Bin of every key on the last of the levels, -1 where there is none."""
     bins = levels[0].bins_of(keys)
     for level in levels[1:]:
@@ -95,13 +97,13 @@ def deepest_bins(levels, keys):
     return bins
 
 
-def uniform_level(device):
+def uniform_level(device: Any) -> Any:
     """One bin a cell: what samples are counted in."""
     cells = torch.arange(N_CELLS, device=device)
     return FirstLevel(cells, torch.full_like(cells, CELL_BITS))
 
 
-def fitted_level(sampled, bins=BINS):
+def fitted_level(sampled: Any, bins: int = BINS) -> Any:
     """First level whose bins follow the (2, N_CELLS) counts of a sample, of both classes of pairs.
 
     The squared errors of m bins in a cell with s and d pairs sum to (s d)^2 / (4 m^3), and the sum
@@ -127,7 +129,7 @@ def fitted_level(sampled, bins=BINS):
 class _Errors:
     """Possible error of the correlation through bins that hold several keys, added up."""
 
-    def __init__(self, n_same, n_different, tolerance):
+    def __init__(self, n_same: Any, n_different: Any, tolerance: float) -> None:
         self._n_pairs = n_same + n_different
         self._tolerance = tolerance
         # Effects of a unit of the rank sum and, at most, of a unit of the sum of t^3 over ties.
@@ -137,7 +139,7 @@ class _Errors:
         self._unresolved = (0.0, 0.0)
         self.bound = 0.0
 
-    def heavy_bins(self, counts, several, squares, n_waiting):
+    def heavy_bins(self, counts: Any, several: Any, squares: Any, n_waiting: Any) -> Any:
         """Indices of the bins that must be refined; the errors of all others are added.
 
         Parameters
@@ -159,11 +161,11 @@ class _Errors:
         # The units suppose the rank variance without ties.
         inflation = float(self._n_pairs) ** 3 / (3.0 * squares) if squares > 0 else math.inf
 
-        def with_these(swaps, ties):
+        def with_these(swaps: Any, ties: Any) -> Any:
             both = torch.stack([swaps.square().sum(), ties.sum()]).tolist()
             return self._unresolved[0] + both[0], self._unresolved[1] + both[1]
 
-        def bound(both):
+        def bound(both: Any) -> Any:
             error = SIGMAS * math.sqrt(both[0]) + both[1]
             return error * inflation if error > 0 else 0.0
 
@@ -177,7 +179,7 @@ class _Errors:
         swaps, ties = swaps[candidates], ties[candidates]
         _, grades = torch.frexp(swaps + ties)
 
-        def below(grade):
+        def below(grade: Any) -> Any:
             light = grades < grade
             return with_these(swaps * light, ties * light)
 
@@ -193,25 +195,25 @@ class _Errors:
         return candidates[grades >= grade]
 
 
-def binned_deviations(tied):
+def binned_deviations(tied: Any) -> Any:
     """Twice the averaged rank of the pairs of each bin, less its mean: integers."""
     below = torch.cumsum(tied, dim=0) - tied
     return 2 * below + tied - tied.sum()
 
 
-def _cell_deviations(tied, below, n_pairs):
+def _cell_deviations(tied: Any, below: Any, n_pairs: Any) -> Any:
     """As `binned_deviations`, of equally many bins in each of the cells that have pairs below."""
     tied = tied.view(len(below), -1)
     within = torch.cumsum(tied, dim=1) - tied
     return (2 * (below[:, None] + within) + tied - n_pairs).flatten()
 
 
-def _coefficient(product, squares, n_same, n_different):
+def _coefficient(product: Any, squares: Any, n_same: Any, n_different: Any) -> Any:
     scale = squares * (n_same * n_different / (n_same + n_different))
     return product / math.sqrt(scale) if scale > 0 else math.nan
 
 
-def _sums(counts, deviations, n_same, n_different) -> tuple[float, float]:
+def _sums(counts: Any, deviations: Any, n_same: Any, n_different: Any) -> tuple[float, float]:
     """Sums of deviation x "different", through the rarer class, and of the squared deviations."""
     different, same = counts.unbind(0)
     rarer = -same if n_same < n_different else different
@@ -222,7 +224,14 @@ def _sums(counts, deviations, n_same, n_different) -> tuple[float, float]:
     return product, squares
 
 
-def binned_correlation(count, level, n_same, n_different, bins=BINS, tolerance=TOLERANCE):
+def binned_correlation(
+    count: Any,
+    level: Any,
+    n_same: Any,
+    n_different: Any,
+    bins: int = BINS,
+    tolerance: float = TOLERANCE,
+) -> Any:
     """The coefficient, and the estimate of the error that binning may have caused.
 
     Parameters
@@ -270,7 +279,7 @@ def binned_correlation(count, level, n_same, n_different, bins=BINS, tolerance=T
         several = levels[-1].several()
 
 
-def sorted_correlation(keys, same, n_same, n_different):
+def sorted_correlation(keys: Array, same: Any, n_same: Any, n_different: Any) -> Any:
     """The exact coefficient of these keys of all pairs, where ``same`` marks those of one class."""
     if n_same == 0 or n_different == 0:
         return math.nan

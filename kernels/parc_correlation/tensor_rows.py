@@ -7,6 +7,8 @@ stripes. A key is a distance 1 - r in multiples of the contract's resolution, 0 
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -24,12 +26,12 @@ UNIT = RESOLUTION * 2.0**52
 UNIT_BITS = torch.tensor(UNIT, dtype=torch.float64).view(torch.int64).item()
 
 
-def distance_keys(correlations) -> torch.Tensor:
+def distance_keys(correlations: Any) -> torch.Tensor:
     """int64 keys of the distances 1 - r."""
     return (UNIT + 1.0 - correlations).view(torch.int64).sub_(UNIT_BITS)
 
 
-def ranges(count, step):
+def ranges(count: Any, step: int) -> Any:
     """Slices that cover 0 ... count - 1, each of at most ``step``."""
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
@@ -50,7 +52,14 @@ class UnitRows:
         See `KEPT_BYTES`.
     """
 
-    def __init__(self, X, order, standardise=True, multiples=(1, 1), kept_bytes=KEPT_BYTES):
+    def __init__(
+        self,
+        X: torch.Tensor,
+        order: Any,
+        standardise: bool = True,
+        multiples: Any = (1, 1),
+        kept_bytes: Any = KEPT_BYTES,
+    ) -> None:
         self._X, self._order = X, order
         self.n_rows, self._n_columns = X.shape
         self.device = X.device
@@ -74,11 +83,11 @@ class UnitRows:
             self._stripe = max(1, rows) * self._row_multiple
         self._kept = self.take(order) if self._stripe >= self.n_rows else None
 
-    def _blocks(self):
+    def _blocks(self) -> Iterator[Any]:
         for rows in ranges(self.n_rows, max(1, BLOCK_ELEMENTS // self._n_columns)):
             yield self._X[rows].to(torch.float64, copy=True)
 
-    def _measure_columns(self):
+    def _measure_columns(self) -> None:
         """Column means and reciprocal standard deviations; 0 where a column has no variance."""
         n = self.n_rows
         mean = sum(block.sum(dim=0) for block in self._blocks()) / n
@@ -96,11 +105,11 @@ class UnitRows:
         self._mean = mean
         self._scale = torch.where(variance > noise, variance.rsqrt(), 0.0)
 
-    def _largest_entry(self):
+    def _largest_entry(self) -> Any:
         largest = [block.sub_(self._mean).mul_(self._scale).abs().max() for block in self._blocks()]
         return torch.stack(largest).max()
 
-    def take(self, rows):
+    def take(self, rows: torch.Tensor) -> Any:
         """Unit rows of these rows of X, an int64 tensor, as a matrix."""
         count = -(-len(rows) // self._row_multiple) * self._row_multiple
         out = torch.zeros(count, self._width, dtype=torch.float64, device=self.device)
@@ -113,7 +122,7 @@ class UnitRows:
             out[part, : self._n_columns] = block
         return out
 
-    def sample(self, n_runs, run):
+    def sample(self, n_runs: Any, run: Any) -> Any:
         """Positions of ``n_runs`` evenly spread runs of ``run``; all positions if these overlap."""
         n = self.n_rows
         if n <= n_runs * run:
@@ -121,13 +130,13 @@ class UnitRows:
         starts = torch.arange(n_runs, device=self.device) * (n - run) // max(1, n_runs - 1)
         return (starts[:, None] + torch.arange(run, device=self.device)).flatten()
 
-    def at(self, positions):
+    def at(self, positions: Any) -> Any:
         """Unit rows at these positions, an int64 tensor, as a matrix."""
         if self._kept is not None and self._row_multiple == 1:
             return self._kept[positions]
         return self.take(self._order[positions])
 
-    def stripe_pairs(self):
+    def stripe_pairs(self) -> Iterator[Any]:
         """Yield first position and matrix of two stripes of rows, for all pairs of stripes."""
         if self._kept is not None:
             yield 0, self._kept, 0, self._kept
@@ -139,13 +148,15 @@ class UnitRows:
             for second in stripes[number + 1 :]:
                 yield first.start, rows, second.start, self.take(self._order[second])
 
-    def tiles(self, size):
+    def tiles(self, size: Any) -> Iterator[Any]:
         """Yield positions i and j, keys and which of them are of pairs i < j, tile by tile."""
         for first, rows, second, columns in self.stripe_pairs():
             yield from key_tiles(first, rows, second, columns, self.n_rows, size)
 
 
-def key_tiles(first, rows, second, columns, n_rows, size):
+def key_tiles(
+    first: int, rows: torch.Tensor, second: int, columns: torch.Tensor, n_rows: int, size: int
+) -> Iterator[Any]:
     """As `UnitRows.tiles`, of two stripes of which ``first`` and ``second`` are first positions."""
     n_first, n_second = min(len(rows), n_rows - first), min(len(columns), n_rows - second)
     for part in ranges(n_first, size):
@@ -158,7 +169,7 @@ def key_tiles(first, rows, second, columns, n_rows, size):
             yield i, j, keys, i[:, None] < j
 
 
-def all_keys(rows, size):
+def all_keys(rows: UnitRows, size: int) -> torch.Tensor:
     """Keys of all pairs i < j in row-major order."""
     n = rows.n_rows
     out = torch.empty(n * (n - 1) // 2, dtype=torch.int64, device=rows.device)

@@ -7,9 +7,11 @@ of the weights in bins of the feature distance are integers too.
 """
 
 import math
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from .tensor_ranks import binned_deviations, deepest_bins
 from .tensor_rows import UnitRows, all_keys, distance_keys
 
@@ -17,14 +19,14 @@ from .tensor_rows import UnitRows, all_keys, distance_keys
 LOW_BITS = 20
 
 
-def tie_groups(keys):
+def tie_groups(keys: Array) -> Any:
     """Group of each key, numbered in ascending order of the keys, and the size of each group."""
     sorted_keys, order = torch.sort(keys)
     groups = torch.cumsum(torch.diff(sorted_keys, prepend=sorted_keys[:1]) != 0, dim=0)
     return torch.empty_like(groups).scatter_(0, order, groups), torch.bincount(groups)
 
 
-def sorted_correlation(rows, labels, tile):
+def sorted_correlation(rows: UnitRows, labels: Any, tile: int) -> Any:
     """The exact coefficient; the keys of all pairs are kept."""
     ranks = []
     for each in rows, labels:
@@ -35,7 +37,7 @@ def sorted_correlation(rows, labels, tile):
     return cosine(*sums.tolist())
 
 
-def cosine(product, squares, other_squares):
+def cosine(product: Any, squares: Array, other_squares: Any) -> Any:
     """NaN where a side is constant."""
     if not (squares > 0 and other_squares > 0):
         return math.nan
@@ -53,7 +55,7 @@ class KindWeights:
         Which of them each row has.
     """
 
-    def __init__(self, vectors, kinds):
+    def __init__(self, vectors: Any, kinds: Any) -> None:
         self._kinds = kinds
         n_kinds = len(vectors)
         order = torch.arange(n_kinds, device=vectors.device)
@@ -69,7 +71,7 @@ class KindWeights:
         #: Sum over all pairs of the squared weights.
         self.squares = (sizes * weights.to(torch.float64).square()).sum().item()
 
-    def of_pairs(self, i, j):
+    def of_pairs(self, i: Any, j: Any) -> Any:
         """Weights of the pairs of positions i and j, as a matrix."""
         return self._table[self._kinds[i][:, None], self._kinds[j]]
 
@@ -85,19 +87,19 @@ class BinnedWeights:
         Pairs in each bin.
     """
 
-    def __init__(self, labels, level, counts):
+    def __init__(self, labels: Any, level: Any, counts: Any) -> None:
         self._labels, self._level = labels, level
         self._weights = binned_deviations(counts)
         #: Sum over all pairs of the squared weights.
         self.squares = (counts * self._weights.to(torch.float64).square()).sum().item()
 
-    def of_pairs(self, i, j):
+    def of_pairs(self, i: Any, j: Any) -> Any:
         """Weights of the pairs of positions i and j, as a matrix."""
         keys = distance_keys(self._labels.at(i) @ self._labels.at(j).T)
         return self._weights[self._level.bins_of(keys)]
 
 
-def weighted_correlation(rows, level, weights, n_bins, tile):
+def weighted_correlation(rows: UnitRows, level: Any, weights: Array, n_bins: Any, tile: int) -> Any:
     """Coefficient of the feature distances in the bins of the level with the weights."""
     sums = torch.zeros(3, n_bins + 1, dtype=torch.int64, device=rows.device)
     one = torch.ones(1, dtype=torch.int64, device=rows.device)

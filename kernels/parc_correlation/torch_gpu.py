@@ -8,9 +8,11 @@ some 1e-10, and label distances are exact up to `KINDS_LIMIT` distinct vectors, 
 """
 
 import math
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features, on_device_of
 from . import TOLERANCE, tensor_weights
 from .tensor_ranks import (
@@ -48,25 +50,25 @@ class KeyCounter:
     #: Of the rows and columns of the matrices that `UnitRows` gives out.
     MULTIPLES = 1, 1
 
-    def __init__(self, rows, codes, bins):
+    def __init__(self, rows: UnitRows, codes: Array, bins: int) -> None:
         self._rows, self._codes, self._bins = rows, codes, bins
 
-    def _sampled(self):
+    def _sampled(self) -> Any:
         return self._rows.sample(SAMPLE_RUNS, SAMPLE_RUN)
 
-    def sample(self):
+    def sample(self) -> Any:
         """(2, N_CELLS) counts in cells of the pairs of a few rows."""
         positions = self._sampled()
         rows = self._rows.at(positions)
         tiles = key_tiles(0, rows, 0, rows, len(positions), TILE)
         return _count(tiles, self._codes[positions], [uniform_level(rows.device)], N_CELLS)
 
-    def __call__(self, levels):
+    def __call__(self, levels: Any) -> Any:
         """(2, bins) counts of pairs of different and of the same class."""
         return _count(self._rows.tiles(TILE), self._codes, levels, self._bins)
 
 
-def _count(tiles, codes, levels, n_bins):
+def _count(tiles: Any, codes: Array, levels: Any, n_bins: Any) -> Any:
     counts = torch.zeros(2 * n_bins + 1, dtype=torch.int64, device=codes.device)
     one = torch.ones(1, dtype=torch.int64, device=codes.device)
     for i, j, keys, wanted in tiles:
@@ -77,7 +79,7 @@ def _count(tiles, codes, levels, n_bins):
     return counts[:-1].view(2, n_bins)
 
 
-def by_class(codes):
+def by_class(codes: Array) -> Any:
     """Positions in the order of the classes, and the numbers of pairs of the same class and not."""
     n = len(codes)
     sizes = torch.bincount(codes)
@@ -86,14 +88,14 @@ def by_class(codes):
 
 
 def bounded_correlation(
-    X,
-    codes,
-    sort_limit=SORT_LIMIT,
-    bins=BINS,
-    tolerance=TOLERANCE,
-    kept_bytes=KEPT_BYTES,
-    counter=KeyCounter,
-):
+    X: Array,
+    codes: Array,
+    sort_limit: Any = SORT_LIMIT,
+    bins: int = BINS,
+    tolerance: float = TOLERANCE,
+    kept_bytes: Any = KEPT_BYTES,
+    counter: Any = KeyCounter,
+) -> Any:
     """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     X = as_features(X)
     codes = as_codes(codes, X)
@@ -112,14 +114,19 @@ def bounded_correlation(
         return binned_correlation(count, level, n_same, n_different, bins, tolerance)
 
 
-def parc_correlation(X, codes):
+def parc_correlation(X: Array, codes: Array) -> float:
     """See the contract in the package's docstring."""
     return bounded_correlation(X, codes)[0]
 
 
 def parc_correlation_vectors(
-    X, Y, sort_limit=SORT_LIMIT, kinds_limit=KINDS_LIMIT, bins=BINS, kept_bytes=KEPT_BYTES
-):
+    X: Array,
+    Y: Array,
+    sort_limit: Any = SORT_LIMIT,
+    kinds_limit: Any = KINDS_LIMIT,
+    bins: int = BINS,
+    kept_bytes: Any = KEPT_BYTES,
+) -> float:
     """See the contract in the package's docstring."""
     X = as_features(X)
     Y = as_doubles(Y, X)
@@ -143,7 +150,7 @@ def parc_correlation_vectors(
         return tensor_weights.weighted_correlation(rows, level, weights, bins, TILE)
 
 
-def _fitted_to_all(rows, bins):
+def _fitted_to_all(rows: UnitRows, bins: int) -> Any:
     """Bins that follow all pairs alike, and their counter."""
     one_class = torch.zeros(rows.n_rows, dtype=torch.int64, device=rows.device)
     counter = KeyCounter(rows, one_class, bins)

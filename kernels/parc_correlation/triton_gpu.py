@@ -8,10 +8,13 @@ atomic a pair; `cuda_gpu` sorts pairs by parts first and counts each part in sha
 Triton has no way to address. Few pairs and label vectors are left to `torch_gpu`.
 """
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 
+from ..array_namespace import Array
 from ..torch_runtime import on_device_of
 from ..triton_runtime import LAUNCH
 from . import TOLERANCE, torch_gpu
@@ -91,19 +94,19 @@ class KeyCounter(torch_gpu.KeyCounter):
 
     MULTIPLES = PAIR_TILE, FEATURES
 
-    def sample(self):
+    def sample(self) -> Any:
         """(2, N_CELLS) counts in cells of the pairs of a few rows."""
         positions = self._sampled()
         rows = self._rows.at(positions)
         level = uniform_level(rows.device)
         return count([(0, rows, 0, rows)], self._codes[positions], [level], N_CELLS)
 
-    def __call__(self, levels):
+    def __call__(self, levels: list[Any]) -> Any:
         """(2, bins) counts of pairs of different and of the same class."""
         return count(self._rows.stripe_pairs(), self._codes, levels, self._bins)
 
 
-def count(stripe_pairs, codes, levels, n_bins):
+def count(stripe_pairs: Any, codes: Array, levels: list[Any], n_bins: int) -> Any:
     """(2, n_bins) counts of the pairs of stripes of unit rows in the bins of the last level."""
     first, *refined = levels
     refinements = _joined(refined, codes.device)
@@ -121,7 +124,7 @@ def count(stripe_pairs, codes, levels, n_bins):
     return counts.view(2, n_bins)
 
 
-def _joined(levels, device):
+def _joined(levels: list[Any], device: torch.device) -> Any:
     """Where each of the refined levels begins in the arrays that follow, and these arrays."""
     bins_before = cells_before = 0
     places = [[0, 0, 0]]
@@ -141,14 +144,19 @@ def _joined(levels, device):
 
 
 def bounded_correlation(
-    X, codes, sort_limit=SORT_LIMIT, bins=BINS, tolerance=TOLERANCE, kept_bytes=KEPT_BYTES
-):
+    X: Array,
+    codes: Array,
+    sort_limit: int = SORT_LIMIT,
+    bins: int = BINS,
+    tolerance: float = TOLERANCE,
+    kept_bytes: int = KEPT_BYTES,
+) -> Any:
     """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     return torch_gpu.bounded_correlation(
         X, codes, sort_limit, bins, tolerance, kept_bytes, counter=KeyCounter
     )
 
 
-def parc_correlation(X, codes):
+def parc_correlation(X: Array, codes: Array) -> float:
     """See the contract in the package's docstring."""
     return bounded_correlation(X, codes)[0]

@@ -7,11 +7,11 @@ import numpy as np
 from . import RANK_EPS, SAFE_PIVOT, unit_roots
 
 
-def _full(upper):
+def _full(upper: np.ndarray) -> np.ndarray:
     return np.triu(upper) + np.triu(upper, 1).T
 
 
-def quadratic_forms(gram, columns):
+def quadratic_forms(gram: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, int]:
     """See the contract in the package's docstring."""
     roots = unit_roots(np.diagonal(gram))
     values, vectors = np.linalg.eigh(roots[:, None] * _full(gram) * roots)
@@ -20,7 +20,17 @@ def quadratic_forms(gram, columns):
     return (coordinates**2 / values[kept, None]).sum(axis=0), int(kept.sum())
 
 
-def log_determinant(gram, scale):
+def semidefinite_solve(gram: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, int]:
+    """See the contract in the package's docstring."""
+    roots = unit_roots(np.diagonal(gram))
+    values, vectors = np.linalg.eigh(roots[:, None] * _full(gram) * roots)
+    kept = values > len(gram) * RANK_EPS
+    coordinates = vectors[:, kept].T @ (roots[:, None] * columns)
+    solutions = vectors[:, kept] @ (coordinates / values[kept, None])
+    return roots[:, None] * solutions, int(kept.sum())
+
+
+def log_determinant(gram: np.ndarray, scale: float) -> float:
     """See the contract in the package's docstring."""
     shifted = np.eye(len(gram)) + scale * _full(gram)
     try:

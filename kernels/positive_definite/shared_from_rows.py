@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..array_namespace import array_namespace, beside, on_host
+from ..array_namespace import Array, array_namespace, beside, on_host
 
 
-def log_determinant(rows, scale):
+def log_determinant(rows: Array, scale: float) -> float:
     """ln det(I + scale Z^T Z) of ``rows`` Z (n, d), float64, in nats; where the rows are.
 
     By a QR factorisation of [sqrt(scale) Z; I], the loudest rows and columns first, so that the

@@ -3,16 +3,17 @@
 import numpy as np
 from scipy.linalg import qr, svd
 
+from ..array_namespace import Array
 from . import OVERSAMPLES, POWER_ITERATIONS, SEED
 
 
-def component_signs(components):
+def component_signs(components: np.ndarray) -> np.ndarray:
     """Signs that make the largest loading of each component positive."""
     largest = np.abs(components).argmax(axis=1)
     return np.sign(components[np.arange(len(components)), largest])
 
 
-def randomized_pca(X, n_components):
+def randomized_pca(X: Array, n_components: int) -> np.ndarray:
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     centred = X - X.mean(axis=0)

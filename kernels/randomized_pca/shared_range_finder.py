@@ -1,8 +1,11 @@
 """For every version: the randomised range finder on blocks of rows, NumPy's or PyTorch's."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from ..array_namespace import array_namespace, beside
+from ..array_namespace import Array, array_namespace, beside
 from . import OVERSAMPLES, POWER_ITERATIONS, SEED
 
 
@@ -14,24 +17,24 @@ class CentredRows:
     shape : (int, int)
     """
 
-    def blocks(self):
+    def blocks(self) -> Iterator[Any]:
         """Yield slices of rows and the centred rows, float64; a block may overwrite the last."""
         raise NotImplementedError
 
-    def times(self, right):
+    def times(self, right: Array) -> Array:
         """centred X @ right"""
         raise NotImplementedError
 
-    def transposed_times(self, left):
+    def transposed_times(self, left: Array) -> Array:
         """centred X.T @ left"""
         return sum(block.T @ left[rows] for rows, block in self.blocks())
 
-    def gram_times(self, right):
+    def gram_times(self, right: Array) -> Array:
         """centred X.T @ centred X @ right, in one reading"""
         return sum(block.T @ (block @ right) for _, block in self.blocks())
 
 
-def _range_of_rows(A, directions):
+def _range_of_rows(A: Any, directions: Array) -> tuple[Array, Array]:
     """Principal scores and axes from directions in feature space (n >= d)."""
     linalg = array_namespace(directions).linalg
     for _ in range(POWER_ITERATIONS):
@@ -41,7 +44,7 @@ def _range_of_rows(A, directions):
     return basis @ (left * singular), axes
 
 
-def _range_of_columns(A, directions):
+def _range_of_columns(A: Any, directions: Array) -> tuple[Array, Array]:
     """Principal scores and axes from directions in sample space (n < d)."""
     linalg = array_namespace(directions).linalg
     directions = A.transposed_times(directions)
@@ -52,13 +55,13 @@ def _range_of_columns(A, directions):
     return right.T * singular, (basis @ left).T
 
 
-def _signs(axes):
+def _signs(axes: Array) -> Array:
     """Signs that make the largest loading of each axis positive."""
     largest = abs(axes).argmax(axis=1)
     return array_namespace(axes).sign(axes[beside(axes, np.arange(len(axes))), largest])
 
 
-def principal_scores(A, n_components, like):
+def principal_scores(A: Any, n_components: int, like: Array) -> Array:
     """(n, n_components) scores of the centred rows; ``like`` names the kind of array."""
     n, d = A.shape
     size = (min(n, d), n_components + OVERSAMPLES)

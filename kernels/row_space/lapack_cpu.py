@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import qr
 
 
-def row_space(X):
+def row_space(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     X = np.array(X, dtype=np.float64, order="C")
     origin = X.mean(axis=0)

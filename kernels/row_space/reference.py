@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def row_space(X):
+def row_space(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     origin = X.mean(axis=0)

@@ -2,10 +2,11 @@
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_features
 
 
-def row_space(X):
+def row_space(X: Array) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """See the contract in the package's docstring."""
     X = as_features(X).double()
     origin = X.mean(dim=0)

@@ -5,7 +5,7 @@ import numpy as np
 from ..native_runtime import native_module, runtime_arguments
 
 
-def row_statistics(X, shift):
+def row_statistics(X: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     squares, logsums = np.empty(len(X)), np.empty(len(X))
     shift = np.ascontiguousarray(shift, dtype=np.float64)

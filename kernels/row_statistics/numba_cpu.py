@@ -9,7 +9,7 @@ BLOCK_ELEMENTS = 1 << 18
 
 
 @kernel
-def _of_block(X, shift, squares, logsums):
+def _of_block(X: np.ndarray, shift: np.ndarray, squares: np.ndarray, logsums: np.ndarray) -> None:
     for i in range(X.shape[0]):
         highest, square = np.float64(X[i, 0]), 0.0
         for j in range(X.shape[1]):
@@ -23,12 +23,12 @@ def _of_block(X, shift, squares, logsums):
         logsums[i] = highest + np.log(total)
 
 
-def row_statistics(X, shift):
+def row_statistics(X: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n, d = X.shape
     squares, logsums, shift = np.empty(n), np.empty(n), as_vector(shift)
 
-    def work(rows):
+    def work(rows: slice) -> None:
         _of_block(row_block(X, rows), shift, squares[rows], logsums[rows])
 
     run_in_threads(work, ranges(n, max(1, BLOCK_ELEMENTS // d)))

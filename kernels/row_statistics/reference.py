@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def row_statistics(X, shift):
+def row_statistics(X: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     X = X.astype(np.float64)
     highest = X.max(axis=1)

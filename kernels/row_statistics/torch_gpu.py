@@ -2,12 +2,13 @@
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_doubles, as_features
 
 BLOCK_ELEMENTS = 1 << 24
 
 
-def row_statistics(X, shift):
+def row_statistics(X: Array, shift: Array) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     X = as_features(X)
     shift = as_doubles(shift, X)

@@ -1,7 +1,10 @@
 """`self_challenging` in CUDA: its .cu file in csrc; the anchors' discriminants by cuBLAS."""
 
+from typing import Any
+
 import torch
 
+from ..array_namespace import Array
 from ..cuda_runtime import address, matrix, module_for
 from ..torch_runtime import as_codes, as_doubles, as_features, current_stream, on_device_of
 
@@ -11,7 +14,9 @@ TILE = 128
 WORKSPACE_BYTES = 1 << 27
 
 
-def self_challenging(X, codes, coef, intercept, mixing=None):
+def self_challenging(
+    X: Array, codes: Array, coef: Array, intercept: Array, mixing: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     X = as_features(X)
     codes = as_codes(codes, X)
@@ -20,7 +25,14 @@ def self_challenging(X, codes, coef, intercept, mixing=None):
         return _on_current_device(X, codes, coef, intercept, mixing, module_for(X))
 
 
-def _on_current_device(X, codes, coef, intercept, mixing, module):
+def _on_current_device(
+    X: torch.Tensor,
+    codes: Array,
+    coef: Array,
+    intercept: Array,
+    mixing: tuple[Array, Array] | None,
+    module: Any,
+) -> Any:
     n_classes = len(coef)
     shares = anchor_scores = None
     if mixing is not None:
@@ -29,7 +41,7 @@ def _on_current_device(X, codes, coef, intercept, mixing, module):
     if abs(X.stride(0)) <= abs(X.stride(1)):
         # Columns of X are contiguous: the kernel reads the coefficients in the same order.
         coef = coef.T.contiguous().T
-    doubles = {"dtype": torch.float64, "device": X.device}
+    doubles: dict[str, Any] = {"dtype": torch.float64, "device": X.device}
     share = module.self_challenging_workspace(n_classes)
     tiles = min(-(-len(X) // TILE), max(1, WORKSPACE_BYTES // (8 * share)))
     workspace = torch.empty(tiles * share, **doubles)

@@ -5,13 +5,19 @@ import numpy as np
 from ..native_runtime import as_codes, native_module, runtime_arguments
 
 
-def self_challenging(X, codes, coef, intercept, mixing=None):
+def self_challenging(
+    X: np.ndarray,
+    codes: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    mixing: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
-    coef, intercept, *mixing = (
+    coef, intercept, *mixed = (
         np.ascontiguousarray(array, dtype=np.float64)
         for array in (coef, intercept, *(mixing or ()))
     )
-    share, anchors = mixing or (None, None)
+    share, anchors = mixed or (None, None)
     posterior = np.empty(len(X))
     challenge = np.empty(len(X))
     native_module().self_challenging(

@@ -11,7 +11,7 @@ MAX_BLOCK_ROWS = 2048
 
 
 @kernel
-def _mix(scores, codes, q, anchor_scores):
+def _mix(scores: np.ndarray, codes: np.ndarray, q: np.ndarray, anchor_scores: np.ndarray) -> None:
     for i in range(scores.shape[0]):
         c = codes[i]
         for k in range(scores.shape[1]):
@@ -19,7 +19,13 @@ def _mix(scores, codes, q, anchor_scores):
 
 
 @kernel
-def _own_class(scores, codes, intercept, posterior, challenge):
+def _own_class(
+    scores: np.ndarray,
+    codes: np.ndarray,
+    intercept: np.ndarray,
+    posterior: np.ndarray,
+    challenge: np.ndarray,
+) -> None:
     for i in range(scores.shape[0]):
         z = scores[i]
         highest = -np.inf
@@ -38,7 +44,13 @@ def _own_class(scores, codes, intercept, posterior, challenge):
         challenge[i] = np.exp(posterior[i]) / second_total
 
 
-def self_challenging(X, codes, coef, intercept, mixing=None):
+def self_challenging(
+    X: np.ndarray,
+    codes: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    mixing: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     n, d = X.shape
     codes = as_codes(codes)
@@ -58,10 +70,10 @@ def self_challenging(X, codes, coef, intercept, mixing=None):
         start, length = rows.start, rows.stop - rows.start
         parts = even_ranges(length, thread_count())
 
-        def convert(part, start=start):
+        def convert(part: slice, start: int = start) -> None:
             features[part] = X[start + part.start : start + part.stop]
 
-        def finish(part, start=start):
+        def finish(part: slice, start: int = start) -> None:
             here = slice(start + part.start, start + part.stop)
             if mixing is not None:
                 _mix(scores[part], codes[here], q[here], anchor_scores)

@@ -3,12 +3,18 @@
 import numpy as np
 
 
-def _softmax(z):
+def _softmax(z: np.ndarray) -> np.ndarray:
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 
-def self_challenging(X, codes, coef, intercept, mixing=None):
+def self_challenging(
+    X: np.ndarray,
+    codes: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    mixing: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     if mixing is not None:

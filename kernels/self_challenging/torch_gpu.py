@@ -2,12 +2,15 @@
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features
 
 BLOCK_ELEMENTS = 1 << 24
 
 
-def self_challenging(X, codes, coef, intercept, mixing=None):
+def self_challenging(
+    X: Array, codes: Array, coef: Array, intercept: Array, mixing: tuple[Array, Array] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """See the contract in the package's docstring."""
     X = as_features(X)
     codes = as_codes(codes, X)[:, None]

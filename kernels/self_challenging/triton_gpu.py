@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features, on_device_of
 from ..triton_runtime import LAUNCH, vector_width, widened_blocks
 
@@ -142,7 +143,9 @@ def _self_challenge(
     tl.store(challenge + rows, tl.exp(p) / second_total, mask=exist)
 
 
-def self_challenging(X, codes, coef, intercept, mixing=None):
+def self_challenging(
+    X: Array, codes: Array, coef: Array, intercept: Array, mixing: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     X = as_features(X)
     n, d = X.shape

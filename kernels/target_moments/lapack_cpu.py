@@ -5,7 +5,7 @@ import numpy as np
 BLOCK_ROWS = 1024
 
 
-def target_moments(X, Y, origin=None):
+def target_moments(X: np.ndarray, Y: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
     """See the contract in the package's docstring."""
     moments = np.zeros((X.shape[1], Y.shape[1]))
     for start in range(0, len(X), BLOCK_ROWS):

@@ -2,12 +2,13 @@
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_doubles, as_features
 
 BLOCK_ELEMENTS = 1 << 24
 
 
-def target_moments(X, Y, origin=None):
+def target_moments(X: Array, Y: Array, origin: Array = None) -> torch.Tensor:
     """See the contract in the package's docstring."""
     X = as_features(X)
     Y = as_doubles(Y, X)

@@ -352,3 +352,65 @@ def test_help_starts_quickly_and_without_heavy_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.endswith("heavy: set()\n"), done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------------------- named inputs
+
+
+def nearness(problem):
+    return -float(np.abs(problem.inputs.reference.mean() - problem.features.mean()))
+
+
+def certainty(problem):
+    return float(problem.inputs.posteriors.max())
+
+
+@pytest.fixture
+def toy_metrics(monkeypatch):
+    from transfer_kernels.metrics import METRICS, Metric
+
+    monkeypatch.setattr(METRICS, "_metrics", dict(METRICS._metrics))
+    METRICS.register(Metric("nearness", nearness, "", (), needs={"features", "reference"}))
+    METRICS.register(Metric("certainty", certainty, "", (), needs={"posteriors"}))
+
+
+def test_inputs_of_the_target_are_options(folder, capsys, tmp_path, toy_metrics):
+    reference = folder / "reference.npy"
+    np.save(reference, np.ones((60, 2)))
+    out = tmp_path / "scores.json"
+    arguments = ("rank", folder, "--metric", "nearness", "--reference", reference, "--out", out)
+    assert run(*arguments) == 0
+    models = json.loads(out.read_text())["models"]
+    assert len(models) == 5  # the reference is no model
+    expected = -abs(1.0 - np.load(folder / "model4.npy").mean(dtype=float))
+    found = {row["model"]: row["scores"]["nearness"] for row in models}
+    assert found["model4"] == pytest.approx(expected, rel=1e-6)
+    assert run(*arguments) == 0
+    assert "5 of 5 scores are from" in capsys.readouterr().err
+    np.save(reference, np.zeros((60, 2)))
+    assert run(*arguments) == 0
+    assert "scores are from" not in capsys.readouterr().err
+
+
+def test_models_without_an_input_have_empty_cells(folder, capsys, toy_metrics):
+    labels = np.load(folder / "labels.npy")
+    theta = np.full((60, 2), 0.5)
+    np.savez(folder / "model9.npz", features=np.eye(60, 6), posteriors=theta, labels=labels)
+    assert run("rank", folder, "--metric", "certainty") == 0
+    out, err = capsys.readouterr()
+    assert "model9" in out.splitlines()[2] and "0.5" in out.splitlines()[2]
+    assert "certainty: no score of model0, model1" in err and "without posteriors" in err
+
+
+def test_all_metrics(folder, capsys, toy_metrics):
+    assert run("rank", folder, "--metric", "all") == 0
+    out, err = capsys.readouterr()
+    assert all(name in out for name in ("sfda", "logme", "parc", "lfc", "hscore", "consensus"))
+    assert 'warning: metrics="all" leaves out' in err and "certainty" in err
+
+
+def test_the_listing_tells_what_metrics_need(capsys, toy_metrics):
+    assert run("metrics") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("nearness") + 2] == "    needs features, reference"
+    assert lines[lines.index("lfc") + 2].startswith("    classification; Deshpande")

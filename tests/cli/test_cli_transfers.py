@@ -158,7 +158,7 @@ def test_evaluate_says_which_tasks_tell_nothing(folder, capsys):
         (("evaluate", "table.csv", "--out", "o.txt"), "must end in .csv or .json"),
         (("evaluate", "table.csv", "--out", "nowhere/o.csv"), "does not exist or cannot be"),
         (("evaluate", "table.csv", "--plot", "o.bmp"), "must end in .png"),
-        (("evaluate", "table.csv", "-k", "0"), "k: 0 given"),
+        (("evaluate", "table.csv", "-k", "0"), "k=0 is out of range"),
         (("evaluate", "table.csv", "--proxies", "new"), "is not a folder"),
         (("recommend", "proxies", "--task", "new.npy"), "fennec.json: no such file"),
     ],

@@ -38,7 +38,7 @@ def cut_when_read(monkeypatch):
     """Cut a file after it was opened, and before a number of it was read."""
 
     def prepare(path):
-        opened = scoring.read_features
+        opened = scoring.read_outputs
 
         def read(source, **options):
             found = opened(source, **options)
@@ -46,7 +46,7 @@ def cut_when_read(monkeypatch):
                 cut(path)
             return found
 
-        monkeypatch.setattr(scoring, "read_features", read)
+        monkeypatch.setattr(scoring, "read_outputs", read)
 
     return prepare
 
@@ -172,7 +172,7 @@ def test_without_the_compiled_module_files_are_read(tmp_path, monkeypatch):
     save(tmp_path / "a.npy")
     ranking = tk.rank({"a": tmp_path / "a.npy"}, y, "logme", backend="reference")
     assert ranking[0].scores["logme"] == tk.logme(X, y, backend="reference")
-    assert not isinstance(held[0].features, np.memmap)
+    assert not isinstance(held[0].outputs.features, np.memmap)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".safetensors", ".pt"])

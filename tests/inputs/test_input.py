@@ -109,7 +109,9 @@ def test_malformed_specs(spec):
 
 def test_unknown_specs():
     known = ", ".join(tk.metric_names())
-    assert known.startswith("etran_energy, etran_lda, fda_score, hscore, lfc, logme")
+    assert known.startswith(
+        "dds, emms, etran_energy, etran_lda, fda_score, gbc, hscore, knn, lfc, logme"
+    )
     with pytest.raises(ValueError, match=f"metric 'leap' is unknown; there are {known}"):
         tk.score(X, y, "leap")
     with pytest.raises(ValueError, match="'parc' has no option 'dims'; its options: n_components"):

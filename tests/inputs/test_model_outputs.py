@@ -64,6 +64,8 @@ def test_samples_that_are_left_out_are_left_out_of_all(name):
     found = read(name, labels, -1, **given)
     if name == "source":
         np.testing.assert_array_equal(found[0], given[name][0])
+    elif name == "general":  # other samples
+        np.testing.assert_array_equal(found, given[name])
     elif name == "label_embeddings":
         np.testing.assert_array_equal(found, given[name])
         each = np.asarray(given[name])[y]
@@ -115,7 +117,7 @@ def test_rows_that_disagree():
     message = "all inputs need a row for each sample, but the rows are 60 of features, 59 of post"
     with pytest.raises(ValueError, match=message):
         tk.ModelOutputs(X, posteriors=THETA[1:])
-    with pytest.raises(ValueError, match="features, posteriors or general is needed"):
+    with pytest.raises(ValueError, match="features or posteriors is needed"):
         tk.ModelOutputs(source=(X, y))
     with pytest.raises(ValueError, match="same length: 60 samples, but labels has 59"):
         tk.Problem(tk.ModelOutputs(posteriors=THETA), y[1:])
@@ -171,14 +173,14 @@ def test_tensors_of_the_host_are_taken_as_arrays():
 
 def test_inputs_lie_on_the_device_of_the_first():
     torch = pytest.importorskip("torch")
-    from transfer_kernels.inputs.model_outputs import CheckedInputs
+    from transfer_kernels.inputs.model_outputs import CheckedInputs, Extent
 
     read_only = X.copy()
     read_only.flags.writeable = False
     given = {"general": read_only, "source": (X, y), "reference": torch.from_numpy(X)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        inputs = CheckedInputs(given, y, torch.zeros(0, device="cpu"))
+        inputs = CheckedInputs(given, Extent(60, lambda: 4), torch.zeros(0, device="cpu"))
         assert isinstance(inputs.general, torch.Tensor) and isinstance(
             inputs.reference, torch.Tensor
         )

@@ -182,8 +182,13 @@ def test_what_a_record_of_a_metric_refuses():
     with pytest.raises(TypeError, match="m gives a mapping of low, not 0.5"):
         wrong.parts_of(OUTPUTS, y)
     shapeless = tk.RelativeToZoo(("low", "high"), lambda values: 1.0)
-    with pytest.raises(TypeError, match="combine gives one number for each of 2 models"):
-        tk.rank({"a": X, "b": X}, y, tk.Metric("m", two_numbers, scope=shapeless))
+    ranking = tk.rank({"a": X, "b": X}, y, [tk.Metric("m", two_numbers, scope=shapeless), "lfc"])
+    message = "m: TypeError: m: combine gives one number for each of 2 models, not an array of"
+    assert all(error.startswith(message) for error in ranking.errors.values())
+    assert len(ranking.errors) == 2 and ranking.column("lfc")["a"] == tk.lfc(X, y)
+    assert ranking.column("m.high")["a"] == float(X.max())
+    with pytest.raises(ValueError, match="'m': reference is an input of the target and no option"):
+        _ = tk.Metric("m", lambda problem, reference=None: 0.0).options
 
 
 def test_labels_that_a_metric_needs_and_nobody_gave():

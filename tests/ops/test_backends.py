@@ -203,7 +203,8 @@ def test_reports_when_nothing_is_compiled():
 
 
 def test_reports_why_the_build_left_a_module_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(backends, "__file__", str(tmp_path / "backends.py"))
+    assert backends.BUILD_INFO.parent == Path(tk.__file__).parent
+    monkeypatch.setattr(backends, "BUILD_INFO", tmp_path / "_build_info.json")
     monkeypatch.setitem(sys.modules, "transfer_kernels._native", None)
     obstacle = backends.BACKENDS[0].obstacle
     assert "import of transfer_kernels._native halted" in obstacle()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import X
 
 from transfer_kernels.kernels.first_nonfinite import reference
 from transfer_kernels.ops.backends import implementation
@@ -65,3 +66,15 @@ def test_every_half(first_nonfinite):
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, 1)
     for start in (0, 0x7C00, 0x7C01, 0x8000, 0xFC00):
         assert first_nonfinite(halves[start:]) == expected(halves[start:])
+
+
+BROKEN = X.copy()
+BROKEN[40, 7] = BROKEN[60, 2] = np.nan
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "first_nonfinite": [(X,), (BROKEN,), (BROKEN.T,)],
+}
+REFUSED = [
+    ("first_nonfinite", (X[0],), ValueError, "X must be two-dimensional"),
+]

@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from example_arrays import ANCHORS, MEANS, ORIGIN, TEXT, WITHIN, D, N, X
 
 import transfer_kernels as tk
 from transfer_kernels.kernels.fisher_discriminant import SingularScatter, reference
@@ -131,3 +132,26 @@ def test_large_matrices_are_factored_in_pieces(monkeypatch, d):
     indefinite = full.copy()
     indefinite[-1, -1] = -1.0
     assert blas_blocks.cholesky(indefinite) is None
+
+
+COLUMNS, OVERWRITE = np.asfortranarray(WITHIN + np.arange(D)), {"overwrite_within": True}
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "within_scatter": [(WITHIN, MEANS, ANCHORS, N)],
+    "dominant_eigenvalue": [(WITHIN, np.ones(D))],
+    "fisher_discriminant": [(WITHIN, MEANS, 0.2, D)],
+}
+REFUSED = [
+    ("within_scatter", (X, MEANS, MEANS, N), ValueError, r"gram .*\(d, d\), not \(90, 13\)"),
+    ("within_scatter", (WITHIN, MEANS, MEANS[1:], N), ValueError, r"right .*\(4, 13\)"),
+    ("within_scatter", (WITHIN, MEANS, MEANS, 0), ValueError, "n_samples=0"),
+    ("within_scatter", (WITHIN, TEXT, MEANS, N), TypeError, "left has dtype <U1"),
+    ("dominant_eigenvalue", (WITHIN, ORIGIN[1:]), ValueError, r"ones .*\(13,\)"),
+    ("fisher_discriminant", (WITHIN, MEANS[:, 1:], 0.1, D), ValueError, r"means .*C, 13"),
+    ("fisher_discriminant", (WITHIN, MEANS, 1.5, D), ValueError, "shrinkage=1.5 is out of"),
+    ("fisher_discriminant", (WITHIN, MEANS, "a", D), TypeError, "shrinkage must be a number"),
+    ("fisher_discriminant", (WITHIN, MEANS, 0.1, 0), ValueError, "n_features=0 is out of"),
+    ("fisher_discriminant", (COLUMNS, MEANS, 0.1, D), ValueError, "C-ordered", OVERWRITE),
+    ("fisher_discriminant", (WITHIN.tolist(), MEANS, 0.1, D), ValueError, "C-ordered", OVERWRITE),
+]

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from example_arrays import CODES, ORIGIN, SHARES, C, X
 
 from transfer_kernels.kernels.fisher_scatter import reference
 from transfer_kernels.ops.backends import implementation
@@ -183,3 +184,31 @@ def test_binding_refuses_what_does_not_fit():
     for name, wrong in [("X", X.astype(int)), ("codes", codes.astype(np.int32))]:
         with pytest.raises(TypeError):
             native.fisher_scatter(**{**arguments, name: wrong})
+
+
+def test_classes_that_move():
+    rng = np.random.default_rng(5)
+    X, codes, moves = (
+        rng.normal(size=(80, 7)) + 30.0,
+        rng.integers(0, 4, 80),
+        rng.normal(size=(4, 7)),
+    )
+    weights = rng.random(80)
+    found = reference.fisher_scatter(X, codes, 4, weights).moved_classes(moves)
+    expected = reference.fisher_scatter(X + moves[codes], codes, 4, weights, found.shift)
+    for name in ("counts", "shifted_sums", "root_counts", "shifted_root_sums"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-10)
+    np.testing.assert_allclose(
+        np.triu(found.shifted_gram), np.triu(expected.shifted_gram), rtol=1e-10, atol=1e-10
+    )
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "fisher_scatter": [(X, CODES, C), (X, CODES, C, SHARES), (X, CODES, C + 2)],
+}
+REFUSED = [
+    ("fisher_scatter", (X, CODES, 0), ValueError, "n_classes=0 is out of range"),
+    ("fisher_scatter", (X, CODES, 2.0), TypeError, "n_classes must be an integer"),
+    ("fisher_scatter", (X, CODES, C), ValueError, r"shift .*\(13,\)", {"shift": ORIGIN[1:]}),
+]

@@ -71,6 +71,15 @@ def finite(n, d):
     return lambda: version("first_nonfinite").first_nonfinite(X)
 
 
+def neighbours(n, d):
+    return lambda: version("nearest_neighbors").nearest_neighbors(wide(n, d), 3)
+
+
+def neighbours_of_copies(n, d):
+    X = np.ones((n, d), np.float32)
+    return lambda: version("nearest_neighbors").nearest_neighbors(X, 3)
+
+
 # Each runs for seconds when it is left alone, on one thread or two.
 LONG_CALLS = {
     "fisher_scatter, wide": lambda: scatter(100_000, 3000),
@@ -79,6 +88,8 @@ LONG_CALLS = {
     "self_challenging": lambda: challenges(200_000, 2000, 300),
     "logme_evidence, reduction": lambda: evidence(4000, 10),
     "logme_evidence, targets": lambda: evidence(400, 50_000),
+    "nearest_neighbors": lambda: neighbours(60_000, 600),
+    "nearest_neighbors, compared": lambda: neighbours_of_copies(40_000, 300),
     "parc_correlation, binned": lambda: ranks(60_000, 600),
     "parc_correlation, sorted": lambda: ranks(5790, 20_000),
     "parc_correlation, looked up": lambda: ranks(30_000, 512, 30_000 // 100),

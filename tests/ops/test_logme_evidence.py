@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from example_arrays import D, F, N, Y
 
 from transfer_kernels.kernels.logme_evidence import EvidenceRule, LargestEvidence, reference
 from transfer_kernels.ops.backends import implementation
@@ -276,3 +277,24 @@ def test_concurrent_callers_get_the_same_bits(backend):
     for one in found:
         for field in FIELDS:
             np.testing.assert_array_equal(getattr(one, field), getattr(expected, field))
+
+
+EVIDENCE = (F.T @ F, F.T @ Y, (Y * Y).sum(axis=0), N, D)
+DUAL = (F[:9] @ F[:9].T, Y[:9], (Y[:9] ** 2).sum(axis=0), 9, D)
+EVERY_RULE = (
+    LargestEvidence(),
+    EvidenceRule(),
+    EvidenceRule(full_spectrum=False, warm_start=True),
+)
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "logme_evidence": [(*EVIDENCE, rule) for rule in EVERY_RULE]
+    + [(*DUAL, rule, True) for rule in EVERY_RULE],
+}
+REFUSED = [
+    ("logme_evidence", (np.eye(3), *EVIDENCE[1:]), ValueError, r"gram .*\(13, 13\)"),
+    ("logme_evidence", (*EVIDENCE[:2], np.ones(2), N, D), ValueError, r"squares .*\(3,\)"),
+    ("logme_evidence", (*EVIDENCE, "thuml"), TypeError, "rule must be an EvidenceRule"),
+    ("logme_evidence", (*EVIDENCE[:3], N, 13.0), TypeError, "n_features must be an integer"),
+]

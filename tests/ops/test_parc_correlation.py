@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from example_arrays import CODES, X, Y
 from scipy.stats import spearmanr
 
 from transfer_kernels.kernels.parc_correlation import reference
@@ -431,3 +432,14 @@ def test_label_vectors_of_many_rows(native):
     assert_close(
         native.parc_correlation_vectors(X, Y), reference.parc_correlation_vectors(X, Y), 1e-11
     )
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "parc_correlation": [(X, CODES)],
+    "parc_correlation_vectors": [(X, Y)],
+}
+REFUSED = [
+    ("parc_correlation", (X, CODES[1:]), ValueError, "the same length"),
+    ("parc_correlation_vectors", (X, Y[1:]), ValueError, "the same length"),
+]

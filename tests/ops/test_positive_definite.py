@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from example_arrays import MEANS, TEXT, WITHIN, F, X, Y
 
 from transfer_kernels.kernels.positive_definite import reference, shared_from_rows
 from transfer_kernels.ops.backends import implementation
@@ -57,7 +58,30 @@ def test_the_form_is_a_projection(op):
     np.testing.assert_allclose(forms, ((basis.T @ Y) ** 2).sum(axis=0), rtol=1e-9)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["plain", "units", "zero columns", "dependent"])
+def test_solutions(op, shape, kind):
+    """All solve the equations in the matrix's own units, and give the same products."""
+    _, gram, columns = gram_and_columns(*shape, kind)
+    gram.flags.writeable = columns.flags.writeable = False
+    solutions, rank = op.semidefinite_solve(gram, columns)
+    expected, expected_rank = reference.semidefinite_solve(gram, columns)
+    whole = np.triu(gram) + np.triu(gram, 1).T
+    roots = np.sqrt(whole.diagonal())[:, None]
+    units = np.where(roots > 0.0, roots, 1.0)
+    assert rank == expected_rank
+    size = np.abs(solutions * roots).max()
+    for found in (solutions, expected):
+        residual = (whole / units / units.T) @ (found * units) - columns / units
+        np.testing.assert_allclose(residual, 0.0, atol=1e-11 * size)
+    products = columns.T @ expected
+    scale = np.abs(products).max()
+    np.testing.assert_allclose(columns.T @ solutions, products, rtol=1e-9, atol=1e-9 * scale)
+
+
 def test_nothing_is_of_rank_zero(op):
+    solutions, rank = op.semidefinite_solve(np.zeros((4, 4)), np.zeros((4, 2)))
+    assert rank == 0 and not solutions.any()
     forms, rank = op.quadratic_forms(np.zeros((4, 4)), np.zeros((4, 2)))
     assert rank == 0 and forms.tolist() == [0.0, 0.0]
 
@@ -100,3 +124,19 @@ def test_definitions_against_exact_arithmetic():
     found, rank = reference.quadratic_forms(gram, columns)
     assert rank == 5
     np.testing.assert_allclose(found, [float(form) for form in forms], rtol=1e-11)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "quadratic_forms": [(WITHIN, F.T @ Y)],
+    "log_determinant": [(WITHIN, 2.0)],
+    "semidefinite_solve": [(WITHIN, F.T @ Y)],
+}
+REFUSED = [
+    ("quadratic_forms", (X, MEANS), ValueError, r"gram must be of shape \(m, m\)"),
+    ("quadratic_forms", (WITHIN, MEANS), ValueError, r"columns .*\(13, K\)"),
+    ("semidefinite_solve", (WITHIN, MEANS), ValueError, r"columns .*\(13, K\)"),
+    ("log_determinant", (WITHIN, -1.0), ValueError, "scale=-1.0 is out of range"),
+    ("log_determinant", (WITHIN, np.inf), ValueError, "must be finite and not negative"),
+    ("log_determinant", (TEXT, 1.0), TypeError, "gram has dtype <U1"),
+]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import X
 
 from transfer_kernels.kernels.randomized_pca import lapack_cpu, reference
 from transfer_kernels.ops.backends import implementation
@@ -73,3 +74,12 @@ def test_constant_columns_and_duplicate_rows(project):
     scores = project(X, 3)
     assert np.isfinite(scores).all()
     assert_close(scores[40:], scores[:40].copy(), 1e-12)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "randomized_pca": [(X, 5)],
+}
+REFUSED = [
+    ("randomized_pca", (X, 14), ValueError, "n_components=14 is out of range"),
+]

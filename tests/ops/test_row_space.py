@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from example_arrays import X
 
 from transfer_kernels.kernels.row_space import reference
 from transfer_kernels.ops.backends import implementation
@@ -62,3 +63,13 @@ def test_dependent_rows(row_space):
     X = np.random.default_rng(3).normal(size=(4, 30))
     X = np.concatenate([X, X[:3], X[:1] * 0.0 + 1.0])
     check(X, *row_space(X))
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "row_space": [(X[:9],)],
+}
+REFUSED = [
+    ("row_space", (X,), ValueError, r"fewer rows than columns, not shape \(90, 13\)"),
+    ("row_space", (X[:9].astype(str),), TypeError, "X has dtype <U"),
+]

@@ -4,6 +4,7 @@ from math import fsum
 
 import numpy as np
 import pytest
+from example_arrays import ORIGIN, F, X
 from scipy.special import logsumexp
 
 from transfer_kernels.kernels.row_statistics import reference
@@ -63,3 +64,13 @@ def test_the_definition_against_exact_sums():
     exact = [fsum((a - b) ** 2 for a, b in zip(row, shift, strict=True)) for row in X.tolist()]
     np.testing.assert_allclose(squares, exact, rtol=1e-14)
     np.testing.assert_allclose(logsums, logsumexp(X, axis=1), rtol=1e-14)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "row_statistics": [(X, F.mean(axis=0))],
+}
+REFUSED = [
+    ("row_statistics", (X, ORIGIN[1:]), ValueError, r"shift must be of shape \(13,\)"),
+    ("row_statistics", (X,), TypeError, r"row_statistics\(\) .* argument: 'shift'"),
+]

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from transfer_kernels.ops.backends import implementation
 
 pytest.importorskip("transfer_kernels._native")
 
+KERNELS = Path(transfer_kernels.kernels.__file__).parent
 THREADS = ["2", "3", "5"]
 
 
@@ -111,12 +113,19 @@ CASES = {
 }
 
 
+#: Other ops have their cases in their own tests, as SAME_BITS.
+for path in sorted(KERNELS.glob("*/native_cpu.py")):
+    tests = import_module(f"test_{path.parent.name}")
+    if hasattr(tests, "SAME_BITS"):
+        CASES[path.parent.name] = tests.SAME_BITS
+
+
 def bits(results):
     return [None if one is None else np.asarray(one).tobytes() for one in results or ()]
 
 
 def test_every_compiled_op_is_here():
-    folders = Path(transfer_kernels.kernels.__file__).parent.glob("*/native_cpu.py")
+    folders = KERNELS.glob("*/native_cpu.py")
     # class_scatter's Gram matrices are fisher_scatter's, its determinants LAPACK's.
     assert CASES.keys() == {path.parent.name for path in folders} - {"class_scatter"}
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from example_arrays import ANCHORS, CODES, MEANS, ORIGIN, SHARES, C, X
 
 from transfer_kernels.kernels.self_challenging import reference
 from transfer_kernels.ops.backends import implementation
@@ -154,3 +155,21 @@ def test_binding_refuses_what_does_not_fit():
     ]:  # fmt: skip
         with pytest.raises(ValueError):
             native.self_challenging(**{**arguments, name: wrong})
+
+
+SHORT = (SHARES[1:], MEANS)
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "self_challenging": [
+        (X, CODES, MEANS, MEANS[:, 0]),
+        (X, CODES, MEANS, MEANS[:, 0], (SHARES, ANCHORS)),
+    ],
+}
+REFUSED = [
+    ("self_challenging", (X, CODES, MEANS[:, 1:], ORIGIN[:C]), ValueError, r"coef .*C, 13"),
+    ("self_challenging", (X, CODES, MEANS, ORIGIN), ValueError, r"intercept .*\(4,\)"),
+    ("self_challenging", (X, CODES, MEANS, ORIGIN[:C], SHARES), TypeError, "mixing must be"),
+    ("self_challenging", (X, CODES, MEANS, ORIGIN[:C], SHORT), ValueError, r"mixing\[0\]"),
+    ("self_challenging", (X, CODES, MEANS + 0j, ORIGIN[:C]), TypeError, "coef"),
+]

@@ -4,6 +4,7 @@ from math import fsum
 
 import numpy as np
 import pytest
+from example_arrays import F, X, Y
 
 from transfer_kernels.kernels.target_moments import reference
 from transfer_kernels.ops.backends import implementation
@@ -58,3 +59,13 @@ def test_the_definition_against_exact_sums():
     X, Y = rng.normal(size=(200, 3)).astype(np.float32), rng.normal(size=(200, 2))
     exact = [[fsum(float(x) * y for x, y in zip(u, v, strict=True)) for v in Y.T] for u in X.T]
     np.testing.assert_allclose(reference.target_moments(X, Y), exact, rtol=1e-12, atol=1e-13)
+
+
+#: Calls that all versions answer alike, and what is refused: test_ops.py makes them.
+EXAMPLES = {
+    "target_moments": [(X, Y), (X, Y, F[0])],
+}
+REFUSED = [
+    ("target_moments", (X, Y[1:]), ValueError, r"Y must be of shape \(90, K\)"),
+    ("target_moments", (X, Y[:, 0]), ValueError, r"Y must be of shape \(90, K\)"),
+]

@@ -1,5 +1,7 @@
 """The PyTorch operators: torch's own checks, whole-graph compilation, values beside the ops'."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from conftest import make_problem
@@ -8,54 +10,43 @@ import transfer_kernels as tk
 
 torch = pytest.importorskip("torch")
 
+from transfer_kernels.kernels.declarations import declarations  # noqa: E402
 from transfer_kernels.ops import torch_ops  # noqa: E402
 
 N_CLASSES = 4
 X, y = make_problem(60, 6, N_CLASSES)
 
 
-def _arguments():
-    """Op name -> arguments of one call of each."""
-    features, codes = torch.from_numpy(X), torch.from_numpy(y)
-    weights = torch.linspace(0.0, 1.0, len(X), dtype=torch.float64)
-    counts, sums, gram = torch_ops.fisher_scatter(features, codes, N_CLASSES)
-    means = sums / counts[:, None]
-    within = torch_ops.within_scatter(gram, -sums, means, len(X))
-    coef, offset = torch_ops.fisher_discriminant(within, means, 0.1, 6)
-    targets = torch.from_numpy(np.random.default_rng(0).normal(size=(len(X), 3)))
-    return {
-        "first_nonfinite": (features,),
-        "fisher_scatter": (features, codes, N_CLASSES, weights),
-        "self_challenging": (features, codes, coef, -offset, weights, means),
-        "parc_correlation": (features, codes),
-        "parc_correlation_vectors": (features, targets),
-        "logme_evidence": (gram, sums.T, counts, len(X), 6),
-        "randomized_pca": (features, 2),
-        "row_space": (features[:5],),
-        "target_moments": (features, targets),
-        "quadratic_forms": (gram, sums.T),
-        "log_determinant": (gram, 0.1),
-        "class_logdets": (features, codes, N_CLASSES, means[0], counts),
-        "row_statistics": (features, means[0]),
-        "within_scatter": (gram, -sums, means, len(X)),
-        "dominant_eigenvalue": (within, torch.ones(6, dtype=torch.float64)),
-        "fisher_discriminant": (within, means, 0.1, 6),
-    }
+def _evidence():
+    counts, sums, gram = torch_ops.fisher_scatter(
+        torch.from_numpy(X), torch.from_numpy(y), N_CLASSES
+    )
+    return gram, sums.T, counts, len(X), 6
 
 
-ARGUMENTS = _arguments()
-#: Further calls: op name, arguments.
+def _as_tensors(arguments):
+    """An op's arguments as its operator takes them: tensors, and pairs one by one."""
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            yield from _as_tensors(argument)
+        elif isinstance(argument, np.ndarray):
+            yield torch.from_numpy(argument.copy())
+        else:
+            yield argument
+
+
+EVIDENCE = _evidence()
 FIXED_POINT = (False, 1e-5, 1e-3, 11, False, True, False)  # the default settings
+#: Op name and arguments of some calls of each: the examples that the ops' tests hold.
 CALLS = {
-    **{name: (name, arguments) for name, arguments in ARGUMENTS.items()},
-    "logme_evidence, largest": (
-        "logme_evidence",
-        (*ARGUMENTS["logme_evidence"], *FIXED_POINT, True),
-    ),
-    "target_moments, origin": (
-        "target_moments",
-        (*ARGUMENTS["target_moments"], ARGUMENTS["target_moments"][0][0]),
-    ),
+    f"{name}, {i}": (name, tuple(_as_tensors(arguments)))
+    for folder in sorted({one.folder for one in declarations().values()})
+    for name, calls in import_module(f"test_{folder}").EXAMPLES.items()
+    for i, arguments in enumerate(calls)
+    if name != "logme_evidence"  # whose operator has settings in place of a rule
+} | {
+    "logme_evidence, fixed point": ("logme_evidence", EVIDENCE),
+    "logme_evidence, largest": ("logme_evidence", (*EVIDENCE, *FIXED_POINT, True)),
 }
 
 
@@ -64,7 +55,7 @@ def _flat(results):
 
 
 def test_every_op_is_registered():
-    assert sorted(ARGUMENTS) == sorted(torch_ops.__all__)
+    assert {name for name, _ in CALLS.values()} == set(torch_ops.__all__)
     public = {name for name in tk.ops.__all__ if name[0].islower()} - {"bound_ops"}
     assert public == set(torch_ops.__all__)
 
@@ -105,7 +96,7 @@ def test_values_are_those_of_the_ops():
 
 
 def test_the_largest_evidence_is_that_of_the_metric():
-    gram, moments, squares, n, d = ARGUMENTS["logme_evidence"]
+    gram, moments, squares, n, d = EVIDENCE
     found = torch_ops.logme_evidence(gram, moments, squares, n, d, largest=True)[0]
     assert float(found.mean()) == pytest.approx(tk.logme(X, y), rel=1e-12)
     features = torch.from_numpy(X[:5])  # n < d
@@ -118,19 +109,21 @@ def test_the_largest_evidence_is_that_of_the_metric():
 
 
 def test_moments_around_an_origin():
-    features, targets = (ARGUMENTS["target_moments"][i] for i in (0, 1))
+    features, targets = torch.from_numpy(X), torch.from_numpy(np.eye(N_CLASSES)[y])
     origin = features[0].double()
     found = torch_ops.target_moments(features, targets, origin)
     np.testing.assert_allclose(found, (features.double() - origin).T @ targets, rtol=1e-12)
 
 
 def test_arguments_are_not_changed():
-    arguments = ARGUMENTS["fisher_discriminant"]
-    before = arguments[0].clone()
-    torch_ops.fisher_discriminant(*arguments)
-    assert torch.equal(arguments[0], before)
+    for name, arguments in CALLS.values():
+        tensors = [one for one in arguments if isinstance(one, torch.Tensor)]
+        before = [one.clone() for one in tensors]
+        getattr(torch_ops, name)(*arguments)
+        for one, copy in zip(tensors, before, strict=True):
+            torch.testing.assert_close(one, copy, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def test_share_and_anchors_go_together():
     with pytest.raises(ValueError, match="share and anchors go together"):
-        torch_ops.self_challenging(*ARGUMENTS["self_challenging"][:5])
+        torch_ops.self_challenging(*CALLS["self_challenging, 1"][1][:5])

@@ -303,6 +303,47 @@ def test_a_model_is_added_by_its_features():
     assert np.isnan(fennec.performance_[-1, [0, 2]]).all()
 
 
+def two_ends(problem):
+    return {"low": float(problem.features.min()), "high": float(problem.features.max())}
+
+
+def span(values):
+    return values["high"] - values["low"].min()
+
+
+@pytest.fixture
+def comparing(monkeypatch):
+    """A metric that compares models."""
+    from transfer_kernels.metrics import METRICS
+
+    monkeypatch.setattr(METRICS, "_metrics", dict(METRICS._metrics))
+    return tk.register(tk.Metric("span", two_ends, scope=tk.RelativeToZoo(("low", "high"), span)))
+
+
+def test_histories_are_scored_by_metrics_that_compare_models(comparing):
+    history = made_history(features=labelled_features).subset(tasks=["t0", "t1"])
+    scored = history.scored("span").performance
+    for t, task in enumerate(history.tasks):
+        seen = [labelled_features(model, task)[0] for model in history.models]
+        low = min(X.min() for X in seen)
+        np.testing.assert_allclose(scored[:, t], [X.max() - low for X in seen])
+    fennec = Fennec(metric="span", meta_weight=0.0, n_factors=2).fit(history)
+    with pytest.raises(ValueError, match="features: span compares models; fit a Fennec to the hi"):
+        fennec.add_model("new", features={"t1": labelled_features("m5", "t1")})
+
+
+def test_features_may_be_all_that_a_model_gives():
+    def outputs(model, task):
+        X, y = labelled_features(model, task)
+        return tk.ModelOutputs(X, posteriors=np.full((len(X), 2), 0.5)), y
+
+    plain = made_history(features=labelled_features).subset(tasks=["t0", "t1", "t2"])
+    more = made_history(features=outputs).subset(tasks=["t0", "t1", "t2"])
+    options = {"meta_weight": 0.0, "n_factors": 2}
+    expected, found = (Fennec(**options).fit(history) for history in (plain, more))
+    np.testing.assert_array_equal(found.performance_, expected.performance_)
+
+
 def test_an_architecture_that_was_not_there_is_none_of_those():
     history = made_history()
     fennec = Fennec(metric=None, meta_weight=1.0).fit(history, ARCHITECTURES)

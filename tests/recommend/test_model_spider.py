@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import transfer_kernels as tk  # noqa: E402
 from transfer_kernels.recommend import (  # noqa: E402
     ModelSpider,
     TaskSample,
@@ -222,6 +223,9 @@ def test_input_errors_of_sampling():
             sample_tasks(history, **options)
     with pytest.raises(ValueError, match="proxy features of task 't.' come without labels"):
         sample_tasks(make_history(labelled=False))
+    needy = tk.Metric("needy", lambda problem: 0.0, needs={"posteriors"})
+    with pytest.raises(ValueError, match="metrics: needy needs posteriors, but pools are made of"):
+        sample_tasks(make_history(), metrics=[needy])
     with pytest.raises(ValueError, match="no task on which the performance of two models differs"):
         sample_tasks(history.with_performance(np.ones((4, 6))), performance="history")
     bare = TransferHistory(["a", "b"], ["t"], [[1], [2]], proxies={"t": (np.eye(4), [0, 0, 1, 1])})

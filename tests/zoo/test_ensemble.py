@@ -49,7 +49,7 @@ def test_scores_rise_and_k_limits():
 
 def test_refusals():
     zoo, labels = complementary_zoo(60)
-    with pytest.raises(ValueError, match="k=0 must be at least 1"):
+    with pytest.raises(ValueError, match="k=0 is out of range: it must be at least 1"):
         tk.sfda_ensemble(zoo, labels, 0)
     with pytest.raises(TypeError, match="k must be an integer"):
         tk.sfda_ensemble(zoo, labels, 1.5)

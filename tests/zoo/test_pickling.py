@@ -15,6 +15,7 @@ from transfer_kernels.evaluation import controls
 from transfer_kernels.evaluation.yardstick import by_metric, by_table, leave_one_task_out
 from transfer_kernels.kernels.fisher_discriminant import SingularScatter
 from transfer_kernels.metrics.problem import Problem
+from transfer_kernels.metrics.scatter_problem import ScatterProblem
 from transfer_kernels.recommend import Fennec, Task, TransferHistory, by_fennec
 from transfer_kernels.zoo.ranking import ModelScores
 
@@ -87,6 +88,12 @@ def results(history):
     yield tk.evaluate({"a": 1.0, "b": 2.0, "c": float("nan")}, {"a": 1.0, "b": 2.0, "c": 0.0})
     scatter = ops.fisher_scatter(X, Y, 3)
     yield scatter
+    yield ScatterProblem(scatter)
+    outputs = tk.ModelOutputs(X, posteriors=np.full((len(X), 2), 0.5), source=(X, Y))
+    yield outputs
+    problem = Problem(outputs, Y, reference=X)
+    assert problem.inputs.posteriors is not None
+    yield problem
     yield ops.logme_evidence(scatter.gram, X.T @ np.eye(3)[Y], np.full(3, 20.0), 60, 5)
     yield from (ops.EvidenceRule(), ops.LargestEvidence())
     yield from (kind().fit(X, Y) for kind in (tk.SFDA, tk.LogME, tk.PARC))

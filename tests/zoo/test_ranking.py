@@ -169,7 +169,7 @@ def test_a_failing_metric_keeps_the_others_of_its_model():
         ({"order_by": "parc"}, ValueError, "it is one of logme, sfda, consensus"),
         ({"layers": {"model0": 1}}, ValueError, "no number for 'model1'"),
         ({"n_jobs": 0}, ValueError, "at least 1"),
-        ({"n_jobs": "all"}, TypeError, "number of processes"),
+        ({"n_jobs": "all"}, TypeError, "n_jobs must be an integer"),
         ({"backend": "abacus"}, ValueError, "abacus"),
     ],
 )

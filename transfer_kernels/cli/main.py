@@ -70,6 +70,7 @@ def _add_metrics(commands: Any) -> None:
 
 
 def _metrics(options: argparse.Namespace) -> int:
+    from ..inputs.model_outputs import INPUTS
     from ..metrics import METRICS
 
     for metric in METRICS.values():
@@ -79,7 +80,11 @@ def _metrics(options: argparse.Namespace) -> int:
         for name, option in metric.options.items():
             if option.choices:
                 print(f"    {name}: {', '.join(map(str, option.choices))}")
-        print(f"    {'; '.join(filter(None, [', '.join(metric.tasks), metric.paper]))}")
+        needs = ", ".join(name for name in INPUTS if name in metric.needs)
+        scope = "compares models" if metric.parts else ""
+        needed = f"needs {needs}" if needs != "features" else ""
+        known = [", ".join(metric.tasks), needed, scope, metric.paper]
+        print(f"    {'; '.join(filter(None, known))}")
     return OK
 
 
@@ -102,6 +107,8 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _add_rank(commands: Any) -> None:
+    from ..inputs.model_outputs import TARGET_INPUTS
+
     rank = commands.add_parser(
         "rank",
         help="rank the models whose features lie in a folder",
@@ -139,8 +146,16 @@ def _add_rank(commands: Any) -> None:
         action="append",
         dest="metrics",
         help='such as sfda or "parc(n_components=32)"; may be repeated; the first orders the '
-        "table; default: sfda, logme, parc",
+        "table; all stands for every metric that is defined for what is there; default: sfda, "
+        "logme, parc",
     )
+    for name, named in TARGET_INPUTS.items():
+        add(
+            f"--{name.replace('_', '-')}",
+            metavar="F",
+            type=Path,
+            help=f"{named.summary}: .npy, .npz, .safetensors or .pt; for metrics that need them",
+        )
     add(
         "--truth",
         metavar="F",
@@ -165,9 +180,11 @@ def _add_rank(commands: Any) -> None:
 
 
 def _rank(options: argparse.Namespace) -> int:
+    from ..files.feature_files import read_target_input
     from ..files.score_files import Journal
     from ..files.target_files import find_companion, read_layers, read_truth
     from ..files.zoo_folders import scan_folder
+    from ..inputs.model_outputs import TARGET_INPUTS
     from ..metrics import DEFAULT_METRICS
     from ..zoo.ranking import rank
 
@@ -176,7 +193,9 @@ def _rank(options: argparse.Namespace) -> int:
     folder = options.folder
     labels_path = options.labels or find_companion(folder, "labels")
     truth_path = options.truth or find_companion(folder, "truth")
-    given = (labels_path, truth_path, options.layers, options.out, options.plot)
+    of_target = {n: path for n in TARGET_INPUTS if (path := getattr(options, n)) is not None}
+    beside = (labels_path, truth_path, options.layers, options.out, options.plot)
+    given = (*beside, *of_target.values())
     found = scan_folder(folder, [path for path in given if path], options.dataset)
     if options.dataset is not None and not (found.by_dataset or truth_path):
         raise ValueError(
@@ -210,6 +229,7 @@ def _rank(options: argparse.Namespace) -> int:
             n_jobs=options.jobs,
             journal=journal,
             ignore_label=_label(options.ignore_label, labels_path),
+            **{name: read_target_input(path, name) for name, path in of_target.items()},
         )
     except KeyboardInterrupt:
         kept = f"finished scores are kept in {path}; the same command goes on from there"

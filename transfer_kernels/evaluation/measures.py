@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inputs.arrays import require_positive_integer
 from ..text.quoting import plain, several, shown
 from ..text.tables import MISSING, text_table
 from ..text.terminal import encodable
@@ -272,9 +273,8 @@ def _best_first(x: NDArray) -> NDArray[np.int64]:
 
 
 def _checked_k(k: int) -> int:
-    if k < 1:
-        raise ValueError(f"k: {k} given; it is at least 1")
-    return k
+    require_positive_integer(k, "k")
+    return int(k)
 
 
 def _finite_pair(scores: Values, accuracies: Values) -> tuple[NDArray, NDArray]:

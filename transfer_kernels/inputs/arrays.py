@@ -57,7 +57,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} is no rectangular array: {error}") from None
 
 
-def _tensor_as_array(tensor, name) -> np.ndarray:
+def _tensor_as_array(tensor: Any, name: str) -> np.ndarray:
     torch = sys.modules["torch"]
     _refuse_sparse(tensor, name)
     tensor = tensor.detach().resolve_conj().resolve_neg()
@@ -66,12 +66,12 @@ def _tensor_as_array(tensor, name) -> np.ndarray:
     return tensor.numpy()
 
 
-def _refuse_sparse(tensor, name):
+def _refuse_sparse(tensor: Any, name: str) -> None:
     if tensor.layout != sys.modules["torch"].strided:
         raise TypeError(f"{name} is a sparse tensor; pass {name}.to_dense() instead")
 
 
-def _gpu_tensor(values):
+def _gpu_tensor(values: Any) -> Any:
     """Tensor in the memory of an array or tensor that is not on the host; None for all else.
 
     Arrays of other libraries are seen through DLPack or ``__cuda_array_interface__``.
@@ -89,7 +89,7 @@ def _gpu_tensor(values):
     return None
 
 
-def _torch_for(values):
+def _torch_for(values: Any) -> Any:
     reason = obstacle("torch", "Tensor")
     if reason is not None:
         raise TypeError(
@@ -164,7 +164,7 @@ def as_features(features: Any, name: str = "features", *, narrow: bool = False) 
     return array
 
 
-def _bfloat16_bits(features, name) -> np.ndarray | None:
+def _bfloat16_bits(features: Any, name: str) -> np.ndarray | None:
     """Bits of numbers in bfloat16 on the host, in memory that they share; None for all else."""
     if isinstance(features, BFloat16Matrix):
         return features.halves
@@ -180,7 +180,7 @@ def _bfloat16_bits(features, name) -> np.ndarray | None:
     return bits.view(np.uint16) if bits.dtype.itemsize == 2 else None
 
 
-def _plain_matrix(features, name):
+def _plain_matrix(features: Any, name: str) -> Any:
     """Tables and lists that NumPy reads as objects, as the matrix that they plainly are."""
     if isinstance(features, (list, tuple)) and len(features):
         return _stacked(features, name)
@@ -201,7 +201,7 @@ def _plain_matrix(features, name):
     return features
 
 
-def _stacked(rows, name):
+def _stacked(rows: Any, name: str) -> Any:
     axes = {getattr(row, "ndim", None) for row in rows}
     if axes == {2}:
         how = "torch.cat" if is_tensor(rows[0]) else "numpy.concatenate"
@@ -222,7 +222,7 @@ def _stacked(rows, name):
     return rows
 
 
-def _features_on_gpu(tensor, name):
+def _features_on_gpu(tensor: Any, name: str) -> Any:
     torch = sys.modules["torch"]
     _refuse_sparse(tensor, name)
     _require_real("c" if tensor.dtype.is_complex else "f", tensor.dtype, name)
@@ -234,7 +234,7 @@ def _features_on_gpu(tensor, name):
     return tensor.to(torch.float32 if small else torch.float64)
 
 
-def _require_real(kind, dtype, name):
+def _require_real(kind: str, dtype: Any, name: str) -> None:
     if kind not in "fiub":
         raise TypeError(
             f"{name} has dtype {plain(str(dtype), 80)}, but real numbers are needed; "
@@ -242,7 +242,7 @@ def _require_real(kind, dtype, name):
         )
 
 
-def _require_matrix(array, name):
+def _require_matrix(array: Any, name: str) -> None:
     shape = tuple(array.shape)
     if len(shape) != 2:
         remedy = ""
@@ -291,7 +291,7 @@ def as_labels(labels: Any, n_samples: int, name: str = "labels") -> np.ndarray:
     return array
 
 
-def _labels_of_list(labels) -> np.ndarray | None:
+def _labels_of_list(labels: Any) -> np.ndarray | None:
     """Objects where NumPy would merge or take apart different labels, as of [1, "1"]; else None."""
     labels = [label.item() if is_tensor(label) and not label.ndim else label for label in labels]
     kinds = {type(label) for label in labels}
@@ -324,14 +324,14 @@ def labelled_as(labels: np.ndarray, value: Any) -> np.ndarray:
     return np.asarray(found.any(axis=1)) if found.ndim == 2 else found
 
 
-def _equal(label, value) -> bool:
+def _equal(label: Any, value: Any) -> bool:
     try:
         return bool(label == value)
     except (TypeError, ValueError):  # as pandas.NA, or an array
         return False
 
 
-def _is_missing(label) -> bool:
+def _is_missing(label: Any) -> bool:
     """None, NaN, NaT and pandas.NA, of which only pandas.NA has no answer to `label != label`."""
     if label is None:
         return True
@@ -376,7 +376,7 @@ def refuse_missing(
         )
 
 
-def _object_array(items) -> np.ndarray:
+def _object_array(items: Any) -> np.ndarray:
     """One-dimensional array of objects, which NumPy would take apart if they are sequences."""
     array = np.empty(len(items), dtype=object)
     for i, item in enumerate(items):
@@ -426,7 +426,22 @@ def encode_classes(labels: np.ndarray, name: str = "labels") -> tuple[np.ndarray
     return classes, codes.astype(np.int64, copy=False)
 
 
-def _refuse_unrepeated(classes, n_samples, name):
+def kind_of_labels(labels: np.ndarray) -> str:
+    """The task that labels are of: "classification", "regression" or "label vectors".
+
+    Numbers are targets of a regression where they are refused as classes.
+    """
+    if labels.ndim > 1:
+        return "label vectors"
+    if labels.dtype.kind in "fiu" and len(np.unique(labels)) > 1:
+        try:
+            encode_classes(labels)
+        except ValueError:
+            return "regression"
+    return "classification"
+
+
+def _refuse_unrepeated(classes: Any, n_samples: int, name: str) -> None:
     """Raise ValueError where labels are no classes: all differ, or most are real numbers."""
     numbers = classes.dtype.kind in "fiu"
     n_classes = len(classes)
@@ -447,7 +462,7 @@ def _refuse_unrepeated(classes, n_samples, name):
         )
 
 
-def _encode_objects(labels, name):
+def _encode_objects(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     index: dict = {}
     try:
         codes = np.array([index.setdefault(label, len(index)) for label in labels])
@@ -518,14 +533,14 @@ def as_codes(codes: Any, n_samples: int, n_classes: int | None = None) -> Any:
     return array.astype(np.int64, copy=False) if tensor is None else tensor.long()
 
 
-def _holds_integers(array):
+def _holds_integers(array: Any) -> bool:
     if is_tensor(array):
         torch = sys.modules["torch"]
         return not (array.is_floating_point() or array.is_complex() or array.dtype == torch.bool)
     return array.dtype.kind in "iu"
 
 
-def _require_one_each(array, n_samples, name):
+def _require_one_each(array: Any, n_samples: int, name: str) -> None:
     require_length(array, n_samples, name)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, not of shape {tuple(array.shape)}")
@@ -589,9 +604,14 @@ def as_operand(values: Any, name: str, shape: tuple[int | str, ...]) -> Any:
     return as_float64(array)
 
 
+def is_integer(value: Any) -> bool:
+    """Whether it is an integer of Python or NumPy; truth values are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def require_components(n_components: Any, shape: Any) -> None:
     """Raise unless ``n_components`` is an integer in [1, min(n, d)]."""
-    if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
+    if not is_integer(n_components):
         raise TypeError(f"n_components must be an integer or None, not {shown(n_components)}")
     if not 1 <= n_components <= min(shape):
         raise ValueError(
@@ -600,9 +620,10 @@ def require_components(n_components: Any, shape: Any) -> None:
         )
 
 
-def require_positive_integer(value: Any, name: str) -> None:
-    """Raise unless ``value`` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+def require_positive_integer(value: Any, name: str, remedy: str = "") -> None:
+    """Raise unless ``value`` is an integer of at least 1; ``remedy`` names what else it may be."""
+    if not is_integer(value):
         raise TypeError(f"{name} must be an integer, not {shown(value)}")
     if value < 1:
-        raise ValueError(f"{name}={value} is out of range: it must be at least 1")
+        allowed = ", ".join(filter(None, ["at least 1", remedy]))
+        raise ValueError(f"{name}={value} is out of range: it must be {allowed}")

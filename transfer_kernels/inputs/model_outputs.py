@@ -32,6 +32,15 @@ class Extent:
     n_samples: int
     n_classes: Callable[[], int]
 
+    @classmethod
+    def of_labels(cls, labels: np.ndarray, kept: np.ndarray | None) -> Extent:
+        """Of all labels that were given; the classes are those of the samples that are kept."""
+        return cls(len(labels), partial(_count_classes, labels, kept))
+
+
+def _count_classes(labels: np.ndarray, kept: np.ndarray | None) -> int:
+    return len(arrays.encode_classes(labels if kept is None else labels[kept])[0])
+
 
 @dataclass(frozen=True)
 class NamedInput:
@@ -61,6 +70,11 @@ class NamedInput:
     owner: str = ""
 
     @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of a file that make it up."""
+        return self.keys or (self.name,)
+
+    @property
     def remedy(self) -> str:
         """How to give it."""
         if self.owner == "target":
@@ -82,6 +96,12 @@ class MissingInput(ValueError):
 def _features(value: Any, name: str, extent: Extent) -> Any:
     array = arrays.as_features(value, name)
     arrays.require_length(array, extent.n_samples, name)
+    arrays.refuse_nonfinite(_first_nonfinite(array), array, name)
+    return array
+
+
+def _general(value: Any, name: str, extent: Extent) -> Any:
+    array = arrays.as_features(value, name)
     arrays.refuse_nonfinite(_first_nonfinite(array), array, name)
     return array
 
@@ -158,7 +178,8 @@ def _source(value: Any, name: str, extent: Extent) -> tuple[Any, np.ndarray]:
 
 def _label_embeddings(value: Any, name: str, extent: Extent) -> Any:
     array = arrays.as_operand(value, name, ("C", "D", "K"))
-    if len(array) not in (extent.n_samples, n_classes := extent.n_classes()):
+    # Labels of embeddings of samples need not be classes.
+    if len(array) != extent.n_samples and len(array) != (n_classes := extent.n_classes()):
         raise ValueError(
             f"{name} must have a row for each of the {n_classes} classes, in the order of "
             f"np.unique(labels), or for each of the {extent.n_samples} samples, but have shape "
@@ -199,8 +220,8 @@ class ModelOutputs:
         to 1 within 1e-3.
     source : pair of (m, d) array or tensor and (m,) array or list, optional
         Features and labels of samples of the source data set.
-    general : (n, D) array or tensor, optional
-        Features of the target's samples by one model that is the same for the whole zoo.
+    general : (m, d) array or tensor, optional
+        The model's features of general data, such as ImageNet's, the same for every target.
 
     Raises
     ------
@@ -225,9 +246,15 @@ class ModelOutputs:
         keys=("source_features", "source_labels"),
         per_sample=False,
     )
-    general: Any = _named(_features, "features (n, D) by a model that is the same for all")
+    general: Any = _named(
+        _general, "features (m, d) of general data, such as ImageNet's", per_sample=False
+    )
 
     def __post_init__(self) -> None:
+        given = _given(self)
+        object.__setattr__(self, "_held", given)
+        if given.keys() == {"features"}:
+            return
         if not self._sizes() and self.features is None:
             names = [name for name, named in MODEL_INPUTS.items() if named.per_sample]
             raise ValueError(
@@ -242,25 +269,24 @@ class ModelOutputs:
             )
 
     def _sizes(self) -> dict[str, int]:
-        given = self.given
         return {
             name: size
-            for name, named in MODEL_INPUTS.items()
-            if named.per_sample and name in given
-            if (size := _rows(given[name])) is not None
+            for name, value in self.given.items()
+            if MODEL_INPUTS[name].per_sample and (size := _rows(value)) is not None
         }
 
     @property
     def given(self) -> dict[str, Any]:
         """Name to value of the inputs that are there."""
-        return _given(self)
+        return dict(self.__dict__["_held"])
 
     def only(self, names: Collection[str]) -> ModelOutputs:
         """The same with these inputs alone; one with a row for each sample stays in any case."""
-        kept = {name: value for name, value in self.given.items() if name in names}
+        given = self.given
+        kept = {name: value for name, value in given.items() if name in names}
         if not any(MODEL_INPUTS[name].per_sample for name in kept):
             kept[self._first_name] = self.first
-        return ModelOutputs(**kept)
+        return self if len(kept) == len(given) else ModelOutputs(**kept)
 
     @property
     def first(self) -> Any:
@@ -269,7 +295,8 @@ class ModelOutputs:
 
     @property
     def _first_name(self) -> str:
-        return next(name for name in self.given if MODEL_INPUTS[name].per_sample)
+        given = self.given
+        return next(name for name in given if MODEL_INPUTS[name].per_sample)
 
     @property
     def n_samples(self) -> int:
@@ -288,7 +315,7 @@ class ModelOutputs:
 
 @dataclass(frozen=True, eq=False)
 class TargetInputs:
-    """What the target gives besides its labels: arguments of `score` and `rank`."""
+    """What the target gives besides its labels: arguments of ``score`` and ``rank``."""
 
     label_embeddings: Any = _named(
         _label_embeddings,
@@ -320,8 +347,8 @@ INPUTS = {**MODEL_INPUTS, **TARGET_INPUTS}
 
 
 def _given(record: Any) -> dict[str, Any]:
-    values = {entry.name: getattr(record, entry.name) for entry in fields(record)}
-    return {name: value for name, value in values.items() if value is not None}
+    held = vars(record)
+    return {n: v for n in record.__dataclass_fields__ if (v := held[n]) is not None}
 
 
 def _rows(value: Any) -> int | None:
@@ -344,6 +371,11 @@ def as_outputs(features: Any) -> ModelOutputs:
     return features if isinstance(features, ModelOutputs) else ModelOutputs(features)
 
 
+def features_of(value: Any) -> Any:
+    """The features of a `ModelOutputs`, None where it has none; anything else as it is."""
+    return value.features if isinstance(value, ModelOutputs) else value
+
+
 def checked_target_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those inputs of a target that are not None.
 
@@ -352,6 +384,8 @@ def checked_target_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
     TypeError
         If one is no named input of a target.
     """
+    if not given:
+        return {}
     for name in given:
         if name not in TARGET_INPUTS:
             known = ", ".join(TARGET_INPUTS)
@@ -369,8 +403,8 @@ class CheckedInputs:
     ----------
     given : mapping of str to object
         Name to value as the user gave it.
-    labels : (n,) array
-        Labels of all samples that were given.
+    extent : Extent
+        Of all samples that were given.
     device : array or tensor
         Beside which the inputs are put.
     kept : (m,) int array, optional
@@ -380,12 +414,12 @@ class CheckedInputs:
     def __init__(
         self,
         given: Mapping[str, Any],
-        labels: np.ndarray,
+        extent: Extent,
         device: Any,
         kept: np.ndarray | None = None,
     ) -> None:
         self._raw = dict(given)
-        self._extent = Extent(len(labels), partial(_count_classes, labels, kept))
+        self._extent = extent
         self._device = device
         self._kept = kept
         if "features" in given:
@@ -428,7 +462,3 @@ class CheckedInputs:
         other.__dict__.update(self.__dict__, features=features)
         other._raw = {**self._raw, "features": features}
         return other
-
-
-def _count_classes(labels: np.ndarray, kept: np.ndarray | None) -> int:
-    return len(arrays.encode_classes(labels if kept is None else labels[kept])[0])

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import pkgutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from ..inputs.model_outputs import INPUTS, MissingInputWarning, ModelOutputs, as_outputs
-from ..text.quoting import several, shown
+from ..text.quoting import plain, several, shown
 from .problem import Problem
-from .registry import Metric, MetricCall, OfArrays, Registry, RelativeToZoo, parse_spec
+from .registry import ALL, Metric, MetricCall, OfArrays, Registry, RelativeToZoo, parse_spec
+from .scatter_problem import problem_of
 from .uninformative import UninformativeScoreWarning
 
 __all__ = [
@@ -139,6 +140,42 @@ def metric_calls(metrics: Spec | Iterable[Spec]) -> tuple[MetricCall, ...]:
     return tuple(calls.values())
 
 
+def stands_for_all(metrics: Any) -> bool:
+    """Whether metrics are ``"all"``, alone or as the only one of a list."""
+    if not isinstance(metrics, str) and isinstance(metrics, Sequence) and len(metrics) == 1:
+        metrics = metrics[0]
+    return isinstance(metrics, str) and metrics == ALL
+
+
+def all_calls(task: str | None) -> tuple[tuple[MetricCall, ...], list[str]]:
+    """Every metric that has a meaning for a task, and the names of the others.
+
+    Those of `DEFAULT_METRICS` come first. Without labels, None, no metric that takes some has one.
+    """
+    calls, others = [], []
+    for name in sorted(METRICS, key=lambda name: (name not in DEFAULT_METRICS, name)):
+        metric = METRICS[name]
+        if task in metric.tasks or not metric.tasks:
+            is_option = task == "regression" and "regression" in metric.options
+            calls.append(MetricCall(metric, {"regression": True} if is_option else {}))
+        else:
+            others.append(name)
+    order = {name: place for place, name in enumerate(DEFAULT_METRICS)}
+    calls.sort(key=lambda call: order.get(call.metric.name, len(order)))
+    return tuple(calls), others
+
+
+def left_out_text(reasons: Mapping[str, Iterable[str]]) -> str:
+    """Say what ``metrics="all"`` leaves out, from reason to specs."""
+    parts = [f"{', '.join(specs)} ({reason})" for reason, specs in reasons.items() if specs]
+    return f'metrics="all" leaves out {"; ".join(parts)}'
+
+
+def no_meaning(task: str | None) -> str:
+    """Why a metric is left out for a task."""
+    return "labels needed" if task is None else f"not for {task}"
+
+
 def canonical_spec(spec: Spec) -> str:
     """The spelling of a spec under which its scores are filed; raises like `metric_call`."""
     return metric_call(spec).spec
@@ -157,13 +194,16 @@ def score(
 
     Parameters
     ----------
-    features : (n, d) array or tensor, or ModelOutputs
-        Features of the target's samples, or all that the model gives for them.
+    features : (n, d) array or tensor, ModelOutputs or FisherScatter
+        Features of the target's samples, or all that the model gives for them; or the sums of the
+        features, for metrics that they determine.
     labels : (n,) array, tensor or list, optional
-        Class labels of any hashable kind. Metrics that take no labels do without.
+        Class labels of any hashable kind. Metrics that take no labels do without, and so do those
+        of a `transfer_kernels.ops.FisherScatter`, which has its classes in it.
     metrics : str, Metric, callable, or iterable of them
         Specs: a name, or a name with options as in ``"parc(n_components=32)"``; or functions
-        ``f(features, labels) -> float`` of your own, filed under their names.
+        ``f(features, labels) -> float`` of your own, filed under their names. ``"all"`` stands for
+        every metric that is defined for what is given, with its default options.
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label. By default none is, and a missing label is an error.
@@ -182,7 +222,9 @@ def score(
     Warns
     -----
     MissingInputWarning
-        If metrics need inputs that were not given; their scores are NaN.
+        If metrics need inputs that were not given; their scores are NaN. With ``"all"`` those are
+        left out, and so are metrics without a meaning for the labels and those that refuse what is
+        given; one warning tells which.
 
     Raises
     ------
@@ -190,13 +232,15 @@ def score(
         If a spec is unknown or malformed or an option of the wrong type, before any work starts;
         else as the metrics raise.
     """
+    if stands_for_all(metrics):
+        return _score_by_all(problem_of(features, labels, backend, ignore_label, **target_inputs))
     calls = metric_calls(metrics)
     outputs = as_outputs(features).only(frozenset().union(*(c.metric.needs for c in calls)))
-    problem = Problem(outputs, labels, backend, ignore_label, **target_inputs)
+    problem = problem_of(outputs, labels, backend, ignore_label, **target_inputs)
     scores: dict[str, float] = {}
     lacks: dict[str, list[str]] = {}
     for call in calls:
-        if lacking := problem.inputs.lacking(call.metric.needs):
+        if lacking := call.lacking(problem):
             scores |= dict.fromkeys(call.columns, math.nan)
             for name in lacking:
                 lacks.setdefault(name, []).append(call.spec)
@@ -204,6 +248,25 @@ def score(
             scores |= call.values(problem)
     if lacks:
         warnings.warn(lacking_text(lacks), MissingInputWarning, stacklevel=2)
+    return scores
+
+
+def _score_by_all(problem: Problem) -> dict[str, float]:
+    calls, others = all_calls(problem.task)
+    scores: dict[str, float] = {}
+    reasons: dict[str, list[str]] = {no_meaning(problem.task): others}
+    for call in calls:
+        if lacking := call.lacking(problem):
+            reasons.setdefault(f"no {', '.join(lacking)}", []).append(call.spec)
+            continue
+        for name in call.metric.needs & problem.inputs.given:
+            getattr(problem.inputs, name)  # what is wrong with an input is no matter of the metric
+        try:
+            scores |= call.values(problem)
+        except ValueError as error:
+            reasons.setdefault(plain(str(error), 200), []).append(call.spec)
+    if any(reasons.values()):
+        warnings.warn(left_out_text(reasons), MissingInputWarning, stacklevel=3)
     return scores
 
 
@@ -228,11 +291,4 @@ def score_models(
     found = {
         model: score(features, labels, call, backend=backend) for model, features, labels in models
     }
-    if not call.metric.parts:
-        return {model: values[call.spec] for model, values in found.items()}
-    return call.combined(
-        {
-            model: {part: values[call.column_of(part)] for part in call.metric.parts}
-            for model, values in found.items()
-        }
-    )
+    return call.column(found)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, beside, on_host
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -30,7 +30,7 @@ SHRINKAGES = ("ledoit-wolf",)
 
 def hscore(
     features: Any,
-    labels: Any,
+    labels: Any = None,
     shrinkage: str | None = None,
     *,
     ignore_label: Any = None,
@@ -40,8 +40,9 @@ def hscore(
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    features : (n, d) array or tensor, or FisherScatter
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers; or their
+        sums by `transfer_kernels.ops.fisher_scatter`, which hold the classes too: then no labels.
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
     shrinkage : {"ledoit-wolf"}, optional
@@ -85,13 +86,19 @@ def compute(problem: Problem, shrinkage: str | None = None) -> float:
     problem, _ = problem.rescaled  # the score does not depend on the scale
     if shrinkage is not None:
         return _regularised(problem)
-    primal = problem.n_samples >= problem.n_features
+    primal = problem.only_sums or problem.n_samples >= problem.n_features
     sums = problem.centred.shifted_sums.T if primal else _centred_indicators(problem)
     forms, rank = problem.ops.quadratic_forms(problem.centred_gram, sums)
     inside = None
     if primal and rank < int((problem.centred_gram.diagonal() > 0.0).sum()):
         # Columns may depend on others, or a loud row drown them: the rows themselves tell.
-        inside, rank = _from_rows(problem)
+        if not problem.only_sums:
+            inside, rank = _from_rows(problem)
+        elif rank < problem.n_samples - 1:
+            warn_uninformative(
+                "the H-score may lack digits here: columns depend on others, or a few loud samples "
+                "drown them, which the sums of a FisherScatter cannot tell; pass the features"
+            )
     if rank >= problem.n_samples - 1:
         warn_uninformative(
             "the H-score cannot tell models apart here: the features fit any labels of these "
@@ -106,7 +113,7 @@ def compute(problem: Problem, shrinkage: str | None = None) -> float:
     return float((on_host(forms) / problem.class_counts).sum())
 
 
-def _from_rows(problem):
+def _from_rows(problem: Problem) -> tuple[float, int]:
     """tr Y^T P Y for the projection P on the centred features' columns, and their rank.
 
     By QR factorisations with the loudest rows first, which leaves the others their digits; which
@@ -127,7 +134,7 @@ def _from_rows(problem):
     return float(((basis.T @ indicators) ** 2).sum()), rank
 
 
-def _projected(gram, indicators, rank):
+def _projected(gram: Array, indicators: Array, rank: int) -> float:
     """tr Y^T P Y for the projection P on the range of a (n, n) Gram matrix of known rank."""
     _, vectors = array_namespace(gram).linalg.eigh(gram, UPLO="U")
     inside = vectors[:, len(gram) - rank :].T @ beside(gram, indicators)
@@ -192,4 +199,5 @@ METRIC = Metric(
     "share of the features' variance that lies between the classes, counted in directions",
     paper="Bao et al., ICIP 2019; Ibrahim et al., ECML-PKDD 2022",
     choices={"shrinkage": (None, *SHRINKAGES)},
+    from_scatter=True,
 )

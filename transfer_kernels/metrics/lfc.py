@@ -28,14 +28,15 @@ from .uninformative import warn_uninformative
 
 
 def lfc(
-    features: Any, labels: Any, *, ignore_label: Any = None, backend: str | None = None
+    features: Any, labels: Any = None, *, ignore_label: Any = None, backend: str | None = None
 ) -> float:
     """Transferability by LFC, the correlation of label and feature kernels: higher is better.
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    features : (n, d) array or tensor, or FisherScatter
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers; or their
+        sums by `transfer_kernels.ops.fisher_scatter`, which hold the classes too: then no labels.
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
     ignore_label : optional
@@ -76,7 +77,7 @@ def compute(problem: Problem) -> float:
     xp = array_namespace(gram)
     sums = problem.centred.shifted_sums
     square = float((xp.triu(gram) ** 2).sum() + (xp.triu(gram, 1) ** 2).sum())
-    if n >= problem.n_features:
+    if n >= problem.n_features or problem.only_sums:
         symmetric = xp.triu(gram) + xp.triu(gram, 1).T
         along_mean = float(mean @ symmetric @ mean)
     else:
@@ -96,4 +97,5 @@ METRIC = Metric(
     compute,
     "correlation of the samples' products with whether their labels agree",
     paper="Deshpande et al., arXiv:2102.00084, 2021",
+    from_scatter=True,
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, beside, on_host
 from ..kernels.logme_evidence import GRAM_ERROR
 from ..kernels.logme_evidence import shared_factored as factored
 from ..ops import Evidence, EvidenceRule, LargestEvidence
@@ -50,6 +50,8 @@ class Variant:
 SMALLEST_TRACE = 1e-150
 #: y.y over the residual, at most: the residual then has ten digits left.
 LEAST_RESIDUAL = 1e5
+#: Least eigenvalue of few samples' sums, of the largest, and what the targets may lose of y.y.
+FEW_LEAST, FEW_LOST = 1e-6, 1e-9
 
 #: Absent classes for each of which a value is kept; of more, only their number counts.
 MOST_ABSENT = 1_000_000
@@ -71,7 +73,7 @@ VARIANTS = {
 
 def logme(
     features: Any,
-    labels: Any,
+    labels: Any = None,
     regression: bool = False,
     variant: str = "evidence",
     *,
@@ -82,8 +84,9 @@ def logme(
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
+    features : (n, d) array or tensor, or FisherScatter
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers; or their
+        sums by `transfer_kernels.ops.fisher_scatter`, which hold the classes too: then no labels.
     labels : (n,) array, tensor or list; with ``regression`` also (n, k)
         Class labels of any hashable kind, or real targets.
     regression : bool
@@ -167,18 +170,24 @@ def fit(problem: Problem, regression: bool = False, variant: str = "evidence") -
     return _with_absent(problem, found, n_absent)
 
 
-def _fit_once(problem, regression, variant):
+def _fit_once(problem: Problem, regression: bool, variant: str) -> Evidence:
     """As `fit`, with one entry at the end for all classes that are absent, if there are some."""
     chosen = VARIANTS[variant]
     with np.errstate(all="ignore"):  # ranges are checked where they matter
-        evidence = _from_gram(problem, regression, chosen)
+        if problem.only_sums and regression:
+            raise ValueError("regression=True needs features and targets, not a FisherScatter")
+        if problem.only_sums and problem.n_samples < problem.n_features:
+            evidence = _from_sums_of_few(problem, chosen)
+        else:
+            evidence = _from_gram(problem, regression, chosen)
+            if evidence is None:
+                evidence = _from_centred_gram(problem, regression, chosen)
         if evidence is None:
-            evidence = _from_centred_gram(problem, regression, chosen)
-        if evidence is None:
+            X = problem.features  # which sums do not have
             targets = problem.targets if regression else _indicators(problem, chosen)
-            found, errors = factored.evidence_and_error(problem.features, targets, chosen.rule)
+            found, errors = factored.evidence_and_error(X, targets, chosen.rule)
             _warn_of_lost_digits(errors)
-            evidence = Evidence(*(beside(problem.features, f) for f in astuple(found)))
+            evidence = Evidence(*(beside(X, f) for f in astuple(found)))
     if isinstance(chosen.rule, LargestEvidence):
         _warn_of_exact_fits(on_host(evidence.evidences), regression)
     if chosen.single_precision_constant:
@@ -189,11 +198,11 @@ def _fit_once(problem, regression, variant):
     return evidence
 
 
-def _from_gram(problem, regression, chosen):
+def _from_gram(problem: Problem, regression: bool, chosen: Variant) -> Evidence | None:
     """The evidence by way of the Gram matrix, or None where that may lack digits."""
     n, d = problem.n_samples, problem.n_features
-    dual = n <= d
-    if problem.backend == "reference":
+    dual = n <= d and not problem.only_sums
+    if problem.backend == "reference" and not problem.only_sums:
         return None  # the definition
     if not _in_range(problem):
         return None
@@ -221,13 +230,38 @@ def _from_gram(problem, regression, chosen):
     return evidence if certain.all() else None
 
 
-def _in_range(problem):
+def _from_sums_of_few(problem: Problem, chosen: Variant) -> Evidence | None:
+    """The evidence of n < d samples from their (d, d) Gram matrix, or None where digits lack.
+
+    Its n leading eigenvectors give the targets in the basis of the samples' own Gram matrix, which
+    is then diagonal: that these coordinates have the targets' length shows that none is lost.
+    """
+    if not _in_range(problem):
+        return None
+    n, d = problem.n_samples, problem.n_features
+    absent = _absent_classes(problem.classes) if chosen.absent_classes else []
+    moments, squares = _class_moments(problem, False, absent)
+    xp = array_namespace(problem.gram)
+    values, vectors = xp.linalg.eigh(problem.gram, UPLO="U")
+    values, vectors = values[d - n :], vectors[:, d - n :]
+    if not float(values[0]) > FEW_LEAST * float(values[-1]):
+        return None
+    coordinates = (vectors.T @ beside(vectors, moments)) / values[:, None] ** 0.5
+    lengths = on_host((coordinates**2).sum(axis=0))
+    if not (abs(lengths - squares) <= FEW_LOST * squares).all():
+        return None
+    return problem.ops.logme_evidence(
+        xp.diag(values), coordinates, squares, n, d, chosen.rule, True
+    )
+
+
+def _in_range(problem: Problem) -> bool:
     return SMALLEST_TRACE < float(problem.gram.diagonal().sum()) < 1.0 / SMALLEST_TRACE
 
 
-def _from_centred_gram(problem, regression, chosen):
+def _from_centred_gram(problem: Problem, regression: bool, chosen: Variant) -> Evidence | None:
     """The evidence by way of the centred Gram matrix and the mean, or None likewise."""
-    if problem.backend == "reference" or not _in_range(problem):
+    if (problem.backend == "reference" and not problem.only_sums) or not _in_range(problem):
         return None
     absent = _absent_classes(problem.classes) if chosen.absent_classes and not regression else []
     found = logme_centred.evidence(
@@ -237,25 +271,25 @@ def _from_centred_gram(problem, regression, chosen):
         return None
     evidences, betas = on_host(found.evidences), on_host(found.betas)
     fine = np.isfinite(evidences) & (on_host(found.alphas) > 0.0)
-    if problem.n_samples > problem.n_features:
+    if problem.n_samples > problem.n_features or problem.only_sums:
         fine &= _squares(problem, regression, absent) * betas <= LEAST_RESIDUAL * problem.n_samples
     return found if fine.all() else None
 
 
-def _squares(problem, regression, absent):
+def _squares(problem: Problem, regression: bool, absent: list[int]) -> np.ndarray:
     """(K,) squares y.y of the targets."""
     if regression:
         return np.einsum("ik,ik->k", problem.targets, problem.targets)
     return np.insert(problem.class_counts, absent, 0.0)
 
 
-def _indicators(problem, chosen):
+def _indicators(problem: Problem, chosen: Variant) -> Array:
     """(n, K) indicators of the classes, absent ones included where the variant counts them."""
     absent = _absent_classes(problem.classes) if chosen.absent_classes else []
     return _with_empty_columns(np.eye(len(problem.classes))[problem.host_codes], absent)
 
 
-def _warn_of_lost_digits(errors):
+def _warn_of_lost_digits(errors: np.ndarray) -> None:
     worst = errors.max(initial=0.0)
     if worst > factored.LOST_DIGITS:
         warn_uninformative(
@@ -265,7 +299,7 @@ def _warn_of_lost_digits(errors):
         )
 
 
-def _warn_of_exact_fits(evidences, regression):
+def _warn_of_exact_fits(evidences: np.ndarray, regression: bool) -> None:
     n_exact = int(np.isposinf(evidences).sum())
     if n_exact:
         what = "regression targets" if regression else "classes"
@@ -306,7 +340,7 @@ def present_targets(problem: Problem, variant: str) -> np.ndarray:
     return np.insert(np.ones(len(problem.classes), dtype=bool), absent, False)
 
 
-def _class_moments(problem, dual, absent):
+def _class_moments(problem: Problem, dual: bool, absent: list[int]) -> tuple[Array, np.ndarray]:
     """F^T Y (dual: Y itself) and y.y for the indicators of the classes, absent ones inserted."""
     counts = problem.class_counts
     if dual:
@@ -316,7 +350,7 @@ def _class_moments(problem, dual, absent):
     return _with_empty_columns(moments, absent), np.insert(counts, absent, 0.0)
 
 
-def _with_empty_columns(columns, positions):
+def _with_empty_columns(columns: Array, positions: list[int]) -> Array:
     """Columns of zeros inserted before the positions, as by np.insert."""
     if len(positions) == 0:
         return columns
@@ -326,7 +360,7 @@ def _with_empty_columns(columns, positions):
     return xp.concatenate([columns, 0.0 * columns[:, :1]], axis=1)[:, order]
 
 
-def _absent_classes(classes):
+def _absent_classes(classes: np.ndarray) -> list[int]:
     """Where one empty column stands for all integers from 0 on that do not occur: at the end.
 
     Their targets are the same zeros, so that one of them is computed.
@@ -334,18 +368,18 @@ def _absent_classes(classes):
     return [len(classes)] if _n_absent(classes) else []
 
 
-def _n_absent(classes):
+def _n_absent(classes: np.ndarray) -> int:
     """The number of integers from 0 to the largest class that do not occur."""
     present = classes[classes >= 0] if classes.dtype.kind in "iu" else classes[:0]
     return int(present.max()) + 1 - len(present) if len(present) else 0
 
 
-def _count_absent(problem, regression, variant):
+def _count_absent(problem: Problem, regression: bool, variant: str) -> int:
     counted = VARIANTS[variant].absent_classes and not regression
     return _n_absent(problem.classes) if counted else 0
 
 
-def _places_of_absent(classes):
+def _places_of_absent(classes: np.ndarray) -> Any:
     """Where, among the classes, those integers from 0 on would stand that do not occur."""
     if not _n_absent(classes):
         return []
@@ -353,7 +387,7 @@ def _places_of_absent(classes):
     return np.searchsorted(classes, absent)
 
 
-def _with_absent(problem, found, n_absent):
+def _with_absent(problem: Problem, found: Evidence, n_absent: int) -> Evidence:
     """The evidence with an entry for each absent class, where its number has it."""
     if not n_absent:
         return found
@@ -362,7 +396,7 @@ def _with_absent(problem, found, n_absent):
     return Evidence(*(f[beside(f, order)] for f in astuple(found)))
 
 
-def _regression_moments(problem, dual):
+def _regression_moments(problem: Problem, dual: bool) -> tuple[Array, np.ndarray]:
     targets = problem.targets
     squares = np.einsum("ik,ik->k", targets, targets)
     if dual:
@@ -377,4 +411,5 @@ METRIC = Metric(
     ("classification", "regression"),
     "You et al., ICML 2021; JMLR 2022",
     {"variant": VARIANTS},
+    from_scatter=True,
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import as_float64, beside, on_host
+from ..kernels.array_namespace import Array, as_float64, beside, on_host
 from ..kernels.logme_evidence import shared_centred as centred
 from ..ops import Evidence, EvidenceRule, FisherScatter, LargestEvidence
 from .problem import Problem
@@ -37,6 +37,9 @@ def evidence(
 
     ``widened`` adds the columns of classes that do not occur to those (., K) of classes.
     """
+    if problem.only_sums:
+        rows = problem.scatter.shifted_sums[:0]
+        return _without(problem, rows, NO_ROWS, regression, rule, widened)
     dual = problem.n_samples <= problem.n_features
     rows = problem.features.T if dual else problem.features
     found = _without(problem, rows, NO_ROWS, regression, rule, widened)
@@ -48,11 +51,19 @@ def evidence(
     return _without(problem, rows, loud, regression, rule, widened, shift)
 
 
-def _without(problem, rows, loud, regression, rule, widened, shift=None):
+def _without(
+    problem: Problem,
+    rows: Array,
+    loud: np.ndarray,
+    regression: bool,
+    rule: EvidenceRule | LargestEvidence,
+    widened: Callable[[Array], Array],
+    shift: Array | None = None,
+) -> Evidence | None:
     """The same with some rows left out of the Gram matrix."""
     n, d = problem.n_samples, problem.n_features
-    dual = n <= d
-    quiet = np.ones(len(rows))
+    dual = n <= d and not problem.only_sums
+    quiet = np.ones(n if problem.only_sums else len(rows))
     quiet[loud] = 0.0
     if shift is not None:
         codes = np.zeros(len(rows), dtype=np.int64) if dual or regression else problem.host_codes
@@ -83,20 +94,26 @@ def _without(problem, rows, loud, regression, rule, widened, shift=None):
     )
     if found is None:
         return None
-    return Evidence(*(beside(problem.features, values) for values in astuple(found)))
+    return Evidence(*(beside(problem.anchor, values) for values in astuple(found)))
 
 
-def _indicators(problem, widened, rows=slice(None)):
+def _indicators(
+    problem: Problem, widened: Callable[[Array], Array], rows: slice | np.ndarray = slice(None)
+) -> Array:
     """(n, K) indicators of the classes of samples."""
+    if rows is NO_ROWS:
+        return widened(np.zeros((0, len(problem.classes))))
     return widened(np.eye(len(problem.classes))[problem.host_codes[rows]])
 
 
-def _scatter(problem, rows, weights, shift, codes) -> FisherScatter:
+def _scatter(
+    problem: Problem, rows: Array, weights: Array, shift: Array, codes: Array
+) -> FisherScatter:
     codes, n_classes = beside(rows, codes), int(codes.max()) + 1
     return problem.ops.fisher_scatter(rows, codes, n_classes, beside(rows, weights), shift)
 
 
-def _loud_rows(rows):
+def _loud_rows(rows: Array) -> tuple[Array, np.ndarray]:
     """Mean of some quiet rows, and which rows are loud; none where they are too many."""
     n_rows = len(rows)
     chosen = np.unique(np.linspace(0, n_rows - 1, min(SHIFT_ROWS, n_rows)).astype(np.int64))

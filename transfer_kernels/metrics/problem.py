@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..inputs import arrays
-from ..inputs.model_outputs import CheckedInputs, as_outputs, checked_target_inputs
+from ..inputs.model_outputs import CheckedInputs, Extent, as_outputs, checked_target_inputs
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
 from ..text.quoting import shown
@@ -43,6 +43,8 @@ class Problem:
 
     Attributes
     ----------
+    anchor : array or tensor
+        No numbers, but on the device where all is: for ``beside(problem.anchor, values)``.
     inputs : CheckedInputs
         All named inputs, as ``problem.inputs.posteriors``: each is checked when a metric first
         reads it, and lies beside the features.
@@ -55,6 +57,9 @@ class Problem:
         If the features are not two-dimensional, are empty or contain NaN or infinity, if the
         lengths differ, a label is missing, or if the backend is not available.
     """
+
+    #: Whether the features and labels themselves are not there: their sums alone are.
+    only_sums = False
 
     def __init__(
         self,
@@ -78,13 +83,14 @@ class Problem:
         if ignore_label is not None and self.is_labelled:
             kept = self._keep(arrays.labelled_as(every, ignore_label), ignore_label)
         arrays.refuse_missing(self.labels)
-        self._beside = arrays.empty_beside(first if X is None else X)
+        self.anchor = arrays.empty_beside(first if X is None else X)
         if X is not None:
             if kept is not None:
                 X = X[beside(X, kept)]
             arrays.refuse_nonfinite(self.ops.first_nonfinite(X), X, "features")
             self.features = given["features"] = X
-        self.inputs = CheckedInputs(given, every, self._beside, kept)
+        extent = Extent.of_labels(every, kept)
+        self.inputs = CheckedInputs(given, extent, self.anchor, kept)
 
     def _keep(self, ignored: np.ndarray, ignore_label: Any) -> np.ndarray | None:
         """Leave labels out; the indices of those that stay unless all do."""
@@ -124,6 +130,15 @@ class Problem:
         other.inputs = self.inputs.with_features(scaled)
         return other, exponent
 
+    def lacking(self, needs: frozenset[str], from_scatter: bool = False) -> list[str]:
+        """Those inputs of a metric's needs that are not there, in the order of the table."""
+        return self.inputs.lacking(needs)
+
+    @cached_property
+    def task(self) -> str | None:
+        """The task that the labels are of, see `Metric`; None without labels."""
+        return arrays.kind_of_labels(self.labels) if self.is_labelled else None
+
     @property
     def backend(self) -> str:
         """Name of the backend that serves."""
@@ -161,7 +176,7 @@ class Problem:
     @cached_property
     def codes(self) -> Any:
         """The same, beside the features."""
-        return beside(self._beside, self.host_codes)
+        return beside(self.anchor, self.host_codes)
 
     @cached_property
     def class_counts(self) -> np.ndarray:
@@ -231,3 +246,25 @@ class Problem:
     def _unlabelled_scatter(self, rows: Any) -> FisherScatter:
         codes = beside(rows, np.zeros(len(rows), dtype=np.int64))
         return self.ops.fisher_scatter(rows, codes, 1)
+
+    def principal_scores(self, n_axes: int) -> tuple[Any, Any]:
+        """Scatter (k,) along the leading principal axes, and the samples' coordinates (n, k).
+
+        Exact, and made once; k is n_axes, or the smaller side of the features where that is less.
+        Where n < d they come from the (n, n) products, and the axes are never made.
+        """
+        arrays.require_positive_integer(n_axes, "n_components")
+        n_axes = min(n_axes, self.n_samples, self.n_features)
+        values, scores = self._leading.get(n_axes, (None, None))
+        if scores is None:
+            values, axes = self.ops.principal_axes(self.centred_gram, n_axes)
+            if self.n_samples >= self.n_features:
+                scores = self.ops.principal_scores(self.features, self.mean, axes)
+            else:
+                scores = axes * values**0.5
+            self._leading[n_axes] = values, scores
+        return values, scores
+
+    @cached_property
+    def _leading(self) -> dict[int, tuple[Any, Any]]:
+        return {}

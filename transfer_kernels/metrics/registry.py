@@ -19,9 +19,13 @@ from ..inputs.bfloat16 import BFloat16Matrix
 from ..inputs.model_outputs import INPUTS, TARGET_INPUTS, MissingInput, as_outputs
 from ..text.quoting import shown
 from .problem import Problem
+from .scatter_problem import problem_of
 
 #: Group of entry points by which other packages add metrics.
 ENTRY_POINTS = "transfer_kernels.metrics"
+
+#: What stands for all metrics where metrics are named.
+ALL = "all"
 
 #: What an option of a type takes besides values of that very type; a bool is no number.
 _ALSO = {bool: (np.bool_,), int: (np.integer,), float: (int, np.floating, np.integer)}
@@ -115,9 +119,12 @@ class Metric:
     choices : mapping of str to sequence of str
         The values of those options that have few.
     needs : set of str
-        Names of the inputs that it reads, see `transfer_kernels.inputs.model_outputs`.
+        Names of the inputs that it reads, see ``transfer_kernels.inputs.model_outputs``.
     scope : "model" or RelativeToZoo
         Whether the number of one model is its score, or models are compared.
+    from_scatter : bool
+        Whether the class sums and the Gram matrix of a `transfer_kernels.ops.FisherScatter`
+        determine it, so that it takes one instead of features and labels.
     direction : {"higher", "lower"}
         Which number of ``compute``, or of ``combine``, is the better. Scores are always such that
         higher is better: others are negated.
@@ -132,12 +139,15 @@ class Metric:
     needs: frozenset[str] = frozenset({"features"})
     scope: RelativeToZoo | typing.Literal["model"] = "model"
     direction: typing.Literal["higher", "lower"] = "higher"
+    from_scatter: bool = False
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.isidentifier()):
             raise ValueError(
                 f"name: {self.name!r} given; a metric's name is an identifier, such as 'my_metric'"
             )
+        if self.name == ALL:
+            raise ValueError(f"name: {ALL!r} stands for all metrics; choose another")
         if not callable(self.compute):
             raise TypeError(f"compute must be callable, not {self.compute!r}")
         if isinstance(self.needs, str):
@@ -159,6 +169,11 @@ class Metric:
     def options(self) -> Mapping[str, Option]:
         """The options by name."""
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
+        if taken := [p.name for p in parameters if p.name in TARGET_INPUTS]:
+            raise ValueError(
+                f"metric {self.name!r}: {taken[0]} is an input of the target and no option; name "
+                "it in needs"
+            )
         try:
             hints = typing.get_type_hints(self.compute)
         except (NameError, TypeError):
@@ -300,6 +315,17 @@ class MetricCall:
             return {self.spec: self(problem)}
         return {self.column_of(part): value for part, value in self.parts(problem).items()}
 
+    def column(self, found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """Model to score, from model to what `values` gave of it."""
+        if not self.metric.parts:
+            return {model: values[self.spec] for model, values in found.items()}
+        return self.combined(
+            {
+                model: {part: values[self.column_of(part)] for part in self.metric.parts}
+                for model, values in found.items()
+            }
+        )
+
     def combined(self, parts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """Model to score, of a metric that compares models, from model to part to value.
 
@@ -320,6 +346,10 @@ class MetricCall:
             scores.update(zip(whole, map(self.signed, column.tolist()), strict=True))
         return scores
 
+    def lacking(self, problem: Problem) -> list[str]:
+        """The inputs that the metric needs and the problem lacks."""
+        return problem.lacking(self.metric.needs, self.metric.from_scatter)
+
     def signed(self, value: float) -> float:
         """The number such that higher is better."""
         return -value if self.metric.direction == "lower" else value
@@ -333,13 +363,17 @@ class MetricCall:
         given: Mapping[str, Any],
     ) -> dict[str, float]:
         """The parts of one model, or under "" its score, for what a public function was given."""
-        of_target = {name: value for name, value in given.items() if name in TARGET_INPUTS}
-        options = {name: value for name, value in given.items() if name not in TARGET_INPUTS}
+        options = dict(given)
+        of_target = {name: options.pop(name) for name in TARGET_INPUTS if name in options}
         self.metric.check(**options)
         call = MetricCall(self.metric, options)
         outputs = as_outputs(features).only(self.metric.needs)
-        problem = Problem(outputs, labels, backend, ignore_label, **of_target)
-        if lacking := problem.inputs.lacking(self.metric.needs):
+        problem = problem_of(outputs, labels, backend, ignore_label, **of_target)
+        if lacking := self.lacking(problem):
+            if problem.only_sums:
+                raise MissingInput(
+                    f"{self.metric.name} needs {lacking[0]}: a FisherScatter does not determine it"
+                )
             raise MissingInput(
                 f"{self.metric.name} needs {lacking[0]}, not given; {INPUTS[lacking[0]].remedy}"
             )

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace
+from ..kernels.array_namespace import Array, array_namespace
 from ..ops import FisherScatter
 from .discriminant import Discriminant, shrunk_discriminant
 from .problem import Problem
@@ -182,7 +182,9 @@ def fit(problem: Problem) -> Fit:
     return Fit(first, stage.shrinkage, float(posterior.mean()))
 
 
-def _discriminant_space(problem):
+def _discriminant_space(
+    problem: Problem,
+) -> tuple[Array, FisherScatter, Array, tuple[Array, Array] | None]:
     """Features to fit in, their scatter, the image of the vector of ones, and the way back.
 
     With n < d the centred features are rotated into their own row space, n dimensions instead of d:

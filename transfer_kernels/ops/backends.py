@@ -18,6 +18,8 @@ from ..optional_packages import Unloadable, obstacle, unloadable
 from ..text.terminal import encodable
 
 BACKEND_VARIABLE = "TRANSFER_KERNELS_BACKEND"
+#: Why the build of this package left modules out: setup.py writes it, beside them.
+BUILD_INFO = Path(__file__).parents[1] / "_build_info.json"
 #: The oldest compute capability that the CUDA kernels can be compiled for.
 CUDA_OLDEST = (8, 0)
 
@@ -72,9 +74,9 @@ def _module_obstacle(module: str) -> str | None:
 
 
 def _reasons_of_the_build() -> dict[str, str]:
-    """Why the build of this package left modules out; setup.py keeps it beside them."""
+    """Why the build of this package left modules out."""
     try:
-        return dict(json.loads(Path(__file__).parents[1].joinpath("_build_info.json").read_text()))
+        return dict(json.loads(BUILD_INFO.read_text()))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -8,42 +8,32 @@ by device, or by ``TRANSFER_KERNELS_BACKEND``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.library import custom_op
 
 from .. import ops
-from ..inputs.arrays import as_array, as_features
+from ..inputs.arrays import as_array
+from ..kernels import declarations as kinds
+from ..kernels.declarations import Declaration, declarations
 from . import EvidenceRule, LargestEvidence
 
-__all__ = [
-    "class_logdets",
-    "dominant_eigenvalue",
-    "first_nonfinite",
-    "fisher_discriminant",
-    "fisher_scatter",
-    "log_determinant",
-    "logme_evidence",
-    "parc_correlation",
-    "parc_correlation_vectors",
-    "quadratic_forms",
-    "randomized_pca",
-    "row_space",
-    "row_statistics",
-    "self_challenging",
-    "target_moments",
-    "within_scatter",
-]
+__all__ = [*declarations()]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Callable[..., Any]: ...
 
 
-def _doubles(like: Tensor, *shape) -> Tensor:
+def _doubles(like: Tensor, *shape: int) -> Tensor:
     return like.new_empty(shape, dtype=torch.float64)
 
 
-def _call(op: Callable, *arguments) -> Any:
+def _call(op: Callable[..., Any], *arguments: Any) -> Any:
     """An op's results, float64 tensors on the device of the first argument.
 
     The ops take NumPy arrays on the host. Results share memory with nothing, as PyTorch demands.
@@ -55,84 +45,132 @@ def _call(op: Callable, *arguments) -> Any:
     return _fresh(first, results)
 
 
-def _as_op_takes_it(argument):
+def _as_op_takes_it(argument: Any) -> Any:
     if isinstance(argument, Tensor) and argument.device.type == "cpu":
         return as_array(argument, "an argument")
     return argument
 
 
-def _fresh(like: Tensor, values) -> Tensor:
-    return torch.as_tensor(values, dtype=torch.float64, device=like.device).clone()
+def _fresh(like: Tensor, values: Any, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.as_tensor(values, dtype=dtype, device=like.device).clone()
 
 
-@custom_op("transfer_kernels::fisher_scatter", mutates_args=())
-def fisher_scatter(
-    X: Tensor, codes: Tensor, n_classes: int, weights: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Weight (C,) and weighted sum (C, d) of each class, and the Gram matrix (d, d)."""
+class _Operator:
+    """A PyTorch operator from an op's declaration.
 
-    def public_sums(X, codes, n_classes, weights):
-        scatter = ops.fisher_scatter(X, codes, n_classes, weights)
-        return scatter.counts, scatter.sums, scatter.gram
-
-    return _call(public_sums, X, codes, n_classes, weights)
-
-
-@fisher_scatter.register_fake
-def _(X, codes, n_classes, weights=None):
-    d = X.shape[1]
-    return _doubles(X, n_classes), _doubles(X, n_classes, d), _doubles(X, d, d)
-
-
-@custom_op("transfer_kernels::self_challenging", mutates_args=())
-def self_challenging(
-    X: Tensor,
-    codes: Tensor,
-    coef: Tensor,
-    intercept: Tensor,
-    share: Tensor | None = None,
-    anchors: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Posterior (n,) of each sample's own class, and its second softmax (n,).
-
-    ``share`` (n,) and ``anchors`` (C, d), both or none, mix the samples with their anchors.
+    Parameters
+    ----------
+    declaration : Declaration
     """
-    if (share is None) != (anchors is None):
-        raise ValueError("share and anchors go together: give both or none")
-    if share is None:
-        return _call(ops.self_challenging, X, codes, coef, intercept)
 
-    def mixed(X, codes, coef, intercept, *mixing):
-        return ops.self_challenging(X, codes, coef, intercept, mixing)
+    def __init__(self, declaration: Declaration) -> None:
+        self._declaration = declaration
+        #: Name in the schema, kind and default of every argument.
+        self._arguments: list[tuple[str, Any, Any]] = []
+        for name, parameter in inspect.signature(declaration.function).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                continue
+            kind = declaration.arguments[name]
+            if isinstance(kind, kinds.Pair):
+                self._arguments += [(part, k, None) for part, k in kind.parts.items()]
+            elif not isinstance(kind, kinds.Given):
+                self._arguments.append((name, kind, parameter.default))
 
-    return _call(mixed, X, codes, coef, intercept, share, anchors)
+    def register(self) -> Any:
+        """PyTorch's object for it, which can be called."""
+        name = self._declaration.name
 
+        def run(*values: Any, **named: Any) -> Any:
+            return self._run(self._by_name(values, named))
 
-@self_challenging.register_fake
-def _(X, codes, coef, intercept, share=None, anchors=None):
-    return _doubles(X, X.shape[0]), _doubles(X, X.shape[0])
+        def fake(*values: Any, **named: Any) -> Any:
+            return self._fake(self._by_name(values, named))
 
+        run.__name__ = run.__qualname__ = name
+        run.__doc__ = self._docstring()
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter(arg, kind, default=default) for arg, _, default in self._arguments]
+        )
+        schema = f"({', '.join(map(self._in_schema, self._arguments))}) -> {self._results()}"
+        operator = custom_op(f"transfer_kernels::{name}", run, mutates_args=(), schema=schema)
+        operator.register_fake(fake)
+        return operator
 
-@custom_op("transfer_kernels::parc_correlation", mutates_args=())
-def parc_correlation(X: Tensor, codes: Tensor) -> Tensor:
-    """Spearman correlation () of feature distance and "different class" over all pairs."""
-    return _call(ops.parc_correlation, X, codes)
+    def _docstring(self) -> str:
+        name, results = self._declaration.name, self._declaration.results
+        summary = inspect.cleandoc(self._declaration.function.__doc__ or "").partition("\n\n")[0]
+        shapes = [
+            f"({', '.join(map(str, one.shape))}{',' * (len(one.shape) == 1)})" for one in results
+        ]
+        gives = self._declaration.gives
+        return (
+            f"{summary}\n\nThe arguments are those of `transfer_kernels.ops.{name}`; "
+            f"results of shape {' and '.join(shapes)}. {(gives and gives.__doc__) or ''}"
+        ).rstrip()
 
+    @staticmethod
+    def _in_schema(argument: tuple[str, Any, Any]) -> str:
+        name, kind, default = argument
+        if isinstance(kind, (kinds.Count, kinds.Components)):
+            return f"int {name}"
+        if isinstance(kind, kinds.Number):
+            return f"float {name}"
+        if isinstance(kind, kinds.Choice):
+            return f'str {name}="{default}"'
+        return f"Tensor? {name}=None" if default is None else f"Tensor {name}"
 
-@parc_correlation.register_fake
-def _(X, codes):
-    return _doubles(X)
+    def _results(self) -> str:
+        each = ["Tensor"] * len(self._declaration.results)
+        return each[0] if len(each) == 1 else f"({', '.join(each)})"
 
+    def _by_name(self, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+        """The arguments; PyTorch leaves out those at the end that have their default."""
+        names = [name for name, _, _ in self._arguments]
+        return dict.fromkeys(names) | dict(zip(names, values, strict=False)) | named
 
-@custom_op("transfer_kernels::parc_correlation_vectors", mutates_args=())
-def parc_correlation_vectors(X: Tensor, Y: Tensor) -> Tensor:
-    """Spearman correlation () of feature distance and label-vector distance over all pairs."""
-    return _call(ops.parc_correlation_vectors, X, Y)
+    def _run(self, given: dict[str, Any]) -> Any:
+        declaration, arguments = self._declaration, {}
+        for name, kind in declaration.arguments.items():
+            if isinstance(kind, kinds.Pair):
+                parts = [given[part] for part in kind.parts]
+                missing = [part is None for part in parts]
+                if any(missing) and not all(missing):
+                    names = " and ".join(kind.parts)
+                    raise ValueError(f"{names} go together: give both or none")
+                arguments[name] = None if any(missing) else tuple(map(_as_op_takes_it, parts))
+            elif isinstance(kind, kinds.Choice) and given[name] is None:
+                continue  # PyTorch leaves out what has its default
+            elif name in given:
+                arguments[name] = _as_op_takes_it(given[name])
+        found = getattr(ops, declaration.name)(**arguments)
+        if declaration.gives is not None:
+            found = declaration.gives(found)
+        like, results = next(iter(given.values())), declaration.results
+        tensors = [
+            _fresh(like, one, torch.int64 if isinstance(kind, kinds.Integers) else torch.float64)
+            for kind, one in zip(results, found if len(results) > 1 else (found,), strict=True)
+        ]
+        return tensors[0] if len(results) == 1 else tuple(tensors)
 
-
-@parc_correlation_vectors.register_fake
-def _(X, Y):
-    return _doubles(X)
+    def _fake(self, given: dict[str, Any]) -> Any:
+        sizes: dict[str, Any] = {}
+        for name, kind, _ in self._arguments:
+            value = given[name]
+            if isinstance(kind, kinds.Features):
+                sizes["n"], sizes["d"] = value.shape
+            elif isinstance(kind, (kinds.Count, kinds.Components)):
+                sizes[name] = value
+            elif isinstance(kind, kinds.Doubles) and value is not None:
+                sizes |= zip(kind.shape, value.shape, strict=False)
+        like = next(iter(given.values()))
+        tensors = [
+            like.new_empty([sizes.get(size, size) for size in one.shape], dtype=torch.int64)
+            if isinstance(one, kinds.Integers)
+            else _doubles(like, *(sizes[size] for size in one.shape))
+            for one in self._declaration.results
+        ]
+        return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
 
 @custom_op("transfer_kernels::logme_evidence", mutates_args=())
@@ -168,7 +206,7 @@ def logme_evidence(
             )
         rule = LargestEvidence()
 
-    def columns(gram, moments, squares):
+    def columns(gram: Any, moments: Any, squares: Any) -> tuple[Any, ...]:
         found = ops.logme_evidence(gram, moments, squares, n_samples, n_features, rule, dual)
         return found.evidences, found.alphas, found.betas, found.ratios
 
@@ -176,133 +214,14 @@ def logme_evidence(
 
 
 @logme_evidence.register_fake
-def _(gram, moments, *_, **__):
+def _(gram: Tensor, moments: Tensor, *_: Any, **__: Any) -> tuple[Tensor, ...]:
     n_targets = moments.shape[1]
     return tuple(_doubles(gram, n_targets) for _ in range(4))
 
 
-@custom_op("transfer_kernels::randomized_pca", mutates_args=())
-def randomized_pca(X: Tensor, n_components: int) -> Tensor:
-    """Projection (n, n_components) on the leading principal components, as PARC takes it."""
-    return _call(ops.randomized_pca, X, n_components)
-
-
-@randomized_pca.register_fake
-def _(X, n_components):
-    return _doubles(X, X.shape[0], n_components)
-
-
-@custom_op("transfer_kernels::row_space", mutates_args=())
-def row_space(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Centred features (n, n) in a basis (n, d) of their row space, and their mean (d,)."""
-    return _call(ops.row_space, X)
-
-
-@row_space.register_fake
-def _(X):
-    n, d = X.shape
-    return _doubles(X, n, n), _doubles(X, n, d), _doubles(X, d)
-
-
-@custom_op("transfer_kernels::target_moments", mutates_args=())
-def target_moments(X: Tensor, Y: Tensor, origin: Tensor | None = None) -> Tensor:
-    """Cross moments X^T Y (d, K), or (X - origin)^T Y."""
-    return _call(ops.target_moments, X, Y, origin)
-
-
-@target_moments.register_fake
-def _(X, Y, origin=None):
-    return _doubles(X, X.shape[1], Y.shape[1])
-
-
-@custom_op("transfer_kernels::within_scatter", mutates_args=())
-def within_scatter(gram: Tensor, left: Tensor, right: Tensor, n_samples: int) -> Tensor:
-    """(gram + (left^T right + right^T left) / 2) / n_samples (d, d), zero below the diagonal."""
-    return torch.triu(_call(ops.within_scatter, gram, left, right, n_samples))
-
-
-@within_scatter.register_fake
-def _(gram, left, right, n_samples):
-    return _doubles(gram, *gram.shape)
-
-
-@custom_op("transfer_kernels::dominant_eigenvalue", mutates_args=())
-def dominant_eigenvalue(within: Tensor, ones: Tensor) -> Tensor:
-    """SFDA's estimate () of the largest eigenvalue."""
-    return _call(ops.dominant_eigenvalue, within, ones)
-
-
-@dominant_eigenvalue.register_fake
-def _(within, ones):
-    return _doubles(within)
-
-
-@custom_op("transfer_kernels::fisher_discriminant", mutates_args=())
-def fisher_discriminant(
-    within: Tensor, means: Tensor, shrinkage: float, n_features: int
-) -> tuple[Tensor, Tensor]:
-    """Coefficients (C, d) and offsets (C,) of the shrunk linear discriminant."""
-    return _call(ops.fisher_discriminant, within, means, shrinkage, n_features)
-
-
-@fisher_discriminant.register_fake
-def _(within, means, shrinkage, n_features):
-    return _doubles(within, *means.shape), _doubles(within, means.shape[0])
-
-
-@custom_op("transfer_kernels::first_nonfinite", mutates_args=())
-def first_nonfinite(X: Tensor) -> Tensor:
-    """Row and column of the first NaN or infinity, int64 (2,); both -1 where there is none."""
-    position = ops.first_nonfinite(as_features(X))
-    return torch.tensor(position or (-1, -1), dtype=torch.int64, device=X.device)
-
-
-@first_nonfinite.register_fake
-def _(X):
-    return X.new_empty(2, dtype=torch.int64)
-
-
-@custom_op("transfer_kernels::quadratic_forms", mutates_args=())
-def quadratic_forms(gram: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """x^T G^+ x (K,) of the columns x of a matrix, and the rank () of G."""
-    return _call(ops.quadratic_forms, gram, columns)
-
-
-@quadratic_forms.register_fake
-def _(gram, columns):
-    return _doubles(gram, columns.shape[1]), _doubles(gram)
-
-
-@custom_op("transfer_kernels::log_determinant", mutates_args=())
-def log_determinant(gram: Tensor, scale: float) -> Tensor:
-    """Logarithm () of det(I + scale G)."""
-    return _call(ops.log_determinant, gram, scale)
-
-
-@log_determinant.register_fake
-def _(gram, scale):
-    return _doubles(gram)
-
-
-@custom_op("transfer_kernels::class_logdets", mutates_args=())
-def class_logdets(
-    X: Tensor, codes: Tensor, n_classes: int, shift: Tensor, scales: Tensor
-) -> Tensor:
-    """Logarithm (C,) of det(I + scale Z^T Z) for the samples Z of each class less the shift."""
-    return _call(ops.class_logdets, X, codes, n_classes, shift, scales)
-
-
-@class_logdets.register_fake
-def _(X, codes, n_classes, shift, scales):
-    return _doubles(X, n_classes)
-
-
-@custom_op("transfer_kernels::row_statistics", mutates_args=())
-def row_statistics(X: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared norms (n,) of the rows less the shift, and log-sums (n,) of their exponentials."""
-    return _call(ops.row_statistics, X, shift)
-
-
-@row_statistics.register_fake
-def _(X, shift):
-    return _doubles(X, X.shape[0]), _doubles(X, X.shape[0])
+# All others: PyTorch's schemas have no place for a rule.
+globals().update(
+    (name, _Operator(declaration).register())
+    for name, declaration in declarations().items()
+    if name not in globals()
+)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..files.array_files import Pathlike, existing_file
 from ..files.csv_cells import csv_text, restored
-from ..files.feature_files import FeatureFile, read_features
+from ..files.feature_files import FeatureFile, read_features, read_outputs
 from ..files.score_files import write_atomically
 from ..files.target_files import MODEL_TITLES, TASK_TITLES, find_companion, read_labels
 from ..files.text_files import Table, read_table
@@ -57,6 +57,8 @@ class Task:
 
     def features(self, model: str) -> FeatureFile:
         """Return a model's features (n, d) of the task and their labels (n,).
+
+        Where more is known of the model than features, they are a ``ModelOutputs``.
 
         Raises
         ------
@@ -112,9 +114,10 @@ class TransferHistory:
         Higher is better, in any unit; NaN where it is not known, which is everywhere by default.
     features : callable or path, optional
         ``features(model, task)`` returns the features (n, d) that a model has of a task's images,
-        before any fine-tuning, and their labels (n,), as a pair. Or a folder that holds, for each
-        task, a folder of its name in the format of ``transfer-kernels rank``: one file of features
-        for each model, and the labels. Nothing is loaded before it is asked for.
+        before any fine-tuning, or a ``ModelOutputs``, and their labels (n,), as a pair. Or a folder
+        that holds, for each task, a folder of its name in the format of ``transfer-kernels rank``:
+        one file of features for each model, and the labels. Nothing is loaded before it is asked
+        for.
     proxies : callable, mapping or path, optional
         Features of one large general model, the same for all tasks: ``proxies(task)`` or
         ``proxies[task]`` is an array (n, d) or a pair of it and the labels (n,). Or a folder with
@@ -531,8 +534,10 @@ class _FeatureFolder:
                 raise ValueError(f"{plain(folder)}: is not a folder; name one for each task")
             path = _file_of(zoo, model, f"features of model {shown(model)} of task {shown(task)}")
             labels = None
-        found = read_features(path, mapped=False)
-        return FeatureFile(found.features, read_labels(labels)) if labels else found
+        outputs, own = read_outputs(path, mapped=False)
+        # Features alone are an array, as where functions give them.
+        given = outputs.features if set(outputs.given) == {"features"} else outputs
+        return FeatureFile(given, read_labels(labels) if labels else own)
 
 
 def _file_of(zoo: ZooFolder, name: str, what: str) -> Path:

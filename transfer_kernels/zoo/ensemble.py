@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..kernels.array_namespace import array_namespace, as_float64, beside
+from ..inputs.arrays import require_positive_integer
+from ..kernels.array_namespace import Array, array_namespace, as_float64, beside
 from ..kernels.fisher_discriminant import SingularScatter
 from ..metrics import sfda as _sfda
 from ..metrics.problem import Problem
@@ -92,10 +91,7 @@ def sfda_ensemble(
     Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging
     Fisher Space", ECCV 2022.
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k must be an integer, not {shown(k)}")
-    if k < 1:
-        raise ValueError(f"k={k} must be at least 1")
+    require_positive_integer(k, "k")
     if not zoo:
         raise ValueError("zoo is empty; give at least one model's features")
 
@@ -116,7 +112,7 @@ def sfda_ensemble(
             "reduce the features, e.g. PCA to 32 components"
         )
 
-    def set_score(names):
+    def set_score(names: list[str]) -> float:
         members = [spaces[name] for name in names]
         joined = array_namespace(members[0]).concatenate(members, axis=1)
         try:
@@ -138,7 +134,7 @@ def sfda_ensemble(
     return Ensemble(tuple(chosen), tuple(scores), single)
 
 
-def _whitened(projections, labels, backend):
+def _whitened(projections: Array, labels: Any, backend: str | None) -> Array:
     """Projections with the identity as within-class scatter; null directions are dropped."""
     within = Problem(projections, labels, backend).scatter.within()
     eigenvalues, vectors = array_namespace(within).linalg.eigh(within)
@@ -152,7 +148,7 @@ def _whitened(projections, labels, backend):
     return rotated[:, kept] / scale**0.5
 
 
-def _fisher_space(problem):
+def _fisher_space(problem: Problem) -> Array:
     """(n, C - 1) projection of one model's features on its own Fisher space."""
     first = _sfda.fit(problem).first
     priors = beside(first.coef, problem.class_counts / problem.n_samples)

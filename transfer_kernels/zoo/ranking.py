@@ -7,14 +7,12 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..evaluation.measures import Evaluation, evaluate, mean_ranks
+from ..evaluation.measures import Evaluation, evaluate
 from ..files.csv_cells import csv_text
 from ..files.score_files import (
     Journal,
@@ -26,7 +24,7 @@ from ..files.score_files import (
 )
 from ..files.target_files import read_labels
 from ..files.zoo_folders import label_file_of
-from ..inputs.arrays import device_kind
+from ..inputs.arrays import device_kind, is_integer, require_positive_integer
 from ..inputs.model_outputs import ModelOutputs, as_outputs, checked_target_inputs
 from ..kernels.threads import thread_count
 from ..metrics import (
@@ -36,29 +34,37 @@ from ..metrics import (
     Spec,
     UninformativeScoreWarning,
     lacking_text,
+    left_out_text,
     metric_calls,
+    stands_for_all,
 )
+from ..metrics.scatter_problem import is_scatter
 from ..ops.backends import choose_backend, forced_backend
 from ..optional_packages import require
 from ..text.quoting import plain, several, shown
 from ..text.tables import (
     MISSING,
-    format_scores,
     format_seconds,
     html_table,
     text_table,
 )
 from ..text.terminal import described, progress_bar
-from .adjustments import combined
+from .adjustments import (
+    WITH_LAYERS,
+    Adjustment,
+    added_columns,
+    added_names,
+    combined,
+    printed,
+    usual,
+)
+from .every_metric import calls_for, without_inputless
 from .scoring import Outcome, Source, Target, Task
 from .worker_pool import score_all
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-
-CONSENSUS = "consensus"
-WITH_LAYERS = " + layers"
 
 
 @dataclass(frozen=True)
@@ -114,14 +120,17 @@ class Ranking(Sequence[ModelScores]):
         One of ``columns``; the default is the first metric, with layers if they are given.
     layers : mapping of str to float, optional
         Numbers of layers by model name; adds a column ``"<metric> + layers"`` per metric.
+    adjustments : sequence of callable, optional
+        Functions of the table of the metrics, column to model to score, that give further columns;
+        see ``transfer_kernels.zoo.adjustments``.
 
     Attributes
     ----------
     columns : tuple of str
         What the models can be ordered by: the metrics, then the parts of those that compare models
         (``"<metric>.<part>"``), then ``"<metric> + layers"`` if the numbers of layers are known,
-        then, with several metrics, ``"consensus"``: minus the mean of a model's ranks over the
-        metrics.
+        then those of the adjustments, then, with several metrics, ``"consensus"``: minus the mean
+        of a model's ranks over the metrics.
     order_by : str
         The column that orders the rows.
     """
@@ -132,6 +141,7 @@ class Ranking(Sequence[ModelScores]):
         metrics: Sequence[str],
         order_by: str | None = None,
         layers: Mapping[str, float] | None = None,
+        adjustments: Sequence[Adjustment] = (),
     ) -> None:
         self.metrics = tuple(metrics)
         parts = [name for model in models for name in model.scores if name not in self.metrics]
@@ -139,13 +149,8 @@ class Ranking(Sequence[ModelScores]):
             name: {m.name: m.scores.get(name, math.nan) for m in models}
             for name in dict.fromkeys((*self.metrics, *parts))
         }
-        if layers is not None:
-            columns |= {
-                metric + WITH_LAYERS: _add_layers(columns[metric], layers)
-                for metric in self.metrics
-            }
-        if len(self.metrics) > 1:
-            columns[CONSENSUS] = _consensus([columns[metric] for metric in self.metrics])
+        table = {metric: columns[metric] for metric in self.metrics}
+        columns |= added_columns(table, usual(layers, adjustments))
         self._columns: dict[str, dict[str, float]] = columns
         self.order_by = self._checked(order_by or _default_order(self.metrics, layers))
         place = self.ranks(self.order_by)
@@ -189,8 +194,7 @@ class Ranking(Sequence[ModelScores]):
         metric : str, optional
             One of ``columns``; the default is the order of the table.
         """
-        if k < 1:
-            raise ValueError(f"k: {k} given; it is at least 1")
+        require_positive_integer(k, "k")
         ranks = self.ranks(metric or self.order_by)
         return sorted(ranks, key=ranks.__getitem__)[:k]
 
@@ -312,11 +316,8 @@ class Ranking(Sequence[ModelScores]):
         ]
         for column in self.columns:
             values, ranks = self._columns[column], self.ranks(column)
-            if column == CONSENSUS:
-                means = [-values[name] for name in names]
-                columns.append(("mean #", "r", [f"{m:.1f}" if m > 0 else MISSING for m in means]))
-            else:
-                columns.append((column, "r", format_scores([values[name] for name in names])))
+            title, cells = printed(column, [values[name] for name in names])
+            columns.append((title, "r", cells))
             if column != self.order_by:
                 columns.append(("#", "r", [str(ranks.get(name, MISSING)) for name in names]))
             if column in self.metrics:
@@ -335,6 +336,7 @@ def rank(
     *,
     order_by: str | None = None,
     layers: Mapping[str, float] | None = None,
+    adjustments: Sequence[Adjustment] = (),
     backend: str | None = None,
     device: str | None = None,
     n_jobs: int = 1,
@@ -349,9 +351,10 @@ def rank(
     ----------
     zoo : mapping of str to source
         Model name to features (n, d) of the target's samples: an array or tensor, a `ModelOutputs`,
-        the path of a feature file (see `transfer_kernels.files.feature_files.read_features`), or a
-        function without arguments that returns one of them. Paths and functions are loaded when
-        their turn comes and released after it. Widths d may differ.
+        a ``FisherScatter`` for metrics that one determines, the path of a feature file (see
+        `transfer_kernels.files.feature_files.read_outputs`), or a function without arguments that
+        returns one of them. Paths and functions are loaded when their turn comes and released after
+        it. Widths d may differ.
     labels : array_like of shape (n,), str or Path, optional
         Labels of the samples, or the path of a file of them (see
         `transfer_kernels.files.target_files.read_labels`). Without them every file must hold its
@@ -360,7 +363,8 @@ def rank(
     metrics : str, Metric, callable, or sequence of them, default ("sfda", "logme", "parc")
         Metric specs such as ``"parc(n_components=32)"``; or functions ``f(features, labels)`` of
         your own that give a number, higher for the better model. They are filed under their names
-        and scored anew each time: a journal cannot tell whether a function has changed.
+        and scored anew each time: a journal cannot tell whether a function has changed. ``"all"``
+        stands for every metric that is defined for what is given, with its default options.
     order_by : str, optional
         What orders the table: one of the metrics (the default is the first), ``"consensus"`` (the
         mean rank over the metrics), or ``"<metric> + layers"``.
@@ -369,6 +373,9 @@ def rank(
         zoos of mixed depth (Bolya et al. 2021): the score, standardised over the zoo, plus
         layers / 50, as the column ``"<metric> + layers"``; the first of them then orders the
         table. The plain scores stay as they are.
+    adjustments : sequence of callable, optional
+        Functions of the table of the metrics, column to model to score, that give further columns,
+        such as `transfer_kernels.zoo.adjustments.min_max`.
     backend : str, optional
         Force a backend, see `transfer_kernels.show_backends`.
     device : str, optional
@@ -418,12 +425,16 @@ def rank(
     KeyboardInterrupt
         When interrupted; what was finished is in the journal if there is one.
     """
-    calls = metric_calls(metrics)
-    specs = tuple(call.spec for call in calls)
+    by_all = stands_for_all(metrics)
+    calls = () if by_all else metric_calls(metrics)
     _check_zoo(zoo, layers)
     n_jobs = _checked_jobs(n_jobs)
     target = _target(labels, backend, device, ignore_label, checked_target_inputs(target_inputs))
-    order = _checked_order(order_by, specs, layers)
+    left_out: dict[str, list[str]] = {}
+    if by_all:
+        calls, left_out = calls_for(zoo, target)
+    specs = tuple(call.spec for call in calls)
+    order = _checked_order(order_by, calls, layers, adjustments)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
     keys = {}
@@ -461,15 +472,20 @@ def rank(
                     store = None
                     _warn_of_journal(error)
             bar.update()
+    if by_all:
+        calls, lacking = without_inputless(calls, zoo, outcomes)
+        specs = tuple(call.spec for call in calls)
+        left_out |= lacking
+        if order_by is None:
+            order = _checked_order(None, calls, layers, adjustments)
     for call in calls:
         if call.metric.parts:
-            column = [outcomes[model, call.spec] for model in zoo]
-            for model, score in combined(call, column).items():
-                outcomes[model, call.spec] = replace(outcomes[model, call.spec], score=score)
+            for outcome in combined(call, [outcomes[model, call.spec] for model in zoo]):
+                outcomes[outcome.model, call.spec] = outcome
     rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
-    _warn_of_lacks(outcomes.values())
-    return Ranking(rows, specs, order, layers)
+    _warn_of_lacks([outcomes[model, spec] for model in zoo for spec in specs], left_out)
+    return Ranking(rows, specs, order, layers, adjustments)
 
 
 def _warn_of_journal(error: OSError) -> None:
@@ -481,15 +497,18 @@ def _warn_of_journal(error: OSError) -> None:
     )
 
 
-def _warn_of_lacks(outcomes: Iterable[Outcome]) -> None:
+def _warn_of_lacks(outcomes: Iterable[Outcome], left_out: Mapping[str, Iterable[str]]) -> None:
     metrics: dict[str, list[str]] = {}
     models: dict[str, list[str]] = {}
     for outcome in outcomes:
         for name in outcome.lacks:
             metrics.setdefault(name, []).append(outcome.metric)
             models.setdefault(name, []).append(outcome.model)
+    texts = [left_out_text(left_out)] if left_out else []
     if metrics:
-        warnings.warn(lacking_text(metrics, models), MissingInputWarning, stacklevel=3)
+        texts.append(lacking_text(metrics, models))
+    if texts:
+        warnings.warn(". ".join(texts), MissingInputWarning, stacklevel=3)
 
 
 def _row(model: str, calls: Sequence[MetricCall], outcomes: Sequence[Outcome]) -> ModelScores:
@@ -527,15 +546,16 @@ def _default_order(specs: Sequence[str], layers: Mapping[str, float] | None) -> 
 
 
 def _checked_order(
-    order_by: str | None, specs: Sequence[str], layers: Mapping[str, float] | None
+    order_by: str | None,
+    calls: Sequence[MetricCall],
+    layers: Mapping[str, float] | None,
+    adjustments: Sequence[Adjustment],
 ) -> str:
+    specs = [call.spec for call in calls]
     if order_by is None:
         return _default_order(specs, layers)
-    known = list(specs)
-    if layers is not None:
-        known += [spec + WITH_LAYERS for spec in specs]
-    if len(specs) > 1:
-        known.append(CONSENSUS)
+    parts = [call.column_of(part) for call in calls for part in call.metric.parts]
+    known = [*specs, *parts, *added_names(specs, usual(layers, adjustments))]
     if order_by not in known:
         raise ValueError(f"order_by: {shown(order_by)} given; it is one of {', '.join(known)}")
     return order_by
@@ -556,12 +576,9 @@ def _check_zoo(zoo: Any, layers: Mapping[str, float] | None) -> None:
 
 
 def _checked_jobs(n_jobs: Any) -> int:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-        raise TypeError(f"n_jobs: a number of processes is needed, not {shown(n_jobs)}")
-    if n_jobs == -1:
+    if is_integer(n_jobs) and n_jobs == -1:
         return thread_count()
-    if n_jobs < 1:
-        raise ValueError(f"n_jobs: {n_jobs} given; it is at least 1, or -1 for all processors")
+    require_positive_integer(n_jobs, "n_jobs", remedy="or -1 for all processors")
     return int(n_jobs)
 
 
@@ -595,7 +612,8 @@ def _backends_by_model(
 
 
 def _device_kind(source: Source) -> str:
-    return device_kind(source.first if isinstance(source, ModelOutputs) else source)
+    first = source.first if isinstance(source, ModelOutputs) else source
+    return device_kind(first.shift if is_scatter(first) else first)
 
 
 def _journal_keys(
@@ -648,6 +666,8 @@ def _journal_keys(
 
 def _digest(value: Any) -> Any:
     """What tells that an input is unchanged."""
+    if is_scatter(value):
+        return [array_digest(getattr(value, part.name)) for part in fields(value)]
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return [array_digest(part) for part in value]
     if hasattr(value, "tocsr"):
@@ -665,29 +685,6 @@ def _ranks(scores: Mapping[str, float]) -> dict[str, int]:
         tied = place > 1 and finite[name] == finite[ordered[place - 2]]
         ranks[name] = ranks[ordered[place - 2]] if tied else place
     return ranks
-
-
-def _consensus(columns: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Minus the mean rank over the columns; NaN for a model that has no score in one of them."""
-    total = dict.fromkeys(columns[0], 0.0)
-    for column in columns:
-        finite = [name for name, score in column.items() if math.isfinite(score)]
-        ranks = mean_ranks(-np.asarray([column[name] for name in finite]))
-        place = dict(zip(finite, ranks.tolist(), strict=True))
-        total = {name: value + place.get(name, math.nan) for name, value in total.items()}
-    return {name: -value / len(columns) for name, value in total.items()}
-
-
-def _add_layers(scores: Mapping[str, float], layers: Mapping[str, float]) -> dict[str, float]:
-    """Standardise the scores over the zoo and add layers / 50 (Bolya et al. 2021)."""
-    values = np.asarray(list(scores.values()))
-    finite = values[np.isfinite(values)]
-    mean = finite.mean() if finite.size else math.nan
-    spread = (finite.std() if finite.size else math.nan) or 1.0  # equal scores: all become 0
-    return {
-        name: (score - mean) / spread + layers[name] / 50.0 if math.isfinite(score) else math.nan
-        for name, score in scores.items()
-    }
 
 
 def _without_nan(value: Any) -> Any:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..files.array_files import existing_file
-from ..files.feature_files import FeatureFile, read_features
+from ..files.feature_files import OutputsFile, read_outputs
 from ..files.machine_memory import available_memory
 from ..files.mapped_reads import can_watch, intact
 from ..files.zoo_folders import label_file_of
-from ..inputs.arrays import as_array, as_labels
+from ..inputs.arrays import as_array, as_labels, encode_classes
 from ..inputs.model_outputs import as_outputs
 from ..metrics import MetricCall, Problem, UninformativeScoreWarning
+from ..metrics.scatter_problem import is_scatter, problem_of
 from ..text.quoting import plain, shown
 
 # The warnings of a score are recorded, which Python does for the whole process at a time.
@@ -40,6 +41,11 @@ class Task:
     model: str
     source: Source
     metrics: tuple[MetricCall, ...]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the inputs that the metrics need."""
+        return frozenset().union(*(call.metric.needs for call in self.metrics))
 
 
 @dataclass(frozen=True)
@@ -85,21 +91,22 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
     """
     with ExitStack() as reading:
         try:
-            held = _read(task.source)
-            check = reading.enter_context(intact(held.features, task.source))
+            held = _read(task)
+            arrays = [part for value in held.outputs.given.values() for part in _parts(value)]
+            checks = [reading.enter_context(intact(array, task.source)) for array in arrays]
             problem = _problem(held, task, target)
-            check()
+            _run(checks)
         except Exception as error:
             yield from (failure(task.model, call.spec, error) for call in task.metrics)
             return
         for call in task.metrics:
-            if lacking := problem.inputs.lacking(call.metric.needs):
+            if lacking := call.lacking(problem):
                 nan = float("nan")
                 yield Outcome(task.model, call.spec, nan, nan, lacks=tuple(lacking))
                 continue
             try:
                 outcome = _score(task.model, call, problem)
-                check()
+                _run(checks)
             except Exception as error:
                 outcome = failure(task.model, call.spec, error)
             yield outcome
@@ -121,25 +128,52 @@ def _score(model: str, call: MetricCall, problem: Problem) -> Outcome:
     return Outcome(model, call.spec, score, seconds, warning=says_little, parts=parts)
 
 
-def _read(source: Source) -> FeatureFile:
+def _parts(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _run(checks: Sequence[Callable[[], None]]) -> None:
+    for check in checks:
+        check()
+
+
+def _read(task: Task) -> OutputsFile:
+    source = task.source
     if not isinstance(source, str | os.PathLike):
-        return FeatureFile(source() if callable(source) else source)
+        return OutputsFile(as_outputs(source() if callable(source) else source))
     # A mapped file that shrinks ends the process unless it is watched.
     mapped = can_watch() or existing_file(Path(source)).stat().st_size > available_memory() / 2
-    return read_features(os.fspath(source), mapped=mapped, narrow=True)
+    return read_outputs(os.fspath(source), needs=task.needs, mapped=mapped, narrow=True)
 
 
-def _problem(held: FeatureFile, task: Task, target: Target) -> Problem:
+def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
     labels = target.labels if held.labels is None else held.labels
+    if is_scatter(held.outputs):  # which has its classes in it
+        problem = problem_of(
+            held.outputs, None, target.backend, target.ignore_label, **target.inputs
+        )
+        _refuse_other_counts(problem, target)
+        return problem
     if labels is None and any(call.metric.tasks for call in task.metrics):
         raise ValueError("labels: none were given, and none are stored beside the features")
     if held.labels is not None and target.labels is not None:
         _refuse_contradiction(task.source, held.labels, target)
-    needs = frozenset().union(*(call.metric.needs for call in task.metrics))
-    outputs = as_outputs(held.features).only(needs)
+    outputs = held.outputs.only(task.needs)
     if target.device is not None:
         outputs = outputs.moved_to(target.device)
-    return Problem(outputs, labels, target.backend, target.ignore_label, **target.inputs)
+    return problem_of(outputs, labels, target.backend, target.ignore_label, **target.inputs)
+
+
+def _refuse_other_counts(problem: Problem, target: Target) -> None:
+    """Raise unless a scatter has as many samples in its classes as the labels given have."""
+    if target.labels is None:
+        return
+    _, codes = encode_classes(as_labels(target.labels, len(target.labels)))
+    if not np.array_equal(np.sort(np.bincount(codes)), np.sort(problem.class_counts)):
+        raise ValueError(
+            f"labels: the classes of the FisherScatter have other numbers of samples than "
+            f"{target.labels_name}; make it of the same samples"
+        )
 
 
 def _refuse_contradiction(source: Source, own: Any, target: Target) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.fx import Interpreter, Node
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -192,7 +192,7 @@ class _ForwardPass:
         if not self.n_parameters:
             args, kwargs = _with_gradients((args, kwargs))
 
-        def run(parameters, buffers, args, kwargs):
+        def run(parameters: Any, buffers: Any, args: Any, kwargs: Any) -> list[Tensor]:
             output = functional_call(self.module, {**parameters, **buffers}, args, kwargs)
             return list(_tensors(output))
 
@@ -208,7 +208,7 @@ def _traced_results(function: Callable, arguments: tuple) -> Iterable[Tensor]:
     """All that the trace of a function computes, computed again with gradients."""
     tensors = list(_tensors(arguments))
 
-    def of_tensors(*replaced):
+    def of_tensors(*replaced: Tensor) -> Any:
         return function(*_refilled(arguments, iter(replaced)))
 
     trace = make_fx(of_tensors)(*tensors)
@@ -225,7 +225,7 @@ _DETACHED = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
 class _Replay(Interpreter):
     """Runs a trace, collects its results, and lets nothing be detached."""
 
-    def __init__(self, trace) -> None:
+    def __init__(self, trace: GraphModule) -> None:
         super().__init__(trace)
         self.results: list[Tensor] = []
 

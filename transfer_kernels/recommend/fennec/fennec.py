@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from ...estimators import Estimator, NotFittedError
 from ...files.feature_files import FeatureFile, Pathlike
 from ...inputs import arrays
+from ...inputs.model_outputs import features_of
 from ...kernels.array_namespace import beside, is_tensor, on_host
 from ...metrics import canonical_spec
 from ...optional_packages import require
@@ -234,7 +235,7 @@ class Fennec(Estimator):
 
     def _proxy_images(self, found: FeatureFile, task: str) -> Matrix:
         name = f"proxy features of task {shown(task)}"
-        X = on_host(arrays.as_features(found.features, name))
+        X = on_host(arrays.as_features(features_of(found.features), name))
         if not np.isfinite(X).all():
             row, column = np.argwhere(~np.isfinite(X))[0]
             arrays.refuse_nonfinite((row, column), X, name)
@@ -420,15 +421,21 @@ class Fennec(Estimator):
         if (performance is None) == (features is None):
             raise ValueError(f"model {shown(name)}: give either its performance or its features")
         if performance is None:
-            from ...metrics import score
+            from ...metrics import metric_call, score
 
             if self.metric is None:
                 raise ValueError(
                     f"features: this Fennec holds performances, not scores of features; give the "
                     f"performance of model {shown(name)}"
                 )
+            call = metric_call(self.metric)
+            if call.metric.parts:
+                raise ValueError(
+                    f"features: {call.spec} compares models; fit a Fennec to the history of all, "
+                    f"or give the performance of model {shown(name)}"
+                )
             performance = {
-                task: next(iter(score(X, labels, self.metric, backend=self.backend).values()))
+                task: score(X, labels, call, backend=self.backend)[call.spec]
                 for task, (X, labels) in features.items()
             }
         _vector(performance, "performance")

@@ -190,7 +190,9 @@ class MetaRegression:
         )
 
 
-def _shared_facts(facts: Mapping[str, Mapping[str, float]], wanted: tuple[str, ...]):
+def _shared_facts(
+    facts: Mapping[str, Mapping[str, float]], wanted: tuple[str, ...]
+) -> tuple[str, ...]:
     """Those of the wanted facts that all models, or tasks, have."""
     return tuple(fact for fact in wanted if all(fact in row for row in facts.values()))
 

@@ -6,7 +6,7 @@ without the library that fitted them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -93,10 +93,10 @@ class Forest:
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
         own = [np.arange(tree.node_count) for tree in trees]
 
-        def joined(parts):
+        def joined(parts: Iterable[np.ndarray]) -> np.ndarray:
             return np.concatenate(list(parts))
 
-        def children(side):
+        def children(side: str) -> np.ndarray:
             return joined(
                 np.where(tree.children_left < 0, self, getattr(tree, side)) + start
                 for tree, self, start in zip(trees, own, starts, strict=False)

@@ -335,7 +335,7 @@ class ModelSpider(Estimator):
             of `fit`, or features are missing.
         """
         self._require_fitted()
-        if isinstance(budget, bool) or not isinstance(budget, int | np.integer):
+        if not arrays.is_integer(budget):
             raise TypeError(f"budget must be an integer, not {shown(budget)}")
         if not 0 <= budget <= len(self.models_):
             raise ValueError(

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ...files.feature_files import FeatureFile
 from ...files.score_files import array_digest
 from ...inputs import arrays
+from ...inputs.model_outputs import features_of
 from ...kernels.array_namespace import on_host
-from ...metrics import DEFAULT_METRICS, canonical_spec, score
+from ...metrics import DEFAULT_METRICS, MetricCall, metric_call, score
 from ...text.quoting import shown
 from ...text.terminal import progress_bar
 from ..history import Task, TransferHistory
@@ -146,9 +147,14 @@ def sample_tasks(
     if performance == "history":
         pools = _past_tasks(history, images, draws, classes[1], seed)
     else:
-        specs = [canonical_spec(spec) for spec in metrics]
+        calls = [metric_call(spec) for spec in metrics]
+        for call in calls:
+            if more := sorted(call.metric.needs - {"features"}):
+                raise ValueError(
+                    f"metrics: {call.spec} needs {more[0]}, but pools are made of features alone"
+                )
         pools = _mixed_pools(
-            history, images, n_pools, draws, sources, classes, specs, seed, backend, progress
+            history, images, n_pools, draws, sources, classes, calls, seed, backend, progress
         )
     samples = [sample for sample in pools if len(set(sample.performance.values())) > 1]
     if not samples:
@@ -173,7 +179,7 @@ def _mixed_pools(
     draws: int,
     sources: tuple[int, int],
     classes: tuple[int, int],
-    specs: Sequence[str],
+    calls: Sequence[MetricCall],
     seed: int,
     backend: str | None,
     progress: bool | None,
@@ -189,24 +195,26 @@ def _mixed_pools(
             n_classes = generator.integers(min(classes[0], most), most + 1)
             mixed = _some(candidates, int(n_classes), generator)
             drawn = [_Draw(images, mixed, [seed, pool, draw]) for draw in range(draws)]
-            fused = _fused(history.models, drawn[0], specs, backend)
+            fused = _fused(history.models, drawn[0], calls, backend)
             for draw in drawn:
                 yield draw.sample(fused)
             bar.update()
 
 
 def _fused(
-    models: Sequence[str], draw: _Draw, specs: Sequence[str], backend: str | None
+    models: Sequence[str], draw: _Draw, calls: Sequence[MetricCall], backend: str | None
 ) -> dict[str, float]:
     """Approximate performance of every model, in (0, 1]."""
-    table = np.full((len(specs), len(models)), np.nan)
-    for m, model in enumerate(models):
+    found: list[dict[str, dict[str, float]]] = [{} for _ in calls]
+    for model in models:
         features, labels = draw.features(model)
-        for s, spec in enumerate(specs):
+        for values, call in zip(found, calls, strict=True):
             try:
-                table[s, m] = score(features, labels, spec, backend=backend)[spec]
+                values[model] = score(features, labels, call, backend=backend)
             except (ValueError, ArithmeticError, np.linalg.LinAlgError):
-                continue
+                values[model] = dict.fromkeys(call.columns, np.nan)
+    columns = [call.column(values) for call, values in zip(calls, found, strict=True)]
+    table = np.array([[column[model] for model in models] for column in columns])
     return dict(zip(models, reciprocal_rank_fusion(table).tolist(), strict=True))
 
 
@@ -313,7 +321,7 @@ def labelled(found: FeatureFile, name: str) -> tuple[NDArray, NDArray]:
     """
     if found.labels is None:
         raise ValueError(f"{name} come without labels, but means of every class are needed")
-    X = on_host(arrays.as_features(found.features, name))
+    X = on_host(arrays.as_features(features_of(found.features), name))
     if not np.isfinite(X).all():
         row, column = np.argwhere(~np.isfinite(X))[0]
         arrays.refuse_nonfinite((row, column), X, name)
