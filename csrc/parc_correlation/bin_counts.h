@@ -10,11 +10,11 @@
 namespace tk {
 namespace TK_ISA {
 
-constexpr int kSegmentBits = 15;
+constexpr int kSegmentBits = 16;
 constexpr int64_t kSegment = int64_t{1} << kSegmentBits;
 constexpr int64_t kMostSegments = kMostBins / kSegment;
 
-constexpr int64_t kEntryChunkBytes = 65536;
+constexpr int64_t kEntryChunkBytes = 131072;
 typedef Chunks<uint16_t, kEntryChunkBytes> EntryChunks;
 
 // Pairs in each bin: side 0 between classes, or all where there are none; side 1 within a class.

@@ -44,7 +44,8 @@ public:
                                static_cast<double>(n_rows_ - 1);
         const double scale = n_pairs / n_sampled;
         int64_t most = int64_t{1} << 14;
-        for (; most < kMostFirstBins && static_cast<double>(most) < 4.0 * n_pairs; most *= 2) {
+        for (; most < kMostFirstBins && static_cast<double>(most) < 4.0 * n_pairs;
+             most += most / 2) {
             double squares = 0.0;
             for (int64_t c = 0; c < kCells; ++c) {
                 if (weights[c] == 0.0) continue;
@@ -55,7 +56,7 @@ public:
             constexpr double kMargin = 1.5;  // bins are powers of two in number
             if (kMargin * kSigmas * unit * __builtin_sqrt(squares) <= tolerance) break;
         }
-        bins_.fit(weights.data(), most);
+        bins_.fit(weights.data(), smaller(most, kMostFirstBins));
     }
     template <class MakeWords>
     void count(MakeWords make_words) {
