@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, optimize
 from scipy.stats import spearmanr
 
 LOG_TWO_PI = np.log(2.0 * np.pi)
@@ -316,11 +316,22 @@ def lfc(X, y) -> float:
     return float((kernel * labels).sum() / (np.linalg.norm(kernel) * np.linalg.norm(labels)))
 
 
-def gbc(X, y, n_components=64) -> float:
-    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on a full PCA."""
-    from sklearn.decomposition import PCA
+def exact_pca(X, n_components):
+    """Scores and variances along principal axes, by all eigenvectors of the covariance.
 
-    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    Published code takes scikit-learn's PCA, which is randomised and therefore quicker for large
+    features, and gives values that move by percents with its seed.
+    """
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    values, axes = np.linalg.eigh(X.T @ X)
+    k = min(n_components, *X.shape)
+    return X @ axes[:, ::-1][:, :k], values[::-1][:k] / (len(X) - 1)
+
+
+def gbc(X, y, n_components=64) -> float:
+    """GBC (Pándy et al., CVPR 2022) with diagonal covariances, pair after pair, on an exact PCA."""
+    Z, _ = exact_pca(X, n_components)
     classes = [Z[y == c] for c in range(int(y.max()) + 1)]
     means = [rows.mean(axis=0) for rows in classes]
     variances = [np.maximum(rows.var(axis=0), 1e-4) for rows in classes]
@@ -338,9 +349,7 @@ def gbc(X, y, n_components=64) -> float:
 
 def gbc_full(X, y, n_components=64) -> float:
     """GBC as Model Spider has it: full covariances, a pseudo-inverse and determinants a pair."""
-    from sklearn.decomposition import PCA
-
-    Z = PCA(min(n_components, *X.shape), svd_solver="full").fit_transform(np.asarray(X, np.float64))
+    Z, _ = exact_pca(X, n_components)
     classes = [Z[y == c] for c in range(int(y.max()) + 1)]
     means, covariances = [rows.mean(axis=0) for rows in classes], [np.cov(r.T) for r in classes]
     total, det = 0.0, np.linalg.det
@@ -355,13 +364,11 @@ def gbc_full(X, y, n_components=64) -> float:
 
 
 def ncti(X, y, n_components=64) -> tuple[float, float, float]:
-    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on a full PCA."""
-    from sklearn.decomposition import PCA
+    """The parts of NCTI (Wang et al., ICCV 2023) by scikit-learn, on an exact PCA."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    pca = PCA(min(n_components, *X.shape), svd_solver="full")
-    Z = pca.fit_transform(np.asarray(X, np.float64))
-    shrinkage = max(float(np.exp(-pca.explained_variance_[:32].sum())), 1e-10)
+    Z, variances = exact_pca(X, n_components)
+    shrinkage = max(float(np.exp(-variances[:32].sum())), 1e-10)
     if shrinkage == 1e-10:
         discriminant = LinearDiscriminantAnalysis(solver="svd")
     else:
@@ -518,3 +525,139 @@ def knn(X, y, k=3) -> float:
             votes[np.arange(len(own)), y[column]] += 1.0
         right += int((votes.argmax(axis=1) == y[own]).sum())
     return right / len(X)
+
+
+def softmax_probe(X, y, scale=1.0, factor=100.0, rounds=100, seed=0) -> tuple[float, float]:
+    """PACTran-Gaussian (Ding et al., ECCV 2022) and its linear loss, from a random start.
+
+    As in EMMS' code: loss and gradient each make their own product with the features, and the
+    Hessian's diagonal is made of squared features.
+    """
+    X = np.asarray(X, np.float64)
+    X = X - X.mean(axis=0)
+    n, d = X.shape
+    Y = np.eye(int(y.max()) + 1)[y]
+    n_classes = Y.shape[1]
+
+    def probabilities(parameters):
+        return softmax(X @ parameters[:d] + parameters[d:])
+
+    def loss(flat):
+        parameters = flat.reshape(d + 1, n_classes)
+        cross = -(Y * np.log(probabilities(parameters) + 1e-300)).sum() / n
+        return cross + 0.5 * (parameters[:d] ** 2).sum() / (n * scale)
+
+    def gradient(flat):
+        parameters = flat.reshape(d + 1, n_classes)
+        residual = (probabilities(parameters) - Y) / n
+        by_coef = X.T @ residual + parameters[:d] / (n * scale)
+        return np.vstack([by_coef, residual.sum(axis=0)]).ravel()
+
+    start = np.zeros((d + 1, n_classes))
+    start[:d] = 0.03 * np.random.default_rng(seed).normal(size=(d, n_classes))
+    options = {"maxiter": rounds}
+    found = optimize.minimize(
+        loss, start.ravel(), jac=gradient, method="L-BFGS-B", options=options, tol=1e-6
+    )
+    p = probabilities(found.x.reshape(d + 1, n_classes))
+    spread = p * (1.0 - p)
+    trace = ((X**2).T @ spread).sum() + spread.sum()
+    m = d * n_classes
+    part = 0.5 * m / (n * scale) * factor * scale / d * np.log1p(trace * n * scale / m)
+    return -float(found.fun), -float(found.fun + part)
+
+
+def ridge_probe(X, y) -> float:
+    """Leave-one-out accuracy of a ridge classifier by the (n, n) hat matrix of each ridge."""
+    X = np.asarray(X, np.float64)
+    n, d = X.shape
+    Y = np.eye(int(y.max()) + 1)[y]
+    Z = X - X.mean(axis=0)
+    U, singular, _ = np.linalg.svd(Z, full_matrices=False)
+    values = singular**2
+    best = None
+    for ridge in 10.0 ** np.arange(4.0, -6.5, -0.5) * values.sum() / min(n - 1, min(n, d)):
+        shrunk = U * (values / (values + ridge))
+        fit = Y.mean(axis=0) + shrunk @ (U.T @ Y)
+        left = n - 1.0 - (values / (values + ridge)).sum()
+        error = ((Y - fit) ** 2).sum() / left**2
+        if best is None or error < best[0]:
+            best = error, fit, (shrunk * U).sum(axis=1) + 1.0 / n
+    _, fit, leverage = best
+    predicted = Y - (Y - fit) / (1.0 - leverage)[:, None]
+    return float((predicted.argmax(axis=1) == y).mean())
+
+
+def leep(theta, y) -> float:
+    """LEEP as tllib's code has it: by a matrix of target classes and one of samples and classes."""
+    n, n_classes = len(theta), int(y.max()) + 1
+    joint = np.array([theta[y == c].sum(axis=0) / n for c in range(n_classes)])
+    conditional = joint / joint.sum(axis=0)
+    expected = theta @ conditional.T
+    return float(np.log(expected[np.arange(n), y]).mean())
+
+
+def pactran(theta, y, prior="dirichlet") -> float:
+    """PACTran's bound, negated, as its authors' code has it: an (n, C, Z) product a round."""
+    from scipy.special import digamma, gammaln, logsumexp
+
+    own = np.eye(int(y.max()) + 1)[y]
+    base = own.mean(axis=0)[:, None] + 1e-10
+    log_s, q = np.log(theta + 1e-10), theta
+    for _ in range(10):
+        weights = base + np.einsum("iy,iz->iyz", own, q).sum(axis=0)
+        tilt = digamma(weights) - (digamma(weights.sum(axis=0)) if prior == "dirichlet" else 0.0)
+        log_q = log_s + own @ tilt
+        log_q = log_q - logsumexp(log_q, axis=1, keepdims=True)
+        q = np.exp(log_q)
+    bound = (q * (log_q - log_s)).sum()
+    if prior == "dirichlet":
+        bound += (gammaln(base).sum() - gammaln(base.sum())) * theta.shape[1]
+        bound -= (gammaln(weights).sum(axis=0) - gammaln(weights.sum(axis=0))).sum()
+        return float(-bound / own.size)
+    bound += (gammaln(base) - gammaln(weights)).sum()
+    bound += (np.log(theta @ weights.sum(axis=0)) - 1.0).sum()
+    return float(-(bound / own.size + 1.0))
+
+
+def nce(theta, y) -> float:
+    """NCE as tllib's code has it: source class by source class."""
+    predicted, total = theta.argmax(axis=1), 0.0
+    for z in np.unique(predicted):
+        shares = np.bincount(y[predicted == z]) / (predicted == z).sum()
+        shares = shares[shares > 0]
+        total += (predicted == z).mean() * (shares * np.log(shares)).sum()
+    return float(total)
+
+
+def otce(X, y, source) -> float:
+    """-CE of OTCE as Model Spider's code has it: POT's plan, summed pair of classes by pair."""
+    import ot
+    from scipy.spatial.distance import cdist
+
+    Xs, ys = source
+    costs = cdist(Xs, X, "sqeuclidean")
+    plan = ot.emd(ot.unif(len(Xs)), ot.unif(len(X)), costs, numItermax=10_000_000)
+    total = 0.0
+    for a in np.unique(ys):
+        masses = np.array([plan[np.ix_(ys == a, y == b)].sum() for b in np.unique(y)])
+        masses = masses[masses > 0]
+        total += (masses * np.log(masses / masses.sum())).sum()
+    return float(total)
+
+
+def mixture_posteriors(X, n_components, seed=0):
+    """(n, K) responsibilities by scikit-learn's PCA and mixture, in the precision of X."""
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+
+    Z = PCA(0.8, svd_solver="full").fit_transform(X)
+    return GaussianMixture(n_components, random_state=seed).fit(Z).predict_proba(Z)
+
+
+def nleep(X, y, n_components, seed=0) -> float:
+    """NLEEP as SFDA's code has it: the mean probability by the mixture's components."""
+    theta = mixture_posteriors(X, n_components, seed)
+    joint = np.array([theta[y == c].sum(axis=0) for c in range(int(y.max()) + 1)])
+    conditional = joint / joint.sum(axis=0)
+    return float((theta @ conditional.T)[np.arange(len(y)), y].mean())

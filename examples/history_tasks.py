@@ -361,6 +361,11 @@ def domain_of(name: str) -> str:
     return "digits" if name.startswith("digits") else "photographs"
 
 
+def source_of(task: str) -> str:
+    """Name the images that a task is made from: tasks of the same are no independent evidence."""
+    return task.partition("_")[0]
+
+
 def target_task(name: str, seed: int) -> Task:
     """Make one of `TARGETS`, with up to 400 images to train on and 800 to test on."""
     rng = np.random.default_rng([seed, *name.encode()])

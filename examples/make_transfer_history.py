@@ -1,6 +1,7 @@
 """Make the transfer history: what many small models reached on many tasks after fine-tuning.
 
     python examples/make_transfer_history.py [--out DIR] [--cache DIR] [--jobs N] [--quick]
+    python examples/make_transfer_history.py --features-only    # minutes: the table is here
 
 The models are of the example zoo (`make_digits_zoo`), pre-trained as there; the tasks are in
 `history_tasks`. The table of accuracies is small and goes to `--out`; the pre-trained weights and
@@ -163,13 +164,15 @@ def _all_done(pool: ProcessPoolExecutor, what: str, function: Callable, calls: l
         run.result()
 
 
-def make(cache_directory: Path, effort: Effort, jobs: int) -> None:
+def make(cache_directory: Path, effort: Effort, jobs: int, features_only: bool = False) -> None:
     """Fill the cache: backbones, features, accuracies; the results do not depend on `jobs`."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=single_threaded) as pool:
         backbones = [(cache_directory / "backbones", m, effort) for m in [*MODELS, PROXY]]
         _all_done(pool, "pre-training", keep_backbone, backbones)
         _all_done(pool, "features", keep_features, [(cache_directory, task) for task in TARGETS])
+        if features_only:
+            return
         transfers = [
             (cache_directory, task, run, effort)
             for run in range(effort.fine_tuning_seeds)
@@ -236,6 +239,7 @@ def readme_lines(accuracies: NDArray[np.float64], effort: Effort) -> Iterator[st
         f"{runs} seeds; and the size of each model, without its head (`layers` with it).",
         "`seeds.csv`: the accuracy of every seed.",
         "`tasks.csv`: labelled images that were fine-tuned on, and classes.",
+        "`scores.csv`: scores of four metrics of every model's features of every task.",
     ):
         yield wrapped(text, "- ")
     yield "\n## How it was made\n"
@@ -244,7 +248,8 @@ def readme_lines(accuracies: NDArray[np.float64], effort: Effort) -> Iterator[st
         "and in `cache/`, which is not committed, the pre-trained weights, the features of every "
         "model on every task (`features/<task>/<model>.npy`, with `labels.npy`) and those of the "
         "proxy (`proxies/<task>.npz`). `python examples/evaluate_history.py` then measures the "
-        f"recommenders. Made with Python {platform.python_version()}, torch {torch.__version__}, "
+        "recommenders, for which `make_transfer_history.py --features-only`, some three minutes, "
+        f"is enough. Made with Python {platform.python_version()}, torch {torch.__version__}, "
         f"numpy {np.__version__}, scikit-learn {sklearn.__version__}, scikit-image "
         f"{skimage.__version__}; another machine differs by rounding, which training magnifies."
     )
@@ -309,9 +314,17 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="hardly train: a trial of the script, not a history"
     )
+    parser.add_argument(
+        "--features-only",
+        action="store_true",
+        help="pre-train and keep the features, which is all that `evaluate_history.py` needs "
+        "beside the tables; fine-tune nothing and leave the tables as they are",
+    )
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else FULL
-    make(arguments.cache, effort, arguments.jobs)
+    make(arguments.cache, effort, arguments.jobs, arguments.features_only)
+    if arguments.features_only:
+        return
     accuracies = read_accuracies(arguments.cache, effort.fine_tuning_seeds)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_tables(arguments.out, accuracies)

@@ -1,4 +1,4 @@
-"""Fennec's transfer phase on published transfer tables, beside the controls.
+"""Fennec's transfer phase and Completion on published transfer tables, beside the controls.
 
     python examples/published_transfers.py DIR [--draws N]
 
@@ -8,7 +8,9 @@ proxy features nor scores of features: the matrix is the accuracies, and a new t
 - at the mean of the past tasks' places (nothing is known of it), or
 - by the accuracies of three models that were fine-tuned on it; the others are ranked.
 
-Also, a fifth of each table is hidden and told from the rest.
+Also, a fifth of each table is hidden and told from the rest. And on Model Spider's ten models, for
+which nine metrics' scores are published too, Completion learns from some of these and is told those
+of three models or of all.
 """
 
 import argparse
@@ -20,8 +22,13 @@ import numpy as np
 
 from transfer_kernels.evaluation import weighted_kendall
 from transfer_kernels.evaluation.controls import mean_performance, mean_rank
-from transfer_kernels.evaluation.yardstick import MEAN_RANK, leave_one_task_out
-from transfer_kernels.recommend import Fennec, Task, TransferHistory
+from transfer_kernels.evaluation.yardstick import (
+    MEAN_RANK,
+    by_table,
+    leave_one_task_out,
+    with_mean_rank,
+)
+from transfer_kernels.recommend import Completion, Fennec, Task, TransferHistory, by_completion
 from transfer_kernels.recommend.fennec.factorisation import nonnegative_factors
 from transfer_kernels.text.tables import text_table
 
@@ -81,12 +88,12 @@ def fitted(past: TransferHistory, scaling: str = "none") -> Fennec:
     return Fennec(metric=None, n_factors=factors, meta_weight=0.0, scaling=scaling).fit(past)
 
 
-def told_some(history: TransferHistory, draws: int) -> tuple[float, float, float]:
-    """Rank the models that are not told by Fennec, and by the mean rank, on every task.
+def told_some(history: TransferHistory, draws: int) -> tuple[float, float, float, float]:
+    """Rank the models that are not told by Fennec, Completion and the mean rank, on every task.
 
     Returns
     -------
-    fennec, mean_rank, models_ranked : float
+    fennec, completion, mean_rank, models_ranked : float
         Mean weighted Kendall tau of each over the tasks and draws of the models that are told, and
         how many models were ranked on average.
     """
@@ -96,16 +103,20 @@ def told_some(history: TransferHistory, draws: int) -> tuple[float, float, float
         if len(truth) < TOLD + 3:
             continue
         fennec, control = fitted(past), mean_rank(past, history.task(task))
+        completion = Completion().fit(past)
         for draw in range(draws):
             told = np.random.default_rng(draw).choice(list(truth), TOLD, replace=False)
             place = fennec.place(performance={model: truth[model] for model in told})
-            scores = fennec.recommend(place)
+            search = completion.start()
+            for model in told:
+                search.tell(model, truth[model])
+            ranked = (fennec.recommend(place), search.recommend(), control)
             rest = {model: value for model, value in truth.items() if model not in told}
             if len(set(rest.values())) > 1:
-                taus = [weighted_kendall({m: s[m] for m in rest}, rest) for s in (scores, control)]
+                taus = [weighted_kendall({m: s[m] for m in rest}, rest) for s in ranked]
                 found.append([*taus, len(rest)])
-    fennec_tau, control_tau, ranked = np.mean(found, axis=0)
-    return float(fennec_tau), float(control_tau), float(ranked)
+    fennec_tau, completion_tau, control_tau, n_ranked = np.mean(found, axis=0).tolist()
+    return fennec_tau, completion_tau, control_tau, n_ranked
 
 
 def hidden_error(history: TransferHistory, draws: int) -> tuple[float, float]:
@@ -134,8 +145,8 @@ def hidden_error(history: TransferHistory, draws: int) -> tuple[float, float]:
 def report(tables: Iterator[tuple[str, TransferHistory]], draws: int) -> str:
     """Return the report as a text table, a row for each published table."""
     header = ["table", "models", "tasks", "mean rank", "mean accuracy", "Fennec", "Fennec, unit"]
-    header += ["95 % above mean rank", f"Fennec told {TOLD}", "mean rank", "hidden: Fennec"]
-    header += ["additive"]
+    header += ["95 % above mean rank", f"Fennec told {TOLD}", "Completion", "mean rank"]
+    header += ["hidden: Fennec", "additive"]
     rows = []
     for name, history in tables:
         comparison = leave_one_task_out(
@@ -149,7 +160,7 @@ def report(tables: Iterator[tuple[str, TransferHistory]], draws: int) -> str:
         )
         names = (MEAN_RANK, "mean accuracy", "Fennec", "Fennec, unit")
         _, low, high = comparison.difference("Fennec")
-        told, control, ranked = told_some(history, draws)
+        told, completed, control, _ = told_some(history, draws)
         rows.append(
             [
                 name,
@@ -158,11 +169,47 @@ def report(tables: Iterator[tuple[str, TransferHistory]], draws: int) -> str:
                 *(f"{comparison.mean(one):.3f}" for one in names),
                 f"{low:+.3f} … {high:+.3f}",
                 f"{told:.3f}",
+                f"{completed:.3f}",
                 f"{control:.3f}",
                 *(f"{error:.2f}" for error in hidden_error(history, draws)),
             ]
         )
     return text_table(header, rows, "l" + "r" * (len(header) - 1))
+
+
+def metric_report(folder: Path) -> str:
+    """Report Completion on Model Spider's zoo with the published scores, tau weighted as there."""
+    history = TransferHistory.read_csv(folder / "transfer_modelspider_finetuned10.csv")
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    with (folder / "transfer_modelspider_baselines.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            for name in ("LogME", "H-Score", "NCE"):
+                scores.setdefault(name, {}).setdefault(row["Dataset"], {})[row["Model"]] = float(
+                    row[name]
+                )
+    history = history.subset(tasks=[task for task in history.tasks if task in scores["LogME"]])
+    chosen = {name: by_table(of, metric=True) for name, of in scores.items()}
+    for n_models in (TOLD, 5, len(history.models)):
+        for name, of in scores.items():
+            chosen[f"Completion on {name}, {n_models} run"] = by_completion(of, n_models)
+        chosen[f"Completion on all three, {n_models} run"] = by_completion(scores, n_models)
+    found = leave_one_task_out(history, chosen, progress=False)
+    figure, rows = "weighted_kendall_by_accuracy", []
+    for name in sorted(found.recommenders, key=lambda name: -found.mean(name, figure)):
+        low, high = found.interval(name, figure)
+        against = [MEAN_RANK, with_mean_rank("LogME")]
+        gaps = [found.difference(name, one, figure) for one in against]
+        rows.append(
+            [
+                name,
+                f"{found.cost(name):.0f}",
+                f"{found.mean(name, figure):.3f}",
+                f"{low:.3f} … {high:.3f}",
+                *(f"{gap:+.3f} ({least:+.3f} … {most:+.3f})" for gap, least, most in gaps),
+            ]
+        )
+    header = ["", "run", "tau by accuracy", "95 %", "above mean rank", "above mean rank + LogME"]
+    return text_table(header, rows, "lrrrrr")
 
 
 def main() -> None:
@@ -172,6 +219,8 @@ def main() -> None:
     parser.add_argument("--draws", metavar="N", type=int, default=20)
     arguments = parser.parse_args()
     print(report(read_tables(arguments.folder), arguments.draws))
+    if (arguments.folder / "transfer_modelspider_baselines.csv").exists():
+        print(metric_report(arguments.folder))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,15 @@ class Features:
     ----------
     narrow : bool
         Whether on the host bfloat16 comes as it is, a `BFloat16Matrix`, not widened to float32.
+    sparse : bool
+        Whether they may be a SciPy matrix in CSR form, float32 or float64.
+    double : bool
+        Whether they are taken in float64.
     """
 
     narrow: bool = False
+    sparse: bool = False
+    double: bool = False
 
 
 class Doubles:

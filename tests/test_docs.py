@@ -222,6 +222,8 @@ def plain(text: str) -> str:
         "recommend.history",
         "recommend.fennec.fennec",
         "recommend.model_spider.model_spider",
+        "recommend.completion.completion",
+        "recommend.stacked",
     ],
 )
 def test_examples_of_docstrings(module):
@@ -300,9 +302,41 @@ def test_recommenders_page_tells_what_was_measured():
         "Model Spider on fused metrics, k = 0",
         "Fennec, as published",
         "LogME",
+        "mean rank + LogME (control)",
+        "Completion on LogME, 3 run",
+        "Completion on LogME, 19 run",
+        PROXIED,
     ):
-        (mean,) = re.findall(rf"^\| {re.escape(name)} \| 0(\.\d{{3}}) \|", table, re.MULTILINE)
-        assert re.search(rf"[ (]\{mean}[ );.]", page), (name, mean)
+        assert re.search(rf"[\s(]\{measured(table, name)[0]}[ ),;.]", page), name
+
+
+PROXIED = "Completion on LogME and proxies, 0 run"
+
+
+def measured(table, name):
+    """The mean tau of a row of the made history, and its regret in points."""
+    number = r"0(\.\d{3})"
+    row = re.search(rf"^\| {re.escape(name)} \| \d+ \| {number} \|.*\| {number} \|$", table, re.M)
+    return row[1], f"{100 * float(row[2]):.1f}"
+
+
+def test_the_page_of_what_to_take_tells_what_was_measured():
+    table = (ROOT / "examples" / "transfer_history" / "README.md").read_text()
+    page = (DOCS / "which_model.md").read_text()
+    for row, name in {
+        "| none | parameter count | |": "parameter count (control)",
+        "| none | | mean rank |": "mean rank (control)",
+        "| none, but a proxy | | `Completion(proxies=True)` |": PROXIED,
+        "| 3 | | `Completion` on LogME |": "Completion on LogME, 3 run",
+        "| 5 | | `Completion` on the FDA score |": "Completion on FDA score, 5 run",
+        "| 8 | | `Completion` on the FDA score |": "Completion on FDA score, 8 run",
+        "| all 19 | LogME | |": "LogME",
+        "| all 19 | | mean rank + LogME, nothing fitted |": "mean rank + LogME (control)",
+        "| all 19 | | `Completion` on LogME |": "Completion on LogME, 19 run",
+        "| all 19 | | `Completion` on the FDA score |": "Completion on FDA score, 19 run",
+    }.items():
+        tau, regret = measured(table, name)
+        assert f"{row} {tau} | {regret} |" in page, name
 
 
 README = (ROOT / "README.md").read_text()

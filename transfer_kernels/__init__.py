@@ -17,17 +17,24 @@ from .metrics import (
 )
 from .metrics.dds import dds
 from .metrics.emms import emms
+from .metrics.etran import ETran, etran
 from .metrics.etran_energy import etran_energy
 from .metrics.etran_lda import etran_lda
 from .metrics.fda import fda_score
 from .metrics.gbc import gbc
 from .metrics.hscore import hscore
 from .metrics.knn import knn
+from .metrics.leep import leep
 from .metrics.lfc import lfc
 from .metrics.logme import logme
 from .metrics.loss import loss
+from .metrics.nce import nce
 from .metrics.ncti import NCTI, ncti
+from .metrics.nleep import nleep
+from .metrics.otce import otce
+from .metrics.pactran import pactran
 from .metrics.pactran_gauss import pactran_gauss
+from .metrics.pactran_mixture import pactran_mixture
 from .metrics.parc import parc
 from .metrics.ped import ped
 from .metrics.ridge_probe import ridge_probe
@@ -40,6 +47,7 @@ from .zoo.ranking import rank
 
 __all__ = [
     "NCTI",
+    "ETran",
     "PARC",
     "SFDA",
     "LogME",
@@ -52,6 +60,7 @@ __all__ = [
     "dds",
     "describe_backends",
     "emms",
+    "etran",
     "etran_energy",
     "etran_lda",
     "evaluate",
@@ -59,13 +68,19 @@ __all__ = [
     "gbc",
     "hscore",
     "knn",
+    "leep",
     "lfc",
     "logme",
     "loss",
     "metric_names",
+    "nce",
     "ncti",
+    "nleep",
     "ops",
     "pactran_gauss",
+    "otce",
+    "pactran",
+    "pactran_mixture",
     "parc",
     "ped",
     "rank",

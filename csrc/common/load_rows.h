@@ -75,6 +75,15 @@ TK_INLINE VecD load_vector(const Half* p) {
 #endif
 }
 
+// `count` numbers of a row, `stride` elements apart, as doubles side by side.
+template <class T>
+static inline void row_as_doubles(const T* x, int64_t stride, int64_t count, double* row) {
+    int64_t j = 0;
+    if (stride == 1)
+        for (; j + kLanes <= count; j += kLanes) store(row + j, load_vector(x + j));
+    for (; j < count; ++j) row[j] = load_one(x + j * stride);
+}
+
 namespace detail {
 
 // Exchanges the off-diagonal quarters of every 2S x 2S block that vectors a and b are rows of.

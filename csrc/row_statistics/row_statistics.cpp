@@ -15,14 +15,6 @@ constexpr int64_t kBlockElements = int64_t{1} << 16;
 // Independent sums, so that one addition need not wait for the last.
 constexpr int kSums = 4;
 
-template <class T>
-static void as_doubles(const T* x, int64_t stride, int64_t count, double* row) {
-    int64_t j = 0;
-    if (stride == 1)
-        for (; j + kLanes <= count; j += kLanes) store(row + j, load_vector(x + j));
-    for (; j < count; ++j) row[j] = load_one(x + j * stride);
-}
-
 TK_INLINE double largest_lane(VecD values) {
     double found = values[0];
     for (int lane = 1; lane < kLanes; ++lane) found = values[lane] > found ? values[lane] : found;
@@ -77,8 +69,8 @@ static void all_rows(const RowStatisticsArgs& args) {
         for (int64_t b = blocks.next(); b >= 0; b = blocks.next()) {
             const int64_t end = smaller(X.rows, (b + 1) * block_rows);
             for (int64_t i = b * block_rows; i < end; ++i) {
-                as_doubles(static_cast<const T*>(X.data) + i * X.row_stride, X.col_stride, X.cols,
-                           row);
+                row_as_doubles(static_cast<const T*>(X.data) + i * X.row_stride, X.col_stride,
+                               X.cols, row);
                 statistics(row, args.shift, X.cols, width, args.squares + i, args.logsums + i);
             }
         }

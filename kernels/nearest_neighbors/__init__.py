@@ -23,7 +23,13 @@ Euclidean distances that are equal in exact arithmetic are tied for duplicates a
 integers; else rounding may decide between two that differ by a part in 1e15.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+
+from ..array_namespace import Array
 
 #: Squared distances between directions are multiples of this.
 RESOLUTION = 2.0**-44
@@ -49,7 +55,9 @@ def product_error(n_features: int) -> float:
     return (min(n_features, DEPTH) + -(-n_features // DEPTH) + 4) * UNIT
 
 
-def uncertified(norms, cutoffs, reaches, product_error, floor):
+def uncertified(
+    norms: Any, cutoffs: Any, reaches: Any, product_error: float, floor: float
+) -> Array:
     """Which rows may have a neighbour that is no candidate.
 
     The score of y for x is x.y - |y|^2 / 2, the larger the nearer: |x - y|^2 / 2 is |x|^2 / 2 less

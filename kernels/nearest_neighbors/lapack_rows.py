@@ -1,9 +1,14 @@
 """For the CPU versions: rows of `nearest_neighbors` as they are compared, scaled, their origin."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from ..array_namespace import Array
 
 #: Rows of which the mean is taken as the origin: any origin serves, one amid the rows serves well.
 ORIGIN_ROWS = 1024
@@ -36,12 +41,12 @@ class Rows:
     def n_features(self) -> int:
         return self.array.shape[1]
 
-    def block(self, rows) -> np.ndarray:
+    def block(self, rows: Any) -> np.ndarray:
         """(m, d) some of them in float64."""
         return self.array[rows].astype(np.float64) * self.scales[rows, None]
 
 
-def comparable(X, others, metric):
+def comparable(X: Array, others: Array | None, metric: str) -> tuple[Rows, Rows]:
     """The `Rows` of X and those of the others; the same object twice without others."""
     arrays = [X] if others is None else [X, others]
     if metric == "cosine":
@@ -57,7 +62,7 @@ def comparable(X, others, metric):
     return rows[0], rows[-1]
 
 
-def origin_of(rows):
+def origin_of(rows: Any) -> tuple[np.ndarray, float]:
     """(d,) a point amid the rows; and a bound of the error in a row less this point."""
     count = min(len(rows), ORIGIN_ROWS)
     sample = rows.block([i * len(rows) // count for i in range(count)])
@@ -66,17 +71,17 @@ def origin_of(rows):
     return origin, 2.0**-51 * largest
 
 
-def row_blocks(n_rows, n_features):
+def row_blocks(n_rows: int, n_features: int) -> list[slice]:
     """Slices of rows that make a small array in float64."""
     step = max(1, BLOCK_ELEMENTS // n_features)
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
-def _peak(array):
+def _peak(array: Array) -> float:
     return max(float(array.max()), -float(array.min()))
 
 
-def _directions(arrays):
+def _directions(arrays: list[Any]) -> Any:
     """Unit rows; those of zeros have a coordinate of their own."""
     low, high = 2.0**-ORDINARY_EXPONENT, 2.0**ORDINARY_EXPONENT
     peaks = [
@@ -93,7 +98,7 @@ def _directions(arrays):
     return found
 
 
-def _norms(array):
+def _norms(array: Array) -> np.ndarray:
     norms = np.empty(len(array))
     for rows in row_blocks(*array.shape):
         block = array[rows].astype(np.float64)

@@ -1,13 +1,18 @@
 """`nearest_neighbors` in C++: products in float32 choose, differences in float64 rank and prove."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ..array_namespace import Array
 from ..native_runtime import native_module, runtime_arguments
 from . import RESOLUTION, TINY, UNIT, n_candidates, product_error
 from .lapack_rows import comparable, origin_of
 
 
-def nearest_neighbors(X, k, metric="euclidean", others=None):
+def nearest_neighbors(
+    X: Array, k: int, metric: str = "euclidean", others: Array | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     queries, given = comparable(X, others, metric)
     oneself = others is None

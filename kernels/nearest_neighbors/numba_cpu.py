@@ -4,9 +4,14 @@ A block of products is gone through by rows for the queries among its rows, and 
 where its columns are queries too.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from scipy.linalg import blas
 
+from ..array_namespace import Array
 from ..numba_runtime import even_ranges, inlined_kernel, kernel, read_only
 from ..threads import run_in_threads, thread_count
 from . import DEPTH, RESOLUTION, n_candidates, product_error, uncertified
@@ -16,7 +21,7 @@ BLOCK_ROWS = 1024
 
 
 @inlined_kernel
-def _keep(score, index, scores, indices):
+def _keep(score: float, index: int, scores: Any, indices: Any) -> None:
     """Insert into a list sorted from the best on, whose last is worse."""
     at = len(scores) - 1
     while at > 0 and scores[at - 1] < score:
@@ -28,7 +33,15 @@ def _keep(score, index, scores, indices):
 
 
 @kernel
-def _select_by_rows(products, halves, first_query, first_row, oneself, scores, indices):
+def _select_by_rows(
+    products: Any,
+    halves: Any,
+    first_query: int,
+    first_row: int,
+    oneself: Any,
+    scores: Any,
+    indices: Any,
+) -> None:
     """Queries are the rows of the products; ``oneself``: they are the very rows to choose from."""
     last = scores.shape[1] - 1
     for i in range(products.shape[0]):
@@ -40,7 +53,16 @@ def _select_by_rows(products, halves, first_query, first_row, oneself, scores, i
 
 
 @kernel
-def _select_by_columns(products, halves, first_query, first_row, start, stop, scores, indices):
+def _select_by_columns(
+    products: Any,
+    halves: Any,
+    first_query: int,
+    first_row: int,
+    start: int,
+    stop: int,
+    scores: Any,
+    indices: Any,
+) -> None:
     """Queries are the columns of the products, from start to stop."""
     last = scores.shape[1] - 1
     for i in range(products.shape[0]):
@@ -52,7 +74,15 @@ def _select_by_columns(products, halves, first_query, first_row, start, stop, sc
 
 
 @kernel
-def _rank(queries, query_scales, array, scales, resolution, candidates, squares):
+def _rank(
+    queries: Any,
+    query_scales: Any,
+    array: Any,
+    scales: Any,
+    resolution: float,
+    candidates: Any,
+    squares: Any,
+) -> None:
     """Squared distances of the candidates, sorted, the lower index first of equal ones."""
     x = np.empty(queries.shape[1])
     for i in range(len(queries)):
@@ -79,7 +109,9 @@ def _rank(queries, query_scales, array, scales, resolution, candidates, squares)
 
 
 @kernel
-def _compare_with_all(x, oneself, array, scales, resolution, found, squares):
+def _compare_with_all(
+    x: Any, oneself: Any, array: Any, scales: Any, resolution: float, found: Any, squares: Any
+) -> None:
     """The nearest of all rows; ``oneself`` is the row that is left out, or -1."""
     count, last = 0, len(found) - 1
     for j in range(len(array)):
@@ -103,17 +135,17 @@ def _compare_with_all(x, oneself, array, scales, resolution, found, squares):
         found[at] = j
 
 
-def _readable(array):
+def _readable(array: Any) -> Any:
     """In a type that Numba reads: it has no fast float16."""
     return read_only(array.astype(np.float32) if array.dtype == np.float16 else array)
 
 
-def _in_float32(given, origin):
+def _in_float32(given: Any, origin: Any) -> Any:
     """The rows less the origin in float32, and their norms."""
     centred = np.empty((len(given), given.n_features), np.float32)
     norms = np.empty(len(given))
 
-    def convert(part):
+    def convert(part: slice) -> None:
         block = given.block(part) - origin
         norms[part] = np.sqrt(np.einsum("ij,ij->i", block, block))
         centred[part] = block
@@ -122,7 +154,7 @@ def _in_float32(given, origin):
     return centred, norms
 
 
-def _add_products(left, right, out):
+def _add_products(left: Any, right: Any, out: Any) -> None:
     """left right^T to ``out``, some features at a time, which bounds the error."""
     for start in range(0, left.shape[1], DEPTH):
         part = slice(start, start + DEPTH)
@@ -132,7 +164,9 @@ def _add_products(left, right, out):
         )  # fmt: skip
 
 
-def nearest_neighbors(X, k, metric="euclidean", others=None):
+def nearest_neighbors(
+    X: Array, k: int, metric: str = "euclidean", others: Array | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     queries, given = comparable(X, others, metric)
     oneself = others is None
@@ -151,12 +185,16 @@ def nearest_neighbors(X, k, metric="euclidean", others=None):
             products = np.zeros((len(left), len(right)), np.float32)
             _add_products(left, right, products)
 
-            def by_rows(part, products=products, first=first, start=start):
+            def by_rows(
+                part: slice, products: Any = products, first: Any = first, start: int = start
+            ) -> None:
                 _select_by_rows(
                     products[part], halves, first + part.start, start, oneself, scores, indices
                 )
 
-            def by_columns(part, products=products, first=first, start=start):
+            def by_columns(
+                part: slice, products: Any = products, first: Any = first, start: int = start
+            ) -> None:
                 _select_by_columns(
                     products, halves, start, first, part.start, part.stop, scores, indices
                 )
@@ -188,7 +226,7 @@ def nearest_neighbors(X, k, metric="euclidean", others=None):
     again = uncertified(query_norms, cutoffs, reaches, product_error(centred.shape[1]), floor)
     indices, squares = indices[:, :k].copy(), squares[:, :k].copy()
 
-    def compare(i):
+    def compare(i: Any) -> None:
         x = read_only(queries.block(slice(i, i + 1))[0])
         _compare_with_all(
             x, i if oneself else -1, array, scales, resolution, indices[i], squares[i]

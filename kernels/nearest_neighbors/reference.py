@@ -1,13 +1,17 @@
 """Definition of `nearest_neighbors` in NumPy float64: every row with every other."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
+from ..array_namespace import Array
 from . import RESOLUTION
 
 
-def _directions(X):
+def _directions(X: Array) -> Any:
     """Unit rows; a row of zeros has a coordinate of its own."""
     peaks = np.abs(X).max(axis=1, keepdims=True)
     X = X / np.where(peaks > 0.0, peaks, 1.0)
@@ -15,7 +19,9 @@ def _directions(X):
     return np.hstack([X / np.where(norms > 0.0, norms, 1.0), peaks == 0.0])
 
 
-def nearest_neighbors(X, k, metric="euclidean", others=None):
+def nearest_neighbors(
+    X: Array, k: int, metric: str = "euclidean", others: Array | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     X = np.asarray(X, dtype=np.float64)
     rows = X if others is None else np.asarray(others, dtype=np.float64)

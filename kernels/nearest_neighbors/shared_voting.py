@@ -1,9 +1,11 @@
 """For every version: the vote of neighbours, by NumPy or PyTorch where they are."""
 
-from ..array_namespace import array_namespace, as_float64, beside
+from __future__ import annotations
+
+from ..array_namespace import Array, array_namespace, as_float64, beside
 
 
-def vote(indices, codes, own, ties="share"):
+def vote(indices: Array, codes: Array, own: Array, ties: str = "share") -> Array:
     """(n,) float64: what each sample gets of the vote on its class.
 
     Parameters

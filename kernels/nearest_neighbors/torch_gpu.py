@@ -1,9 +1,13 @@
 """`nearest_neighbors` by cuBLAS through PyTorch: products of blocks, `topk`, differences."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_features
 from . import DEPTH, RESOLUTION, UNIT, n_candidates, product_error, uncertified
 
@@ -13,14 +17,14 @@ BLOCK_PRODUCTS = 1 << 26
 BLOCK_ELEMENTS = 1 << 24
 
 
-def _directions(X):
+def _directions(X: Array) -> Any:
     """Unit rows; those of zeros have a coordinate of their own."""
     peaks = X.abs().amax(dim=1, keepdim=True)
     X = X / torch.where(peaks > 0.0, peaks, 1.0)
     return torch.cat([X / X.norm(dim=1, keepdim=True).clamp_min(1.0), (peaks == 0.0).double()], 1)
 
 
-def _comparable(tensors, metric):
+def _comparable(tensors: Any, metric: str) -> Any:
     """The rows in float64, of entries up to one, and the exponent of their unit."""
     tensors = [as_features(tensor).double() for tensor in tensors]
     if metric == "cosine":
@@ -30,7 +34,7 @@ def _comparable(tensors, metric):
     return [t * 2.0**half * 2.0 ** (-exponent - half) for t in tensors], exponent
 
 
-def _products(left, right, exact):
+def _products(left: Any, right: Any, exact: bool) -> Any:
     """left right^T; in float32 some features at a time, which bounds the error."""
     if exact:
         return left @ right.T
@@ -41,7 +45,7 @@ def _products(left, right, exact):
     return out
 
 
-def _squares(queries, rows, candidates, resolution):
+def _squares(queries: Any, rows: Any, candidates: Any, resolution: float) -> Any:
     """(n, c) squared distances of each query from its candidates."""
     squares = torch.empty(candidates.shape, dtype=torch.float64, device=rows.device)
     step = max(1, BLOCK_ELEMENTS // (candidates.shape[1] * rows.shape[1]))
@@ -52,11 +56,11 @@ def _squares(queries, rows, candidates, resolution):
     return _rounded(squares, resolution)
 
 
-def _rounded(squares, resolution):
+def _rounded(squares: Any, resolution: float) -> Any:
     return (squares / resolution).round_().mul_(resolution) if resolution else squares
 
 
-def _sorted(squares, indices):
+def _sorted(squares: Any, indices: Array) -> Any:
     """Nearest first, and of equal ones the lower index."""
     order = torch.argsort(indices, dim=1)
     squares, indices = squares.gather(1, order), indices.gather(1, order)
@@ -64,7 +68,7 @@ def _sorted(squares, indices):
     return squares, indices.gather(1, order)
 
 
-def _compared_with_all(x, oneself, rows, k, resolution):
+def _compared_with_all(x: Any, oneself: Any, rows: Any, k: int, resolution: float) -> Any:
     """The k nearest of all rows to one; it is the row ``oneself`` itself, or none for -1."""
     squares = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     step = max(1, BLOCK_ELEMENTS // rows.shape[1])
@@ -78,7 +82,9 @@ def _compared_with_all(x, oneself, rows, k, resolution):
     return squares[:k], indices[:k]
 
 
-def nearest_neighbors(X, k, metric="euclidean", others=None):
+def nearest_neighbors(
+    X: Array, k: int, metric: str = "euclidean", others: Array | None = None
+) -> tuple[Array, Array]:
     """See the contract in the package's docstring."""
     oneself = others is None
     resolution = RESOLUTION if metric == "cosine" else 0.0

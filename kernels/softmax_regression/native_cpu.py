@@ -1,11 +1,16 @@
 """`softmax_regression` in C++: rows go through both products and the softmax in the cache."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ..array_namespace import Array
 from ..native_runtime import as_codes, native_module, runtime_arguments
 
 
-def softmax_regression(X, codes, coef, intercept, shift):
+def softmax_regression(
+    X: Array, codes: Array, coef: Array, intercept: Array, shift: Array
+) -> tuple[float, Array, float]:
     """See the contract in the package's docstring."""
     coef, intercept, shift = (
         np.ascontiguousarray(array, dtype=np.float64) for array in (coef, intercept, shift)

@@ -1,8 +1,13 @@
 """`softmax_regression` by Numba and BLAS: blocks of rows, a product either side of the softmax."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from scipy.linalg import blas
 
+from ..array_namespace import Array
 from ..blas_blocks import row_products
 from ..numba_runtime import as_codes, as_vector, even_ranges, kernel, ranges
 from ..threads import run_in_threads, thread_count
@@ -14,7 +19,9 @@ THREAD_PRODUCTS = 1 << 20
 
 
 @kernel
-def _residuals(scores, rows, codes, intercept, losses, curvatures):
+def _residuals(
+    scores: Any, rows: Any, codes: Any, intercept: Any, losses: Any, curvatures: Any
+) -> None:
     """Scores become p - indicator; losses and curvatures of the samples."""
     for i in range(scores.shape[0]):
         z = scores[i]
@@ -39,7 +46,9 @@ def _residuals(scores, rows, codes, intercept, losses, curvatures):
         curvatures[i] = square * spread
 
 
-def softmax_regression(X, codes, coef, intercept, shift):
+def softmax_regression(
+    X: Array, codes: Array, coef: Array, intercept: Array, shift: Array
+) -> tuple[float, Array, float]:
     """See the contract in the package's docstring."""
     n, d = X.shape
     codes, intercept = as_codes(codes), as_vector(intercept)
@@ -56,10 +65,10 @@ def softmax_regression(X, codes, coef, intercept, shift):
         start, length = rows.start, rows.stop - rows.start
         parts = even_ranges(length, n_threads)
 
-        def convert(part, start=start):
+        def convert(part: slice, start: int = start) -> None:
             np.subtract(X[start + part.start : start + part.stop], shift, out=features[part])
 
-        def finish(part, start=start):
+        def finish(part: slice, start: int = start) -> None:
             here = slice(start + part.start, start + part.stop)
             _residuals(
                 scores[part], features[part], codes[here], intercept, losses[here],

@@ -1,9 +1,15 @@
 """Definition of `softmax_regression` in NumPy float64."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ..array_namespace import Array
 
-def softmax_regression(X, codes, coef, intercept, shift):
+
+def softmax_regression(
+    X: Array, codes: Array, coef: Array, intercept: Array, shift: Array
+) -> tuple[float, Array, float]:
     """See the contract in the package's docstring."""
     Z = np.asarray(X, dtype=np.float64) - shift
     scores = Z @ coef.T + intercept

@@ -1,13 +1,18 @@
 """`softmax_regression` by cuBLAS through PyTorch, block of rows by block of rows."""
 
+from __future__ import annotations
+
 import torch
 
+from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features
 
 BLOCK_ELEMENTS = 1 << 24
 
 
-def softmax_regression(X, codes, coef, intercept, shift):
+def softmax_regression(
+    X: Array, codes: Array, coef: Array, intercept: Array, shift: Array
+) -> tuple[float, Array, float]:
     """See the contract in the package's docstring."""
     X = as_features(X)
     codes = as_codes(codes, X)[:, None]

@@ -8,7 +8,7 @@ import pytest
 
 from transfer_kernels.cli.main import main
 from transfer_kernels.evaluation.yardstick import leave_one_task_out
-from transfer_kernels.recommend import Fennec, TransferHistory, by_fennec
+from transfer_kernels.recommend import Completion, Fennec, TransferHistory, by_fennec
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_recommend_prints_and_writes_the_best(folder, capsys):
 def test_recommend_by_scores_of_features(folder, capsys):
     arguments = (folder / "table.csv", "--proxies", folder / "proxies")
     arguments += ("--task", folder / "new.npy", "--features", folder / "features")
-    for metric, options in (("fda_score", ()), ("sfda", ("--metric", "sfda"))):
+    for metric, options in ((None, ()), ("sfda", ("--metric", "sfda"))):
         assert run("recommend", *arguments, *options) == 0
         lines = capsys.readouterr().out.splitlines()
         expected = fitted(folder, metric).recommend(np.load(folder / "new.npy"))
@@ -112,9 +112,12 @@ def test_evaluate_prints_the_controls(folder, capsys):
     assert run("evaluate", folder / "table.csv") == 0
     out = capsys.readouterr().out
     comparison = leave_one_task_out(TransferHistory.read_csv(folder / "table.csv"))
-    assert out == (
-        "table.csv: 5 models, 6 tasks; each task held out in turn\n" + str(comparison) + "\n"
-    )
+    lines, expected = out.splitlines(), str(comparison).splitlines()
+    assert lines[0] == "table.csv: 5 models, 6 tasks; each task held out in turn"
+    assert lines[1].split() == expected[0].split() and len(lines) == len(expected) + 1
+    for name in comparison.recommenders:
+        row = next(line for line in lines if line.startswith(name))
+        assert f"{comparison.mean(name):.3f}" in row
 
 
 def test_evaluate_with_fennec_and_metrics(folder, capsys):
@@ -145,13 +148,88 @@ def test_evaluate_says_which_tasks_tell_nothing(folder, capsys):
     assert "left out, since they tell no two models apart: flat" in capsys.readouterr().out
 
 
+def write_scores(folder):
+    rng = np.random.default_rng(3)
+    history = TransferHistory.read_csv(folder / "table.csv")
+    rows = ["model,task,logme,other"]
+    for task in history.tasks:
+        for model, value in history.column(task).items():
+            rows.append(f"{model},{task},{value + 0.1 * rng.random()},{rng.random()}")
+    (folder / "scores.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_evaluate_offers_every_recommender(folder, capsys):
+    write_scores(folder)
+    assert run("evaluate", folder / "table.csv", "--scores", folder / "scores.csv") == 0
+    out = capsys.readouterr().out
+    for name in ("logme", "mean rank + logme (control)", "Completion on other, 3 run", "stacked"):
+        assert f"\n{name} " in out
+    assert run("evaluate", folder / "table.csv", "--recommender", "completion") == 0
+    assert "\nCompletion, none run " in capsys.readouterr().out
+    assert run("evaluate", folder / "table.csv", "--recommender", "fennec") == 2
+    assert "--recommender fennec needs --proxies" in capsys.readouterr().err
+
+
+def test_evaluate_by_groups_and_against_a_row(folder, capsys):
+    groups = "task,group\n" + "".join(f"t{i},{'ab'[i % 2]}\n" for i in range(6))
+    (folder / "groups.csv").write_text(groups)
+    arguments = (folder / "table.csv", "--groups", folder / "groups.csv")
+    assert run("evaluate", *arguments, "--against", "random (control)") == 0
+    out = capsys.readouterr().out
+    assert "above random (control)" in out
+    kinds = {f"t{i}": "ab"[i % 2] for i in range(6)}
+    comparison = leave_one_task_out(TransferHistory.read_csv(folder / "table.csv"), groups=kinds)
+    assert f"{comparison.mean('mean rank (control)'):.3f}" in out
+    assert run("evaluate", *arguments, "--against", "nobody") == 2
+    assert "recommender 'nobody' is not compared here" in capsys.readouterr().err
+
+
+def test_recommend_without_proxies(folder, capsys):
+    assert run("recommend", folder / "table.csv", "--told", "m0=0.9", "--told", "m1=0.2") == 0
+    out = capsys.readouterr().out
+    search = Completion().fit(TransferHistory.read_csv(folder / "table.csv")).start()
+    search.tell("m0", 0.9).tell("m1", 0.2)
+    lines = out.splitlines()
+    assert [line.split()[1] for line in lines[2:-1]] == list(search.recommend())
+    assert lines[-1] == f"run next: {search.next_model()}"
+    assert run("recommend", folder / "table.csv", "--recommender", "mean-rank", "-k", 2) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_recommend_by_completion_on_scores(folder, capsys):
+    write_scores(folder)
+    arguments = ("recommend", folder / "table.csv", "--scores", folder / "scores.csv")
+    told = ("--told", "m0=logme=0.9", "--told", "m1=other=0.4", "--told", "m2=performance=0.5")
+    assert run(*arguments, *told, "--out", folder / "o.json", "-k", 3) == 0
+    assert len(json.loads((folder / "o.json").read_text())) == 3
+    capsys.readouterr()
+    assert run(*arguments, "--told", "m0=0.9") == 2
+    assert "a number could be any of" in capsys.readouterr().err
+    assert run(*arguments, "--told", "m0=logme=x") == 2
+    assert "it is MODEL=NUMBER" in capsys.readouterr().err
+
+
+def test_recommend_from_a_saved_completion(folder, capsys):
+    pytest.importorskip("safetensors")
+    assert run("recommend", folder / "table.csv", "--save", folder / "kept") == 0
+    assert run("recommend", folder / "kept", "--told", "m3=0.8") == 0
+    from_saved = capsys.readouterr().out
+    assert run("recommend", folder / "table.csv", "--told", "m3=0.8") == 0
+    assert capsys.readouterr().out == from_saved
+
+
 # ---------------------------------------------------------------------------- wrong use
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("recommend", "table.csv"), "give the new task's proxy features with --task, or --save"),
+        (
+            ("recommend", "table.csv", "--proxies", "proxies"),
+            "give the new task's proxy features with --task, or --save",
+        ),
+        (("recommend", "table.csv", "--told", "m0"), "it is MODEL=NUMBER"),
+        (("recommend", "table.csv", "--told", "x=1"), "model 'x' is unknown"),
         (("recommend", "table.csv", "--task", "new.npy"), "past tasks with --proxies"),
         (("evaluate", "missing.csv"), "missing.csv: no such file"),
         (("evaluate", "table.csv", "--metric", "sfda"), "--metric needs --features"),

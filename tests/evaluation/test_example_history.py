@@ -128,7 +128,8 @@ def test_results_of_the_mean_rank_follow_from_the_table(history, results):
 def test_the_readme_has_the_results(results):
     text = (HISTORY / "README.md").read_text()
     for name, result in results.items():
-        assert f"| {name} | {result['mean']['weighted_kendall']:.3f} |" in text
+        row = f"| {name} | {result['cost']['models_run']:.0f} |"
+        assert f"{row} {result['mean']['weighted_kendall']:.3f} |" in text
 
 
 def test_the_tables_are_of_the_script(script, history):

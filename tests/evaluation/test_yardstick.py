@@ -11,6 +11,7 @@ from scipy import stats
 
 import transfer_kernels as tk
 from transfer_kernels.evaluation import controls
+from transfer_kernels.evaluation.ranked import Ranked
 from transfer_kernels.evaluation.yardstick import (
     MEAN_RANK,
     PARAMETERS,
@@ -19,6 +20,7 @@ from transfer_kernels.evaluation.yardstick import (
     by_metric,
     by_table,
     leave_one_task_out,
+    with_mean_rank,
 )
 from transfer_kernels.recommend import TransferHistory
 
@@ -238,8 +240,12 @@ def test_differences_are_paired():
 
 def test_same_seed_same_report(controls_only):
     history = small_history()
-    assert str(leave_one_task_out(history)) == str(controls_only)
-    assert str(leave_one_task_out(history, seed=1)) != str(controls_only)
+
+    def figures(comparison):
+        return [(comparison.mean(r), comparison.interval(r)) for r in comparison.recommenders]
+
+    assert figures(leave_one_task_out(history)) == figures(controls_only)
+    assert figures(leave_one_task_out(history, seed=1)) != figures(controls_only)
 
 
 def test_figures_that_are_not_defined_are_left_out_of_means():
@@ -252,6 +258,116 @@ def test_figures_that_are_not_defined_are_left_out_of_means():
     expected = np.mean([value for task, value in values.items() if task != "t0"])
     assert comparison.mean(MEAN_RANK, "rel@1") == pytest.approx(expected)
     assert all(np.isfinite(comparison.interval(MEAN_RANK, "rel@1")))
+
+
+def test_clusters_are_drawn_whole():
+    values = np.repeat([0.0, 1.0, 0.2, 0.7], 10)
+    by_task = {f"t{i}": {"weighted_kendall": value} for i, value in enumerate(values)}
+    clusters = {f"t{i}": f"c{i // 10}" for i in range(40)}
+    alone = Comparison({"x": by_task}).interval("x")
+    together = Comparison({"x": by_task}, clusters=clusters).interval("x")
+    assert together[1] - together[0] > 2 * (alone[1] - alone[0])
+    # Four clusters alike in size: the interval is that of their four means.
+    means = {f"c{i}": {"weighted_kendall": v} for i, v in enumerate([0.0, 1.0, 0.2, 0.7])}
+    assert together == pytest.approx(Comparison({"x": means}).interval("x"))
+    with pytest.raises(ValueError, match="clusters: have none of task 't0'"):
+        Comparison({"x": by_task}, clusters={})
+
+
+def test_a_cluster_named_as_another_task_is_no_task():
+    by_task = {f"t{i}": {"weighted_kendall": float(i)} for i in range(4)}
+    named = Comparison({"x": by_task}, clusters={"t0": "t1", "t1": "t1", "t2": "a", "t3": "b"})
+    assert named.clusters == ("t1", "t1", "a", "b")
+
+
+def test_groups_are_held_out_together():
+    history, seen = small_history(), {}
+    groups = {"t0": "a", "t1": "a", "t2": "b", "t3": "c", "t4": "c"}
+
+    def recommender(past, task):
+        seen[task.name] = past.tasks
+        return dict.fromkeys(past.models, 0.0)
+
+    comparison = leave_one_task_out(history, {"x": recommender}, groups=groups)
+    assert seen["t0"] == seen["t1"] == ("t2", "t3", "t4")
+    assert seen["t2"] == ("t0", "t1", "t3", "t4")
+    assert comparison.clusters == ("a", "a", "b", "c", "c")
+    with pytest.raises(ValueError, match="groups: 'g' holds all tasks"):
+        leave_one_task_out(history, groups=dict.fromkeys(history.tasks, "g"))
+    with pytest.raises(ValueError, match="groups: have none of task 't1'"):
+        leave_one_task_out(history, groups={"t0": "a"})
+
+
+# ---------------------------------------------------------------------------- costs, sums
+
+
+def with_features(**options):
+    def features(model, task):
+        rng = np.random.default_rng([ord(model), int(task[1:])])
+        y = np.arange(40) % 2
+        return rng.normal(size=(40, 3)) + rng.random() * y[:, None], y
+
+    return small_history(features=features, **options)
+
+
+def test_models_run_and_seconds_are_told():
+    def two_models(past, task):
+        for model in ("a", "c", "a"):
+            task.features(model)
+        return dict.fromkeys(past.models, 0.0)
+
+    def told(past, task):
+        return Ranked(dict.fromkeys(past.models, 0.0), models_run=4, seconds=7.5)
+
+    scores = {t: {m: ord(m) * 1.0 for m in "abcde"} for t in small_history().tasks}
+    comparison = leave_one_task_out(
+        with_features(),
+        {"two": two_models, "told": told, "table": by_table(scores, metric=True)},
+    )
+    assert comparison.cost("two") == 2 and comparison.cost("told") == 4
+    assert comparison.cost("told", "seconds") == 7.5 and comparison.cost("two", "seconds") > 0
+    assert comparison.cost("table") == 5 and math.isnan(comparison.cost("table", "seconds"))
+    assert comparison.cost(MEAN_RANK) == 0
+    with pytest.raises(ValueError, match="what: 'money' is unknown"):
+        comparison.cost("two", "money")
+    assert "4  " in comparison.table("told")
+
+
+def test_the_mean_rank_is_added_to_every_metric():
+    history = with_features()
+    comparison = leave_one_task_out(history, {"logme": by_metric("logme")}, tasks=["t1", "t2"])
+    name = with_mean_rank("logme")
+    assert comparison.cost(name) == comparison.cost("logme") == 6
+    for task in ("t1", "t2"):
+        past, new = history.without_task(task), history.task(task)
+        parts = (controls.mean_rank(past, new), by_metric("logme")(past, new))
+        z = [stats.zscore(list(part.values())) for part in parts]
+        expected = tk.evaluate(sum(z), list(history.column(task).values()))
+        assert comparison.values(name)[task] == pytest.approx(expected["weighted_kendall"])
+
+
+def test_sums_count_missing_scores_as_the_lowest():
+    found = controls.standardised_sum({"a": 1.0, "b": 2.0}, {"a": NAN, "b": 3.0})
+    assert found == pytest.approx({"a": -1.0, "b": 1.0})
+
+
+def test_the_frontier_is_what_nothing_beats_at_its_cost():
+    def figures(tau, regret):
+        return {"t0": {"weighted_kendall": tau, "regret@1": regret}}
+
+    costs = {
+        n: {"t0": {"models_run": c, "seconds": 1.0}}
+        for n, c in zip("abcd", (0, 3, 3, 9), strict=True)
+    }
+    comparison = Comparison(
+        {"a": figures(0.5, 4), "b": figures(0.7, 3), "c": figures(0.6, 1), "d": figures(0.65, 0)},
+        costs=costs,
+    )
+    assert comparison.frontier() == ["a", "b"]
+    assert comparison.frontier("regret@1") == ["a", "c", "d"]
+    pytest.importorskip("matplotlib")
+    figure = comparison.plot_frontier()
+    assert figure.axes[0].get_xlabel() == "models run on the new task"
 
 
 # ---------------------------------------------------------------------------- the report

@@ -53,6 +53,8 @@ METRICS = {
 def test_same_values_as_on_the_cpu(metric, shape, backend):
     features = {"tall": X, "wide": X[:6], "offset": X + np.float32(30.0)}[shape]
     labels = y[: len(features)]
+    if metric == "emms" and shape == "wide":
+        pytest.skip("the features fit any labels")
     if len(features) < 9 and metric == "parc, f = 4":
         features = features[:, :5]
     expected = METRICS[metric](features, labels, backend="reference")

@@ -31,6 +31,9 @@ os.environ.pop("TRITON_INTERPRET", None)
 
 import torch  # noqa: E402
 import triton  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.runtime.jit import JITFunction  # noqa: E402
+
 from transfer_kernels.kernels import triton_runtime  # noqa: E402
 from transfer_kernels.kernels.first_nonfinite import triton_gpu as first_nonfinite  # noqa: E402
 from transfer_kernels.kernels.fisher_scatter import triton_gpu as fisher_scatter  # noqa: E402
@@ -40,8 +43,6 @@ from transfer_kernels.kernels.parc_correlation import tensor_ranks  # noqa: E402
 from transfer_kernels.kernels.parc_correlation import triton_gpu as parc_correlation  # noqa: E402
 from transfer_kernels.kernels.self_challenging import triton_gpu as self_challenging  # noqa: E402
 from transfer_kernels.kernels.triton_versions import obstacle_of, release  # noqa: E402
-from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.runtime.jit import JITFunction  # noqa: E402
 
 TABLE = Path(__file__).with_suffix(".json")
 WORKERS = 2

@@ -38,6 +38,7 @@ def own_metrics(monkeypatch):
 
 
 WRONG = {bool: ["no", 1, None], int: ["3", 2.0, True], float: ["3", True], str: [3, True]}
+WRONG[tuple] = ["3", 2.0]
 
 
 def wrong_options():

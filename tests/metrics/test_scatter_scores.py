@@ -31,7 +31,14 @@ def embeddings_of(X, y):
 
 
 def test_the_known_ones_are_among_them():
-    assert {"hscore", "lfc", "logme"} <= set(FROM_SCATTER)
+    assert {"emms", "hscore", "lfc", "logme"} <= set(FROM_SCATTER)
+
+
+def test_embeddings_of_samples_need_the_features():
+    X, y = make_problem()
+    each = embeddings_of(X, y)["label_embeddings"][y]
+    with pytest.raises(ValueError, match="features needed: a FisherScatter holds sums alone"):
+        tk.emms(scatter_of(X, y), None, each)
 
 
 @pytest.mark.parametrize("case", PROBLEMS)

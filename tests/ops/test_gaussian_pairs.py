@@ -122,3 +122,12 @@ REFUSED = [
     ("gaussian_pairs", (MEANS, np.ones((C, 13, 5))), ValueError, r"covariances .*\(4, 13, 13\)"),
     ("gaussian_pairs", (MEANS, 1.0), ValueError, r"covariances must be of shape \(4,\)"),
 ]
+
+
+def _pairs(kind):
+    means, covariances = problem(23, 31, kind)
+    return lambda op: op.gaussian_pairs(means, covariances)
+
+
+#: The compiled version gives the same bits for any number of threads: test_same_bits.py.
+SAME_BITS = {kind: _pairs(kind) for kind in ("matrices", "diagonals")}

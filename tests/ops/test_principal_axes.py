@@ -173,3 +173,12 @@ REFUSED = [
     ("principal_axes", (WITHIN, None, 1.5), ValueError, "variance=1.5 is out of range"),
     ("principal_scores", (X, ORIGIN, MEANS), ValueError, r"axes must be .*\(13, k\)"),
 ]
+
+
+def _axes(kind):
+    gram = gram_of(spectrum(230, kind))[0]
+    return lambda op: op.principal_axes(gram, 30)
+
+
+#: The compiled version gives the same bits for any number of threads: test_same_bits.py.
+SAME_BITS = {kind: _axes(kind) for kind in ("power law", "steps")}

@@ -222,7 +222,7 @@ def test_scores_are_inner_products_and_the_merge():
 
 def test_the_matrix_is_the_metrics_scores():
     history = made_history(features=labelled_features).subset(tasks=["t0", "t1", "t2"])
-    fennec = Fennec(meta_weight=0.0, n_factors=2).fit(history)
+    fennec = Fennec("fda_score", meta_weight=0.0, n_factors=2).fit(history)
     expected = [
         [tk.fda_score(*labelled_features(model, task)) for task in history.tasks]
         for model in history.models
@@ -297,7 +297,9 @@ def test_a_model_added_again_scores_as_it_did(scaling):
 
 def test_a_model_is_added_by_its_features():
     history = made_history(features=labelled_features)
-    fennec = Fennec(meta_weight=0.0, n_factors=2).fit(history.subset(tasks=["t0", "t1", "t2"]))
+    fennec = Fennec("fda_score", meta_weight=0.0, n_factors=2).fit(
+        history.subset(tasks=["t0", "t1", "t2"])
+    )
     fennec.add_model("new", features={"t1": labelled_features("m5", "t1")})
     assert fennec.performance_[-1, 1] == fennec.performance_[5, 1]
     assert np.isnan(fennec.performance_[-1, [0, 2]]).all()
@@ -517,3 +519,14 @@ def test_wrong_use_of_a_fitted_one():
         with pytest.raises(ValueError, match=message):
             fennec.add_model(*arguments, **options)
     assert len(fennec.models_) == M
+
+
+def test_by_default_opposite_tables_give_opposite_recommendations():
+    history = made_history(features=labelled_features)
+    turned = history.with_performance(history.performance.max() - history.performance)
+    task = history.task("t1")
+    first, second = (Fennec(meta_weight=0.0).fit(one).recommend(task) for one in (history, turned))
+    assert list(first) != list(second)
+    np.testing.assert_array_equal(Fennec().fit(history).performance_, history.performance)
+    with pytest.raises(ValueError, match="fill the matrix, as metric='fda_score'"):
+        Fennec(meta_weight=0.0).fit(history.with_performance(None))

@@ -192,7 +192,9 @@ def test_pools_are_ranked_by_the_metrics():
 
 def test_sampled_tasks_depend_on_the_seed_alone():
     def tokens(seed):
-        samples = sample_tasks(make_history(), n_pools=2, draws=2, metrics=["logme"], seed=seed)
+        samples = sample_tasks(
+            make_history(), performance="fused", n_pools=2, draws=2, metrics=["logme"], seed=seed
+        )
         return [(s.general.tobytes(), s.own("b").tobytes(), s.performance) for s in samples]
 
     assert tokens(3) == tokens(3) != tokens(4)
@@ -220,18 +222,18 @@ def test_input_errors_of_sampling():
         ({"metrics": ["guess"]}, "metric 'guess' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):
-            sample_tasks(history, **options)
+            sample_tasks(history, **{"performance": "fused", **options})
     with pytest.raises(ValueError, match="proxy features of task 't.' come without labels"):
         sample_tasks(make_history(labelled=False))
     needy = tk.Metric("needy", lambda problem: 0.0, needs={"posteriors"})
     with pytest.raises(ValueError, match="metrics: needy needs posteriors, but pools are made of"):
-        sample_tasks(make_history(), metrics=[needy])
+        sample_tasks(make_history(), performance="fused", metrics=[needy])
     with pytest.raises(ValueError, match="no task on which the performance of two models differs"):
         sample_tasks(history.with_performance(np.ones((4, 6))), performance="history")
     bare = TransferHistory(["a", "b"], ["t"], [[1], [2]], proxies={"t": (np.eye(4), [0, 0, 1, 1])})
     assert sample_tasks(bare, performance="history", draws=1)[0].own is None
     with pytest.raises(ValueError, match="no features"):
-        sample_tasks(bare)
+        sample_tasks(bare, performance="fused")
 
 
 # ----------------------------------------------------------------------------------------- training
@@ -367,7 +369,9 @@ def test_gaps_in_the_performance():
 def test_fit_to_a_history_and_recommend_for_a_task():
     history = make_history()
     past, new = history.without_task("t5"), history.task("t5")
-    samples = sample_tasks(past, n_pools=4, draws=4, shots=8, metrics=["logme"])
+    samples = sample_tasks(
+        past, performance="fused", n_pools=4, draws=4, shots=8, metrics=["logme"]
+    )
     spider = ModelSpider(width=8, epochs=20, learning_rate=1e-2).fit(samples, progress=False)
     assert next(iter(spider.recommend(new))) == "a"
     assert next(iter(spider.recommend(new, k=1, budget=2))) == "a"
@@ -524,3 +528,14 @@ def test_input_errors(trained):
         trained.score((np.zeros((3, 5)), [1, 1, 1]))
     with pytest.raises(ValueError, match="had no features in `fit`"):
         ModelSpider(**SMALL).fit(make_samples(own=False), progress=False).score(one, budget=1)
+
+
+def test_what_is_learnt_from_is_the_table_where_it_holds_performances():
+    history = make_history()
+    told = sample_tasks(history, draws=1)
+    assert all(sample.performance == history.column(sample.tasks[0]) for sample in told)
+    worse = history.with_performance(-np.asarray(history.performance))
+    opposite = sample_tasks(worse, draws=1)
+    assert opposite[0].performance != told[0].performance
+    untold = sample_tasks(history.with_performance(None), n_pools=2, draws=1, metrics=["logme"])
+    assert len(untold) == 2

@@ -10,6 +10,16 @@ from typing import Any
 from ..text.quoting import plain, several
 from ..text.terminal import deliver, say
 from .output_paths import check_picture, check_table
+from .without_proxies import (
+    add_scores_option,
+    add_told_options,
+    completion_report,
+    mean_rank_scores,
+    offered,
+    read_groups,
+    read_scores,
+    told_search,
+)
 
 OK = 0
 
@@ -24,17 +34,26 @@ def add_recommend(commands: Any) -> None:
     """Add ``transfer-kernels recommend``."""
     command = commands.add_parser(
         "recommend",
-        help="recommend models for a new task from past transfers, by Fennec",
+        help="recommend models for a new task from past transfers",
         description=(
             "Learn from past transfers which models suit which tasks, and recommend models for a "
-            "new task from the features that one large model, the proxy, has of some of its "
-            "unlabelled images. No candidate model runs on the new task."
+            "new task: by Fennec from the features that one large model, the proxy, has of some of "
+            "its unlabelled images; by Model Spider from labelled ones; by Completion, which needs "
+            "no proxy, from what a few models reached on the new task, or their scores there, and "
+            "it tells which model to run next; or by the mean rank."
         ),
     )
     command.set_defaults(run=_recommend)
     add = command.add_argument
     add("history", metavar="HISTORY", type=Path, help=f"{_TABLE}. Or a folder written by --save")
     add("--task", metavar="F", type=Path, help="the proxy's features of the new task, one file")
+    add(
+        "--recommender",
+        choices=("fennec", "spider", "completion", "mean-rank"),
+        help="default: fennec with --proxies, completion without",
+    )
+    add_told_options(command)
+    add_scores_option(command)
     add("-k", metavar="K", type=int, help="how many models to recommend; default: all")
     add("--images", metavar="N", type=float, help="images of the new task, for the meta phase")
     add("--classes", metavar="N", type=float, help="classes of the new task, for the meta phase")
@@ -53,7 +72,9 @@ def add_evaluate(commands: Any) -> None:
         description=(
             "Rank the models for every task of TABLE as if it were new and compare with the truth. "
             "The controls (mean rank on the other tasks, parameter count, random) are always "
-            "there; Fennec joins them with --proxies, metrics with --features and --metric."
+            "there; Fennec joins them with --proxies, metrics with --features and --metric, "
+            "metrics, Completion and the stacked ranker with --scores, and what --recommender "
+            "names in any case."
         ),
     )
     command.set_defaults(run=_evaluate)
@@ -67,6 +88,33 @@ def add_evaluate(commands: Any) -> None:
         type=int,
         action="append",
         help="the k of recall@k, rel@k and regret@k; may be repeated; default: 1 and 3",
+    )
+    add(
+        "--recommender",
+        choices=("fennec", "spider", "completion", "stacked"),
+        action="append",
+        dest="recommenders",
+        help="compare this one too; may be repeated",
+    )
+    add_scores_option(command)
+    add(
+        "--groups",
+        metavar="F",
+        type=Path,
+        help=".csv with the columns 'task' and 'group': whole groups are held out, and drawn whole "
+        "for the intervals",
+    )
+    add(
+        "--clusters",
+        metavar="F",
+        type=Path,
+        help="the same for the intervals alone: tasks of one source are no independent evidence",
+    )
+    add(
+        "--against",
+        metavar="ROW",
+        default=None,
+        help="show differences to this row; default: the mean rank",
     )
     add("--seed", metavar="N", type=int, default=0, help="of the bootstrap; default: 0")
     add("--out", metavar="F", type=Path, help="write all figures to a .csv or .json file")
@@ -92,7 +140,8 @@ def _add_sources(command: argparse.ArgumentParser) -> None:
         metavar="M",
         action="append",
         dest="metrics",
-        help="with --features: score the features by this metric; default: fda_score",
+        help="with --features: score the features by this metric; as evaluate's row by default "
+        "fda_score; Fennec learns from the table unless this is given",
     )
     add(
         "--task-table",
@@ -138,9 +187,21 @@ def _add_fennec_options(command: argparse.ArgumentParser) -> None:
 
 
 def _recommend(options: argparse.Namespace) -> int:
+    check_table(options.out)
+    kind = _kind(options)
+    if kind == "mean-rank":
+        scores = mean_rank_scores(_read_history(options.history, options))
+        k = len(scores) if options.k is None else options.k
+        _deliver_scores(dict(list(scores.items())[:k]), options)
+        return OK
+    if kind == "completion":
+        return _recommend_by_completion(options)
     if options.task is None and options.save is None:
         raise ValueError("give the new task's proxy features with --task, or --save")
-    check_table(options.out)
+    if options.told:
+        raise ValueError("--told is for --recommender completion")
+    if kind == "spider":
+        return _recommend_by_spider(options)
     fennec = _loaded_or_fitted(options)
     steps: list[Callable[[], None]] = []
     if options.save:
@@ -151,13 +212,71 @@ def _recommend(options: argparse.Namespace) -> int:
     return OK
 
 
+def _kind(options: argparse.Namespace) -> str:
+    """Which recommender is meant, where none is named: that of the folder, or of the options."""
+    if options.recommender is not None:
+        return str(options.recommender)
+    if options.history.is_dir():
+        kept = (options.history / "completion.json").exists()
+        return "completion" if kept and not (options.history / "fennec.json").exists() else "fennec"
+    return "fennec" if options.proxies is not None or options.task is not None else "completion"
+
+
+def _recommend_by_completion(options: argparse.Namespace) -> int:
+    from ..recommend.completion import Completion
+
+    if options.history.is_dir():
+        completion = Completion.load(options.history)
+    else:
+        scores = None if options.scores is None else read_scores(options.scores)
+        completion = Completion().fit(_read_history(options.history, options), scores)
+    steps: list[Callable[[], None]] = []
+    if options.save:
+        steps.append(lambda: completion.save(options.save))
+    else:
+        text, best = completion_report(told_search(completion, options.told), options.k)
+        steps.append(lambda: say(text))
+        if options.out:
+            steps.append(lambda: _write_scores(options.out, best))
+    deliver(*steps)
+    return OK
+
+
+def _recommend_by_spider(options: argparse.Namespace) -> int:
+    from ..files.feature_files import read_features
+    from ..recommend.model_spider.model_spider import ModelSpider
+
+    if options.history.is_dir():
+        spider = ModelSpider.load(options.history)
+    else:
+        if options.proxies is None:
+            raise ValueError("give the proxy's labelled features of the past tasks with --proxies")
+        spider = ModelSpider(seed=options.seed).fit(_read_history(options.history, options))
+    steps: list[Callable[[], None]] = []
+    if options.save:
+        steps.append(lambda: spider.save(options.save))
+    if options.task:
+        found = read_features(options.task, mapped=False)
+        if found.labels is None:
+            raise ValueError(
+                "--task: Model Spider needs labels beside the features; give a .npz file of both"
+            )
+        scores = spider.recommend((found.features, found.labels), options.k)
+        steps.append(lambda: _deliver_scores(scores, options))
+    deliver(*steps)
+    return OK
+
+
 def _recommend_for(task: Path, fennec: Any, options: argparse.Namespace) -> None:
     from ..files.feature_files import read_features
 
     given = {"images": options.images, "classes": options.classes}
     facts = {name: value for name, value in given.items() if value is not None}
     placement = fennec.place(read_features(task, mapped=False).features, facts=facts)
-    scores = fennec.recommend(placement, options.k)
+    _deliver_scores(fennec.recommend(placement, options.k), options)
+
+
+def _deliver_scores(scores: Mapping[str, float], options: argparse.Namespace) -> None:
     steps: list[Callable[[], None]] = [lambda: say(_score_table(scores))]
     if options.out:
         steps.append(lambda: _write_scores(options.out, scores))
@@ -194,10 +313,8 @@ def _read_history(path: Path, options: argparse.Namespace) -> Any:
 
 
 def _matrix_metric(options: argparse.Namespace) -> str | None:
-    """What fills Fennec's matrix: a metric where there are features, else the table."""
-    if options.features is None:
-        return None
-    return options.metrics[0] if options.metrics else "fda_score"
+    """What fills Fennec's matrix: the table, unless a metric is named."""
+    return options.metrics[0] if options.metrics else None
 
 
 def _fennec_options(history: Any, options: argparse.Namespace) -> dict[str, Any]:
@@ -244,9 +361,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     check_picture(options.plot)
     history = _read_history(options.table, options)
     comparison = leave_one_task_out(
-        history, _recommenders(history, options), ks=options.k or (1, 3), seed=options.seed
+        history,
+        _recommenders(history, options),
+        groups=read_groups(options.groups),
+        clusters=read_groups(options.clusters),
+        ks=options.k or (1, 3),
+        seed=options.seed,
     )
-    text = f"{_heading(options.table, history)}\n{comparison}"
+    table = str(comparison) if options.against is None else comparison.table(options.against)
+    text = f"{_heading(options.table, history)}\n{table}"
     if comparison.skipped:
         text += f"\nleft out, since they tell no two models apart: {_listed(comparison.skipped)}"
     steps: list[Callable[[], None]] = [lambda: say(text)]
@@ -291,9 +414,9 @@ def _recommenders(history: Any, options: argparse.Namespace) -> dict[str, Any]:
         given = _fennec_options(history, options)
         chosen["Fennec (table)"] = by_fennec(metric=None, **given)
         if options.features is not None:
-            spec = _matrix_metric(options)
+            spec = _matrix_metric(options) or "fda_score"
             chosen[f"Fennec ({spec})"] = by_fennec(history.scored(spec), **given)
     if options.features is not None:
         specs = options.metrics or ["fda_score"]
         chosen.update({spec: by_metric(spec) for spec in specs})
-    return chosen
+    return {**chosen, **offered(history, options, lambda: _fennec_options(history, options))}

@@ -181,6 +181,85 @@ def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") ->
     return drawing
 
 
+def plot_frontier(
+    comparison: Comparison, figure: str = "weighted_kendall", cost: str = "models_run"
+) -> Figure:
+    """Draw recommenders by what they cost and how good they are, with intervals and the frontier.
+
+    Controls are grey; the line joins those than which nothing as cheap is better.
+
+    Parameters
+    ----------
+    comparison : transfer_kernels.evaluation.yardstick.Comparison
+    figure : str
+        One of ``comparison.figures``.
+    cost : {"models_run", "seconds"}
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the figure or cost is unknown, or known of no recommender.
+    """
+    best = comparison.frontier(figure, cost)
+    if not best:
+        raise ValueError(f"cost: {cost} and {figure} are known of no recommender here")
+    points = {
+        name: (comparison.cost(name, cost), comparison.mean(name, figure))
+        for name in comparison.recommenders
+    }
+    points = {name: both for name, both in points.items() if all(map(math.isfinite, both))}
+    named = [*best, *_best_controls(points, figure)]
+    drawing = _figure(8.0, 5.0)
+    axes = drawing.subplots()
+    for name, (price, value) in points.items():
+        color = _CONTROL if name.endswith("(control)") else _ACCENT
+        if name not in named:
+            axes.plot(price, value, "o", color=color, markersize=4, alpha=0.4)
+            continue
+        axes.plot([price] * 2, comparison.interval(name, figure), color=color, alpha=0.4)
+        axes.plot(price, value, "o", color=color, markersize=7)
+        on_frontier = name in best
+        axes.annotate(
+            _label(name),
+            (price, value),
+            xytext=(6, 6 if on_frontier else -6),
+            textcoords="offset points",
+            verticalalignment="bottom" if on_frontier else "top",
+            fontsize=8,
+            color=color,
+        )
+    line = [points[name] for name in best]
+    axes.plot(*zip(*line, strict=True), color=_ACCENT, linewidth=1.2, drawstyle="steps-post")
+    # Names stand to the right of their points; a linear scale would crowd the few runs.
+    axes.set_xscale("symlog", linthresh=1.0)
+    prices = sorted({price for price, _ in points.values()})
+    if cost == "models_run":
+        axes.set_xticks(prices, [f"{price:g}" for price in prices])
+        axes.minorticks_off()
+    axes.set_xlim(-0.15, prices[-1] * 6 + 1)
+    values = [points[name][1] for name in named]
+    room = 0.15 * (max(values) - min(values)) + 1e-3
+    axes.set_ylim(min(values) - 2 * room, max(values) + 2 * room)
+    axes.set_xlabel({"models_run": "models run on the new task", "seconds": "seconds"}[cost])
+    axes.set_ylabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
+    _strip(axes)
+    return drawing
+
+
+def _best_controls(points: Mapping[str, tuple[float, float]], figure: str) -> list[str]:
+    """The best control at every cost."""
+    sign = -1.0 if figure.startswith("regret") else 1.0
+    found: dict[float, str] = {}
+    for name, (price, value) in points.items():
+        if not name.endswith("(control)"):
+            continue
+        if price not in found or sign * value > sign * points[found[price]][1]:
+            found[price] = name
+    return list(found.values())
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as .png, .pdf or .svg, all at once.
 

@@ -6,7 +6,7 @@ with the past transfers and the new task, giving scores by model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -55,6 +55,23 @@ def parameter_count(past: TransferHistory, task: Task) -> dict[str, float]:
     if missing := [model for model in past.models if model not in counts]:
         raise ValueError(f"the number of parameters of {shown(missing[0])} is not known")
     return counts
+
+
+def standardised_sum(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """Return the sum of two scores of the same models, each of mean 0 and variance 1 before.
+
+    Nothing is fitted. NaN counts as the lowest of its score, as in the yardstick; a constant score
+    adds nothing.
+    """
+    total = np.zeros(len(first))
+    for scores in (first, second):
+        values = np.array([scores[model] for model in first], dtype=np.float64)
+        known = values[np.isfinite(values)]
+        if known.size:
+            values = np.where(np.isnan(values), known.min(), values)
+            spread = values.std()
+            total += (values - values.mean()) / spread if spread > 0 else 0.0
+    return dict(zip(first, total.tolist(), strict=True))
 
 
 def random_order(draws: int = 50, seed: int = 0) -> Callable[..., list[dict[str, float]]]:

@@ -9,35 +9,43 @@ and returns a score for every model, higher is better.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.csv_cells import csv_text
-from ..files.score_files import json_text, write_atomically
 from ..recommend.history import Task, TransferHistory
-from ..text.quoting import several, shown
-from ..text.tables import MISSING, html_table, text_table
+from ..text.quoting import shown
 from ..text.terminal import progress_bar
 from . import controls as _controls
+from .comparison import LEVEL, MEAN_RANK, Comparison, _mean
 from .measures import Evaluation, evaluate
+from .ranked import Ranked
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..metrics import MetricCall, Spec
 
 Scores = Mapping[str, float]
 Recommender = Callable[[TransferHistory, Task], Scores | Sequence[Scores]]
 
-MEAN_RANK = "mean rank (control)"
 PARAMETERS = "parameter count (control)"
 RANDOM = "random (control)"
-LEVEL = 0.95
+
+__all__ = [
+    "LEVEL",
+    "MEAN_RANK",
+    "PARAMETERS",
+    "RANDOM",
+    "Comparison",
+    "by_metric",
+    "by_table",
+    "leave_one_task_out",
+    "with_mean_rank",
+]
 
 
 def leave_one_task_out(
@@ -45,6 +53,8 @@ def leave_one_task_out(
     recommenders: Mapping[str, Recommender] | None = None,
     *,
     tasks: Sequence[str] | None = None,
+    groups: Mapping[str, str] | None = None,
+    clusters: Mapping[str, str] | None = None,
     ks: Sequence[int] = (1, 3),
     resamples: int = 2000,
     seed: int = 0,
@@ -53,7 +63,9 @@ def leave_one_task_out(
     """Let recommenders rank the models for each task as if it were new, and compare with the truth.
 
     The controls are always beside them: the mean rank on the other tasks, the number of parameters
-    where the history tells it of every model, and the mean of 50 random orders.
+    where the history tells it of every model, and the mean of 50 random orders. Beside every metric
+    (`by_metric`, or `by_table` of one) stands its sum with the mean rank, both standardised: a
+    recommender that sees a metric and does not beat this has learnt nothing useful.
 
     Parameters
     ----------
@@ -67,6 +79,13 @@ def leave_one_task_out(
         averaged.
     tasks : sequence of str, optional
         Tasks to hold out, by default all; the others are only ever past.
+    groups : mapping of str to str, optional
+        Task to its kind, domain or source of data: with a task all tasks of its group are held out,
+        so that nothing of the kind is past.
+    clusters : mapping of str to str, optional
+        Task to the cluster that the bootstrap draws whole, see `Comparison`; by default the groups,
+        else each task on its own. Tasks made from one source are no independent evidence: without
+        clusters their interval is too narrow.
     ks : sequence of int, default (1, 3)
         The ``k`` of recall@k, rel@k and regret@k.
     resamples : int, default 2000
@@ -84,7 +103,8 @@ def leave_one_task_out(
     ------
     ValueError
         If there are fewer than two tasks, no task has two models of different known performance, a
-        task is unknown, or a recommender leaves a model without a score.
+        task is unknown or without group or cluster, a group holds all tasks, or a recommender
+        leaves a model without a score.
     """
     held_out = list(history.tasks if tasks is None else tasks)
     if len(history.tasks) < 2:
@@ -98,14 +118,38 @@ def leave_one_task_out(
     measured = [task for task in held_out if task not in skipped]
     if not measured:
         raise ValueError("history: no task has two models of different known performance")
+    pasts = _pasts(history, measured, groups)
+    costs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in candidates}
+    sums = {with_mean_rank(name): name for name, one in candidates.items() if _is_metric(one)}
+    for name in sums:
+        figures[name], costs[name] = {}, {}
     n_rankings = len(measured) * len(candidates)
     with progress_bar(n_rankings, progress, unit="ranking") as bar:
         for task in measured:
-            past, new, truth = history.without_task(task), history.task(task), history.column(task)
+            past, truth = history.subset(tasks=pasts[task]), history.column(task)
+            given: dict[str, Any] = {}
             for name, recommender in candidates.items():
-                figures[name][task] = _figures(name, recommender(past, new), truth, task, ks)
+                given[name], costs[name][task] = _timed(recommender, past, history.task(task))
+                figures[name][task] = _figures(name, given[name], truth, task, ks)
                 bar.update()
-    return Comparison(figures, skipped, resamples=resamples, seed=seed)
+            for name, metric in sums.items():
+                summed = _controls.standardised_sum(given[MEAN_RANK], given[metric])
+                figures[name][task] = _figures(name, summed, truth, task, ks)
+                parts = (costs[MEAN_RANK][task], costs[metric][task])
+                costs[name][task] = {what: sum(part[what] for part in parts) for what in parts[0]}
+    return Comparison(
+        figures,
+        skipped,
+        resamples=resamples,
+        seed=seed,
+        clusters=groups if clusters is None else clusters,
+        costs=costs,
+    )
+
+
+def with_mean_rank(metric: str) -> str:
+    """Return the name of the control that adds the mean rank to a metric."""
+    return f"mean rank + {metric} (control)"
 
 
 def by_metric(spec: Spec, *, backend: str | None = None) -> Recommender:
@@ -127,7 +171,7 @@ def by_metric(spec: Spec, *, backend: str | None = None) -> Recommender:
     """
     from ..metrics import metric_call
 
-    return partial(_by_metric, metric_call(spec), backend)
+    return _Metric(partial(_by_metric, metric_call(spec), backend))
 
 
 def _by_metric(
@@ -139,7 +183,7 @@ def _by_metric(
     return score_models(models, call, backend=backend)
 
 
-def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
+def by_table(scores: Mapping[str, Mapping[str, float]], *, metric: bool = False) -> Recommender:
     """Return a recommender of scores that are at hand.
 
     Parameters
@@ -147,205 +191,77 @@ def by_table(scores: Mapping[str, Mapping[str, float]]) -> Recommender:
     scores : mapping of str to mapping of str to float
         Task to model to score; a model without one has none (NaN), a task without scores is a
         ValueError when it is held out.
+    metric : bool, default False
+        Whether they are a metric's, for which every scored model was run.
     """
-    return partial(_by_table, scores)
+    found = partial(_by_table, scores, metric)
+    return _Metric(found) if metric else found
 
 
 def _by_table(
-    scores: Mapping[str, Mapping[str, float]], past: TransferHistory, task: Task
-) -> dict[str, float]:
+    scores: Mapping[str, Mapping[str, float]], metric: bool, past: TransferHistory, task: Task
+) -> Ranked:
     if task.name not in scores:
         raise ValueError(f"scores: hold none of task {shown(task.name)}")
-    return {model: scores[task.name].get(model, math.nan) for model in past.models}
+    found = {model: scores[task.name].get(model, math.nan) for model in past.models}
+    run = sum(math.isfinite(score) for score in found.values())
+    return Ranked(found, models_run=run if metric else None, seconds=math.nan)
 
 
-class Comparison:
-    """Figures of every recommender on every task that was held out.
+class _Metric:
+    """A recommender that is a metric, so that the mean rank is added to it beside."""
 
-    Printing it gives a table of means over the tasks, with the 95 % interval of the weighted
-    Kendall tau and of how much it is above that of the mean-rank control.
+    def __init__(self, score: Recommender) -> None:
+        self._score = score
 
-    Parameters
-    ----------
-    figures : mapping
-        Recommender to task to figure to value.
-    skipped : sequence of str
-        Tasks that say nothing: fewer than two different known performances.
-    resamples, seed : int
-        Of the bootstrap.
-    """
+    def __call__(self, past: TransferHistory, task: Task) -> Scores | Sequence[Scores]:
+        return self._score(past, task)
 
-    def __init__(
-        self,
-        figures: Mapping[str, Mapping[str, Mapping[str, float]]],
-        skipped: Sequence[str] = (),
-        *,
-        resamples: int = 2000,
-        seed: int = 0,
-    ) -> None:
-        self._figures = figures
-        self.skipped = tuple(skipped)
-        self.recommenders = tuple(figures)
-        self.tasks = tuple(next(iter(figures.values())))
-        self.figures = tuple(next(iter(next(iter(figures.values())).values())))
-        generator = np.random.default_rng(seed)
-        # One set of resamples serves all, so that differences are paired.
-        self._resampled = generator.integers(len(self.tasks), size=(resamples, len(self.tasks)))
 
-    def values(self, recommender: str, figure: str = "weighted_kendall") -> dict[str, float]:
-        """Return one figure of a recommender by task.
+def _is_metric(recommender: Recommender) -> bool:
+    return isinstance(recommender, _Metric)
 
-        Parameters
-        ----------
-        recommender : str
-            One of ``recommenders``.
-        figure : str
-            One of ``figures``: "weighted_kendall", "kendall", "recall@1" and the like.
 
-        Raises
-        ------
-        ValueError
-            If either is unknown.
-        """
-        if recommender not in self._figures:
-            raise ValueError(
-                f"recommender {shown(recommender)} is not compared here; there are "
-                f"{several(self.recommenders)}"
-            )
-        if figure not in self.figures:
-            raise ValueError(
-                f"figure {shown(figure)} is unknown; there are {', '.join(self.figures)}"
-            )
-        return {task: self._figures[recommender][task][figure] for task in self.tasks}
+def _pasts(
+    history: TransferHistory, held_out: Sequence[str], groups: Mapping[str, str] | None
+) -> dict[str, list[str]]:
+    """The tasks that are past while each is held out."""
+    if groups is None:
+        return {task: [name for name in history.tasks if name != task] for task in held_out}
+    if missing := [task for task in history.tasks if task not in groups]:
+        raise ValueError(f"groups: have none of task {shown(missing[0])}; give those of all tasks")
+    pasts = {
+        task: [name for name in history.tasks if groups[name] != groups[task]] for task in held_out
+    }
+    if alone := [task for task, past in pasts.items() if not past]:
+        raise ValueError(
+            f"groups: {shown(groups[alone[0]])} holds all tasks, so that nothing is past; give at "
+            "least two groups"
+        )
+    return pasts
 
-    def mean(self, recommender: str, figure: str = "weighted_kendall") -> float:
-        """Return the mean over the tasks, those where the figure is not defined left out."""
-        return _mean(self._vector(recommender, figure))
 
-    def interval(
-        self, recommender: str, figure: str = "weighted_kendall", level: float = LEVEL
-    ) -> tuple[float, float]:
-        """Return the bootstrap confidence interval of the mean, by percentiles over tasks.
+def _timed(
+    recommender: Recommender, past: TransferHistory, task: Task
+) -> tuple[Any, dict[str, float]]:
+    """What a recommender gives, and what that cost: models whose features it asked for, seconds."""
+    run: set[str] = set()
 
-        Parameters
-        ----------
-        recommender, figure : str
-            As for `values`.
-        level : float, default 0.95
-            In (0, 1).
+    if (source := task.feature_source) is not None:
 
-        Returns
-        -------
-        low, high : float
-            NaN where the figure is nowhere defined.
-        """
-        return self._bootstrap(self._vector(recommender, figure), level)
+        def counted(model: str) -> Any:
+            run.add(model)
+            return source(model)
 
-    def difference(
-        self,
-        recommender: str,
-        baseline: str = MEAN_RANK,
-        figure: str = "weighted_kendall",
-        level: float = LEVEL,
-    ) -> tuple[float, float, float]:
-        """Return by how much the mean is above a baseline's, and the paired bootstrap interval.
-
-        Parameters
-        ----------
-        recommender, baseline : str
-            Of ``recommenders``; the baseline is the mean rank by default.
-        figure : str
-            As for `values`.
-        level : float, default 0.95
-            In (0, 1).
-
-        Returns
-        -------
-        gap, low, high : float
-        """
-        gaps = self._vector(recommender, figure) - self._vector(baseline, figure)
-        return (_mean(gaps), *self._bootstrap(gaps, level))
-
-    def plot(self, figure: str = "weighted_kendall") -> Figure:
-        """Draw the mean and interval of every recommender over the values of the tasks."""
-        from ..display.plots import plot_comparison
-
-        return plot_comparison(self, figure)
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write one line for each recommender and task, with all figures."""
-        rows: list[list[Any]] = [["recommender", "task", *self.figures]]
-        for name in self.recommenders:
-            rows += [[name, task, *self._figures[name][task].values()] for task in self.tasks]
-        write_atomically(path, csv_text(rows))
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the means with their intervals, and all figures by task; NaN becomes null."""
-        content = {
-            name: {
-                "mean": {figure: _or_none(self.mean(name, figure)) for figure in self.figures},
-                "interval": {
-                    figure: [_or_none(end) for end in self.interval(name, figure)]
-                    for figure in self.figures
-                },
-                "tasks": {
-                    task: {f: _or_none(v) for f, v in self._figures[name][task].items()}
-                    for task in self.tasks
-                },
-            }
-            for name in self.recommenders
-        }
-        write_atomically(path, json_text(content, indent=1))
-
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table())
-
-    def _vector(self, recommender: str, figure: str) -> NDArray[np.float64]:
-        return np.array(list(self.values(recommender, figure).values()))
-
-    def _bootstrap(self, values: NDArray[np.float64], level: float) -> tuple[float, float]:
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"level: {level} given; it lies between 0 and 1")
-        drawn = values[self._resampled]
-        defined = ~np.isnan(drawn)
-        counts = defined.sum(axis=1)
-        if not counts.any():
-            return math.nan, math.nan
-        sums = np.where(defined, drawn, 0.0).sum(axis=1)[counts > 0]
-        tail = (1.0 - level) / 2.0
-        low, high = np.quantile(sums / counts[counts > 0], [tail, 1.0 - tail])
-        return float(low), float(high)
-
-    def _table(self) -> tuple[list[str], list[list[str]], str]:
-        titles = {
-            "weighted_kendall_by_accuracy": "by accuracy",
-            "kendall": "τ",
-            "pearson": "Pearson",
-        }
-        others = [f for f in self.figures if f not in ("weighted_kendall", "spearman")]
-        header = ["recommender", "tasks", "weighted τ", "95 %", "above mean rank", "95 %"]
-        header += [titles.get(figure, figure) for figure in others]
-        rows = []
-        for name in sorted(self.recommenders, key=lambda name: -_low_if_nan(self.mean(name))):
-            gap, low, high = self.difference(name)
-            is_baseline = name == MEAN_RANK
-            rows.append(
-                [
-                    name,
-                    str(len(self.tasks)),
-                    _shown(self.mean(name)),
-                    _span(*self.interval(name)),
-                    "" if is_baseline else f"{gap:+.3f}",
-                    "" if is_baseline else _span(low, high, "+"),
-                    *(_shown(self.mean(name, figure)) for figure in others),
-                ]
-            )
-        return header, rows, "l" + "r" * (len(header) - 1)
+        task = replace(task, feature_source=counted)
+    start = time.perf_counter()
+    given = recommender(past, task)
+    seconds = time.perf_counter() - start
+    models_run: float = len(run)
+    if isinstance(given, Ranked):
+        models_run = models_run if given.models_run is None else given.models_run
+        seconds = seconds if given.seconds is None else given.seconds
+    return given, {"models_run": float(models_run), "seconds": seconds}
 
 
 def _control_set(history: TransferHistory, seed: int) -> dict[str, Recommender]:
@@ -379,24 +295,3 @@ def _nan_lowest(scores: Sequence[float]) -> NDArray[np.float64]:
         raise ValueError("scores: contain infinite values; give NaN where there is no score")
     known = vector[~np.isnan(vector)]
     return np.where(np.isnan(vector), known.min() if known.size else 0.0, vector)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else math.nan
-
-
-def _shown(value: float) -> str:
-    return MISSING if math.isnan(value) else f"{value:.3f}"
-
-
-def _span(low: float, high: float, sign: str = "") -> str:
-    return MISSING if math.isnan(low) else f"{low:{sign}.3f} … {high:{sign}.3f}"
-
-
-def _low_if_nan(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

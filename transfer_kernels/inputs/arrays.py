@@ -257,6 +257,33 @@ def _require_matrix(array: Any, name: str) -> None:
         raise ValueError(f"{name} is empty: its shape is {shape}")
 
 
+def as_posteriors(posteriors: Any, name: str = "posteriors") -> Any:
+    """Source posteriors as `as_features` gives features; a SciPy matrix in CSR form stays sparse.
+
+    Raises
+    ------
+    TypeError
+        If they hold no real numbers, or are sparse in another form.
+    ValueError
+        If they are not two-dimensional, or have no rows or no columns.
+    """
+    if isinstance(posteriors, np.ndarray) or not hasattr(posteriors, "tocsr"):
+        return as_features(posteriors, name)
+    form = getattr(posteriors, "format", type(posteriors).__name__)
+    if form != "csr":
+        raise TypeError(
+            f"{name} is a sparse matrix in the form {form}; pass {name}.tocsr() instead"
+        )
+    _require_real(posteriors.dtype.kind, posteriors.dtype, name)
+    _require_matrix(posteriors, name)
+    if posteriors.dtype not in (np.float32, np.float64):
+        posteriors = posteriors.astype(np.float64)
+    if not posteriors.has_canonical_format:
+        posteriors = posteriors.copy()
+        posteriors.sum_duplicates()
+    return posteriors
+
+
 def refuse_nonfinite(position: tuple[int, int] | None, array: Any, name: str) -> None:
     """Raise ValueError where a NaN or infinity was found at ``position``."""
     if position is not None:

@@ -147,5 +147,5 @@ METRIC = Metric(
     "alignment of the samples' cosine kernel with that of reference features",
     (),
     "Dwivedi et al., ECCV 2020",
-    needs={"features", "reference"},
+    needs=frozenset({"features", "reference"}),
 )

@@ -43,10 +43,12 @@ def emms(
 
     Parameters
     ----------
-    features : (n, d) array or tensor
-        Features of the target's samples, float16, bfloat16, float32, float64 or integers.
-    labels : (n,) array, tensor or list
-        Class labels of any hashable kind; not looked at where the embeddings are of samples.
+    features : (n, d) array or tensor, or FisherScatter
+        Features of the target's samples, float16, bfloat16, float32, float64 or integers; or their
+        sums by `transfer_kernels.ops.fisher_scatter`, where the embeddings are of classes.
+    labels : (n,) array, tensor or list, or None
+        Class labels of any hashable kind; not looked at where the embeddings are of samples. None
+        for a scatter, which holds the classes too.
     label_embeddings : (C, D, K) or (n, D, K) real array
         Embeddings of width D of what the labels mean, by K language models: of the classes that
         occur, in the order of ``np.unique(labels)``, or of each sample, as for captions.
@@ -122,11 +124,11 @@ def _standardised(embeddings: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def _fit_of_classes(problem: Problem, mean: Any) -> tuple[Any, int]:
     """Class sums (C, D) of the fit to the class's embeddings ``mean``, and the features' rank."""
-    if problem.n_samples > problem.n_features:
+    if problem.only_sums or problem.n_samples > problem.n_features:
         sums = problem.centred.shifted_sums
         solutions, rank = problem.ops.semidefinite_solve(problem.centred_gram, sums.T)
-        return (sums @ solutions) @ mean, rank
-    left = _row_space(problem)
+        return beside(mean, sums @ solutions) @ mean, rank
+    left = beside(mean, _row_space(problem))
     indicators = beside(mean, np.eye(len(problem.classes))[problem.host_codes])
     inside = left.T @ indicators
     return inside.T @ (inside @ mean), left.shape[1]
@@ -140,8 +142,9 @@ def _fit_of_samples(problem: Problem, mean: Any) -> tuple[Any, int]:
         centred = scatter.moved_to(scatter.shift + total / problem.n_samples)
         moments = problem.ops.target_moments(problem.features, mean, centred.shift)
         solutions, rank = problem.ops.semidefinite_solve(centred.shifted_gram, moments)
-        return problem.ops.principal_scores(problem.features, centred.shift, solutions), rank
-    left = _row_space(problem)
+        fit = problem.ops.principal_scores(problem.features, centred.shift, solutions)
+        return beside(mean, fit), rank
+    left = beside(mean, _row_space(problem))
     return left @ (left.T @ mean), left.shape[1]
 
 
@@ -174,4 +177,5 @@ METRIC = Metric(
     "fit of label embeddings by several language models, negated squared error",
     paper="Meng et al., NeurIPS 2023",
     needs=frozenset({"features", "label_embeddings"}),
+    from_scatter=True,
 )

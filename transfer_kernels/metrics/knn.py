@@ -120,7 +120,7 @@ def compute(
     return _correlation(targets, targets[on_host(indices)].mean(axis=1))
 
 
-def _correlation(targets, predictions):
+def _correlation(targets: Any, predictions: Any) -> float:
     """Mean over the columns of Pearson's correlation."""
     # Scaled first: squares of very large or small targets are none.
     sizes = np.abs(targets).max(axis=0)

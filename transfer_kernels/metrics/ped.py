@@ -18,13 +18,14 @@ Classes move as blocks: their radii never change, and all steps take place among
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..inputs.model_outputs import ModelOutputs
-from ..kernels.array_namespace import as_float64, beside, on_host
+from ..kernels.array_namespace import Array, as_float64, beside, on_host
 from . import logme as _logme
 from . import sfda as _sfda
 from .problem import Problem
@@ -153,7 +154,7 @@ def motion(problem: Problem, nsigma: float = NSIGMA) -> Motion:
     return Motion((means - start) * beside(means, deviation), n_steps)
 
 
-def _displacements(means, reach):
+def _displacements(means: Any, reach: Any) -> Any:
     """(C, d) step of every class: the sum of what each other gives it, along their line."""
     distances = np.sqrt(_squared_distances(on_host(means)))
     overlap = np.maximum(reach - distances, 0.0)
@@ -163,7 +164,7 @@ def _displacements(means, reach):
     return share.sum(axis=1)[:, None] * means - share @ means
 
 
-def _squared_distances(means):
+def _squared_distances(means: Any) -> np.ndarray:
     """(C, C) squared distances, by differences: near means keep their digits."""
     found = np.zeros((len(means), len(means)))
     for i, mean in enumerate(means):
@@ -171,7 +172,7 @@ def _squared_distances(means):
     return found
 
 
-def _general_scale(general):
+def _general_scale(general: Any) -> tuple[np.ndarray, np.ndarray]:
     """(d,) mean and standard deviation of general features, on the host."""
     rows = _Blocks(general)
     mean = sum(block.sum(axis=0) for _, block in rows) / len(general)
@@ -179,7 +180,7 @@ def _general_scale(general):
     return on_host(mean), np.maximum(np.sqrt(on_host(square)), FLOOR)
 
 
-def _radii(problem, means, deviation, counts):
+def _radii(problem: Problem, means: Any, deviation: Any, counts: np.ndarray) -> np.ndarray:
     """(C,) square roots of the classes' summed variances, standardised."""
     codes = beside(means, problem.codes)
     inverse = beside(means, 1.0 / deviation)
@@ -192,17 +193,17 @@ def _radii(problem, means, deviation, counts):
 class _Blocks:
     """Rows in float64 in blocks, and which they are."""
 
-    def __init__(self, array):
+    def __init__(self, array: Array) -> None:
         self.array = array
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[slice, Any]]:
         step = max(1, BLOCK_ELEMENTS // self.array.shape[1])
         for start in range(0, len(self.array), step):
             rows = slice(start, min(start + step, len(self.array)))
             yield rows, as_float64(self.array[rows])
 
 
-def _moved(problem, found):
+def _moved(problem: Problem, found: Any) -> Problem:
     """The problem of the moved features, in float64; itself where nothing moved."""
     if found.n_steps == 0:
         return problem
@@ -218,5 +219,5 @@ METRIC = Metric(
     "SFDA or LogME after the classes have pushed each other apart",
     paper="Li et al., ICCV 2023",
     choices={"base": BASES},
-    needs={"features", "general"},
+    needs=frozenset({"features", "general"}),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,8 @@ from ..inputs.model_outputs import CheckedInputs, Extent, as_outputs, checked_ta
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
 from ..text.quoting import shown
+from .mixtures import Mixtures
+from .posteriors import LabelledPosteriors
 
 #: Features whose largest is within 2^-64 and 2^64 are taken as they are.
 ORDINARY_EXPONENT = 64
@@ -110,6 +113,16 @@ class Problem:
         return self.inputs.features  # raises: they were set if there are some
 
     @cached_property
+    def posteriors(self) -> LabelledPosteriors:
+        """Source posteriors with the classes, and their sums."""
+        return LabelledPosteriors(self.inputs.posteriors, self.host_codes, self.ops)
+
+    @cached_property
+    def mixtures(self) -> Mixtures:
+        """Mixtures of Gaussians that were fitted to the features, by what they were asked for."""
+        return Mixtures(self)
+
+    @cached_property
     def rescaled(self) -> tuple[Problem, int]:
         """A problem whose squares neither overflow nor vanish, and e: its features times 2^e.
 
@@ -130,7 +143,7 @@ class Problem:
         other.inputs = self.inputs.with_features(scaled)
         return other, exponent
 
-    def lacking(self, needs: frozenset[str], from_scatter: bool = False) -> list[str]:
+    def lacking(self, needs: Set[str], from_scatter: bool = False) -> list[str]:
         """Those inputs of a metric's needs that are not there, in the order of the table."""
         return self.inputs.lacking(needs)
 

@@ -8,7 +8,7 @@ import math
 import types
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -28,9 +28,20 @@ ENTRY_POINTS = "transfer_kernels.metrics"
 ALL = "all"
 
 #: What an option of a type takes besides values of that very type; a bool is no number.
-_ALSO = {bool: (np.bool_,), int: (np.integer,), float: (int, np.floating, np.integer)}
+_ALSO = {
+    bool: (np.bool_,),
+    int: (np.integer,),
+    float: (int, np.floating, np.integer),
+    tuple: (list,),
+}
 
-_ARTICLES = {int: "an integer", bool: "a bool", float: "a number", str: "a string"}
+_ARTICLES = {
+    int: "an integer",
+    bool: "a bool",
+    float: "a number",
+    str: "a string",
+    tuple: "a tuple",
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class Metric:
     tasks: tuple[str, ...] = ("classification",)
     paper: str = ""
     choices: Mapping[str, typing.Iterable[str | None]] = field(default_factory=dict)
-    needs: frozenset[str] = frozenset({"features"})
+    needs: Set[str] = frozenset({"features"})
     scope: RelativeToZoo | typing.Literal["model"] = "model"
     direction: typing.Literal["higher", "lower"] = "higher"
     from_scatter: bool = False

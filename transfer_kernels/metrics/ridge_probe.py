@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.array_namespace import array_namespace, as_float64, beside, on_host
+from ..kernels.array_namespace import Array, array_namespace, as_float64, beside, on_host
 from .problem import Problem
 from .registry import Metric
 from .uninformative import warn_uninformative
@@ -106,7 +106,7 @@ def compute(problem: Problem) -> float:
     return _right(axes * roots, roots[:, None] * sums, problem.codes, counts, n) / n
 
 
-def _spectrum(problem):
+def _spectrum(problem: Problem) -> tuple[Any, Any]:
     """Eigenvalues and eigenvectors of the centred Gram matrix Z^T Z, or of Z Z^T for n < d."""
     gram = problem.centred_gram
     xp = array_namespace(gram)
@@ -114,13 +114,13 @@ def _spectrum(problem):
     return xp.where(values > 0.0, values, xp.zeros_like(values)), axes
 
 
-def _indicators(problem):
+def _indicators(problem: Problem) -> Any:
     """(n, C) float64; of few samples only."""
     classes = beside(problem.features, np.arange(len(problem.class_counts)))
     return as_float64(beside(problem.features, problem.codes)[:, None] == classes)
 
 
-def _best_ridge(values, fitted, counts):
+def _best_ridge(values: Any, fitted: Any, counts: np.ndarray) -> float:
     """The ridge of least error, in the unit of the eigenvalues.
 
     ``fitted`` is what the centred indicators have on each axis, squared, the sum over the classes:
@@ -139,7 +139,7 @@ def _best_ridge(values, fitted, counts):
     return float(ridges[np.argmin(errors), 0])
 
 
-def _right(fit, coef, codes, counts, n):
+def _right(fit: Any, coef: Array, codes: Array, counts: np.ndarray, n: int) -> float:
     """How many of some samples are right without themselves: their rows of the factor of H."""
     xp = array_namespace(fit)
     codes = beside(fit, codes)

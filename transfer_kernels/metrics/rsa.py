@@ -93,5 +93,5 @@ METRIC = Metric(
     "rank correlation of the samples' distances with those in reference features",
     (),
     "Dwivedi and Roig, CVPR 2019",
-    needs={"features", "reference"},
+    needs=frozenset({"features", "reference"}),
 )

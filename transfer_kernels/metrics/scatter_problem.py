@@ -6,6 +6,7 @@ have ``from_scatter``. Nothing of the size of the data is there.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import cached_property, partial
 from typing import Any, NoReturn
 
@@ -123,7 +124,7 @@ class ScatterProblem(Problem):
         """What `gram` comes from."""
         return self.scatter
 
-    def lacking(self, needs: frozenset[str], from_scatter: bool = False) -> list[str]:
+    def lacking(self, needs: Set[str], from_scatter: bool = False) -> list[str]:
         """Those inputs of a metric's needs that are not there."""
         return self.inputs.lacking(needs - {"features"} if from_scatter else needs)
 

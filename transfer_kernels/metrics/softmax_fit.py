@@ -72,12 +72,12 @@ class _Objective:
         self.intercept_root = (spread / len(counts)) ** 0.5
         self.start = beside(mean, np.zeros((len(roots) + 1, len(counts))))
 
-    def _variances(self, problem):
+    def _variances(self, problem: Problem) -> Any:
         if self.X is not problem.features:
             return (self.X * self.X).sum(axis=0) / self.n
         return problem.centred.shifted_gram.diagonal() / self.n
 
-    def __call__(self, parameters):
+    def __call__(self, parameters: Any) -> Any:
         coef = parameters[:-1] / self.roots
         intercept = parameters[-1] / self.intercept_root
         loss, gradient, curvature = self.op.softmax_regression(
@@ -150,7 +150,7 @@ def _minimise(objective: _Objective) -> SoftmaxFit:
     return SoftmaxFit(float(loss), float(curvature), evaluations)
 
 
-def _direction(gradient, pairs):
+def _direction(gradient: Any, pairs: Any) -> Any:
     """Minus the inverse Hessian, as the pairs of steps tell it, times the gradient."""
     direction = -gradient
     factors = []

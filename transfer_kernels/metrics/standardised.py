@@ -46,7 +46,7 @@ def standardised(features: Any) -> Standardised:
     return Standardised(features, mean * unit, scales / unit)
 
 
-def _blocks(features):
+def _blocks(features: Any) -> Iterator[tuple[slice, Any]]:
     step = max(1, BLOCK_ELEMENTS // features.shape[1])
     for start in range(0, len(features), step):
         rows = slice(start, min(start + step, len(features)))

@@ -20,6 +20,7 @@ from ..kernels.logme_evidence import Evidence as Evidence
 from ..kernels.logme_evidence import EvidenceRule as EvidenceRule
 from ..kernels.logme_evidence import Known as Known
 from ..kernels.logme_evidence import LargestEvidence as LargestEvidence
+from ..kernels.mixture_em import Responsibilities as Responsibilities
 from .backends import BACKENDS, Backend, choose_backend, version_for
 from .declared import public_function
 
@@ -30,6 +31,7 @@ _OTHERS = [
     "FisherScatter",
     "Known",
     "LargestEvidence",
+    "Responsibilities",
     "bound_ops",
 ]
 

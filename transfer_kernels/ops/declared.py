@@ -13,6 +13,7 @@ import numpy as np
 from ..inputs import arrays
 from ..inputs.bfloat16 import BFloat16Matrix, ByBlocks
 from ..kernels import declarations as kinds
+from ..kernels.array_namespace import as_float64
 from ..kernels.declarations import Declaration
 from .backends import implementation
 
@@ -86,7 +87,7 @@ def _checked(kind: Any, value: Any, name: str, sizes: dict[str, int]) -> Any:
     """A value as its kind demands; enters what sizes it has."""
     match kind:
         case kinds.Features():
-            features = arrays.as_features(value, name, narrow=kind.narrow)
+            features = _features(kind, value, name)
             sizes["n"], sizes["d"] = map(int, features.shape)
             return features
         case kinds.Doubles():
@@ -118,6 +119,13 @@ def _checked(kind: Any, value: Any, name: str, sizes: dict[str, int]) -> Any:
         case kinds.Number():
             _require_number(kind, value, name)
     return value
+
+
+def _features(kind: kinds.Features, value: Any, name: str) -> Any:
+    if kind.sparse:
+        return arrays.as_posteriors(value, name)
+    features = arrays.as_features(value, name, narrow=kind.narrow)
+    return as_float64(features) if kind.double else features
 
 
 def _operand(kind: kinds.Doubles, value: Any, name: str, sizes: dict[str, int]) -> Any:

@@ -165,7 +165,10 @@ class _Operator:
                 sizes |= zip(kind.shape, value.shape, strict=False)
         like = next(iter(given.values()))
         tensors = [
-            like.new_empty([sizes.get(size, size) for size in one.shape], dtype=torch.int64)
+            like.new_empty(
+                [sizes[size] if isinstance(size, str) else size for size in one.shape],
+                dtype=torch.int64,
+            )
             if isinstance(one, kinds.Integers)
             else _doubles(like, *(sizes[size] for size in one.shape))
             for one in self._declaration.results

@@ -166,6 +166,11 @@ class TransferHistory:
         self.tasks = _names(tasks, "tasks")
         self.performance = _performance(performance, len(self.models), len(self.tasks))
         self.known = np.isfinite(self.performance)
+        # Searched for every name of every part of a history, so not in the tuples.
+        self._places = {
+            kind: {name: place for place, name in enumerate(names)}
+            for kind, names in (("model", self.models), ("task", self.tasks))
+        }
         self.model_facts = _facts(model_facts, self.models, "model_facts")
         self.task_facts = _facts(task_facts, self.tasks, "task_facts")
         self._features = _feature_source(features)
@@ -423,11 +428,12 @@ class TransferHistory:
         )
 
     def _index(self, name: str, names: tuple[str, ...], kind: str) -> int:
-        if name not in names:
+        place = self._places[kind].get(name)
+        if place is None:
             raise ValueError(
                 f"{kind} {shown(name)} is not in this history; it has {several(names, 12)}"
             )
-        return names.index(name)
+        return place
 
     @staticmethod
     def _known_items(names: Sequence[str], values: NDArray) -> dict[str, float]:
@@ -469,7 +475,8 @@ def _names(names: Any, argument: str) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise TypeError(f"{argument}: names are texts; {shown(name)} is not")
     if len(set(listed)) < len(listed):
-        repeated = next(name for name in listed if listed.count(name) > 1)
+        first = {name: place for place, name in reversed(list(enumerate(listed)))}
+        repeated = next(name for place, name in enumerate(listed) if first[name] != place)
         raise ValueError(f"{argument}: {shown(repeated)} occurs twice")
     return listed
 
@@ -501,7 +508,8 @@ def _performance(performance: Any, n_models: int, n_tasks: int) -> NDArray[np.fl
 
 def _facts(facts: Facts | None, names: Sequence[str], argument: str) -> Facts:
     given = {} if facts is None else facts
-    if unknown := [name for name in given if name not in names]:
+    there = set(names)
+    if unknown := [name for name in given if name not in there]:
         raise ValueError(f"{argument}: {shown(unknown[0])} is not in this history")
     kept = {}
     for name in names:

@@ -41,7 +41,13 @@ def reciprocal_rank_fusion(scores: Any, damping: float = DAMPING) -> NDArray[np.
         raise ValueError(f"scores: shape {matrix.shape} given; one row a score is needed")
     if damping < 0:
         raise ValueError(f"damping: {damping} given; it is not negative")
-    better = matrix[:, None, :] > matrix[:, :, None]
-    ranks = 1 + better.sum(axis=2)
+    ranks = np.array([_ranks_from_the_best(row) for row in matrix]).reshape(matrix.shape)
     parts = np.where(np.isnan(matrix), 0.0, 1.0 / (damping + ranks))
     return np.sort(parts, axis=0).sum(axis=0)
+
+
+def _ranks_from_the_best(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One more than how many are better: sorted, since comparing all pairs takes M^2 memory."""
+    known = np.sort(scores[~np.isnan(scores)])
+    below = np.searchsorted(known, scores, side="right")
+    return np.asarray(1.0 + len(known) - below, dtype=np.float64)

@@ -55,7 +55,7 @@ def archi2vec(
         What the forward passes take, see `architecture_graph`. Where the modules take different
         inputs, pass their graphs.
     n_clusters : int, optional
-        Number of clusters; by default the one of the greatest mean silhouette.
+        Number of clusters; by default the one of the greatest mean silhouette, of up to 50.
     dimensions : int, default 128
         Length of a vector.
     wl_iterations : int, default 2
@@ -242,13 +242,17 @@ def _graphs(
     return graphs
 
 
+#: Families that are looked for unasked: trying as many as there are architectures is cubic.
+_MOST_CLUSTERS = 50
+
+
 def _cluster(vectors: NDArray[np.float32], n_clusters: int | None) -> KMeans:
     def clustered(k: int) -> KMeans:
         return KMeans(k, n_init=10, random_state=0).fit(vectors)
 
     if n_clusters is not None or len(vectors) == 2:
         return clustered(n_clusters or 2)
-    candidates = [clustered(k) for k in range(2, len(vectors))]
+    candidates = [clustered(k) for k in range(2, min(len(vectors), _MOST_CLUSTERS + 1))]
     return max(candidates, key=lambda found: silhouette_score(vectors, found.labels_))
 
 

@@ -41,6 +41,7 @@ from ..history import Task, TransferHistory
 from ..saved_state import SavedState, is_count, is_number, save_state
 from ..scaling import SCALINGS, scaled_matrix, scaled_row
 from .factorisation import nonnegative_factors, place_by_some, place_in_factors
+from .growing_rows import GrowingRows
 from .meta_regression import MetaRegression
 from .proxy_regression import REGRESSORS, Regressor, tensors_of
 
@@ -67,14 +68,19 @@ class Placement:
 class Fennec(Estimator):
     """Recommend models for a new task by their past transfers.
 
-    The defaults are those of the published command; what goes beyond it is off by default.
+    By default it learns from the performance that the history holds. As published, by
+    ``metric="fda_score"``, it does not look at it and learns from scores of features; the other
+    defaults are those of the published command, and what goes beyond it is off. What differs from
+    the published code in any case: the proxy images of a task are drawn from all of its images
+    alike, not evenly over its classes, since no labels are needed here; and their features are what
+    the caller's proxy gives.
 
     Parameters
     ----------
-    metric : str or None, default "fda_score"
-        What fills the performance matrix: a metric's score of every model's features of every past
-        task, which needs no fine-tuning; or with None the performance that the history holds,
-        which may have gaps.
+    metric : str or None, default None
+        What fills the performance matrix: with None the performance that the history holds, which
+        may have gaps; or a metric's score of every model's features of every past task, which needs
+        no fine-tuning, as published with "fda_score".
     n_factors : int, optional
         Dimensions k of the transfer space, at most the numbers of models and of tasks. By default
         5, or as many as there can be.
@@ -133,7 +139,7 @@ class Fennec(Estimator):
     ...     proxies={t: rng.normal(x, 0.1, (40, 8)) for t, x in zip("abcde", kinds)},
     ... )
     >>> past, new = history.without_task("d"), history.task("d")
-    >>> fennec = Fennec(metric=None, n_factors=2, meta_weight=0).fit(past)
+    >>> fennec = Fennec(n_factors=2, meta_weight=0).fit(past)
     >>> list(fennec.recommend(new, k=1))
     ['other specialist']
     """
@@ -142,7 +148,7 @@ class Fennec(Estimator):
 
     def __init__(
         self,
-        metric: str | None = "fda_score",
+        metric: str | None = None,
         n_factors: int | None = None,
         meta_weight: float = 0.5,
         regressor: str = "forest",
@@ -200,6 +206,8 @@ class Fennec(Estimator):
             scaled, k, known, max_iter=self.max_iter, regularisation=self.regularisation
         )
         self.models_, self.tasks_ = scored.models, scored.tasks
+        self._places = {model: m for m, model in enumerate(scored.models)}
+        self._rooms: dict[str, GrowingRows] = {}
         self.performance_ = performance
         self.model_vectors_ = factors.rows
         self.task_vectors_ = factors.columns
@@ -389,7 +397,7 @@ class Fennec(Estimator):
             meta phase needs is missing.
         """
         self._require_fitted()
-        if name in self.models_:
+        if name in self._places_by_name():
             raise ValueError(f"model {shown(name)} is there already")
         values = self._performance_of_new(name, performance, features)
         row = np.full(len(self.tasks_), np.nan)
@@ -409,11 +417,28 @@ class Fennec(Estimator):
         if self.meta_ is not None:
             part = np.array([self.meta_.model_part(name, facts or {}, architecture)])
         added = self._scoring(vector[None], part)
-        self.scoring_vectors_ = _appended(self.scoring_vectors_, added)
-        self.model_vectors_ = np.vstack([self.model_vectors_, vector])
+        self.scoring_vectors_ = self._grown("scoring", self.scoring_vectors_, added)
+        self.model_vectors_ = self._grown("model", self.model_vectors_, vector[None])
+        self.performance_ = self._grown("performance", self.performance_, row[None])
+        self._places_by_name()[name] = len(self.models_)
         self.models_ = (*self.models_, name)
-        self.performance_ = np.vstack([self.performance_, row])
         return self
+
+    def _grown(self, what: str, matrix: Any, row: Matrix) -> Any:
+        """The matrix with one row (1, k) more; the second time on without copying it."""
+        if is_tensor(matrix):
+            return _appended(matrix, row)
+        rooms = self.__dict__.setdefault("_rooms", {})
+        if what not in rooms or not rooms[what].holds(matrix):
+            rooms[what] = GrowingRows(matrix)
+        return rooms[what].append(row[0])
+
+    def _places_by_name(self) -> dict[str, int]:
+        """Model to row; made anew where it does not fit, as in a copy that went its own way."""
+        known: dict[str, int] = self.__dict__.setdefault("_places", {})
+        if len(known) != len(self.models_):
+            known = self._places = {model: m for m, model in enumerate(self.models_)}
+        return known
 
     def _performance_of_new(
         self, name: str, performance: Mapping[str, float] | None, features: Any
@@ -590,9 +615,10 @@ class Fennec(Estimator):
             raise NotFittedError("this Fennec is not fitted yet; call fit first")
 
     def _model_index(self, model: str) -> int:
-        if model not in self.models_:
+        places = self._places_by_name()
+        if model not in places:
             raise ValueError(f"model {shown(model)} is unknown; it was not in the history of fit")
-        return self.models_.index(model)
+        return places[model]
 
 
 # ---------------------------------------------------------------------------- helpers
@@ -606,7 +632,7 @@ def _require_some_known(history: TransferHistory) -> None:
         if not known.all():
             raise ValueError(
                 f"performance: none is known of {kind} {shown(names[int(np.argmin(known))])}; "
-                "leave it out, or let a metric fill the matrix"
+                "leave it out, or let a metric of features fill the matrix, as metric='fda_score'"
             )
 
 
@@ -630,12 +656,10 @@ def _vector(values: Mapping[str, float], name: str) -> Matrix:
     return vector
 
 
-def _appended(array: Any, rows: Matrix) -> Any:
-    if is_tensor(array):
-        import torch
+def _appended(tensor: Any, rows: Matrix) -> Any:
+    import torch
 
-        return torch.cat([array.T, torch.as_tensor(rows, device=array.device).T], dim=1).T
-    return np.concatenate([array.T, rows.T], axis=1).T
+    return torch.cat([tensor.T, torch.as_tensor(rows, device=tensor.device).T], dim=1).T
 
 
 def _tensor(array: Matrix, device: str) -> Any:

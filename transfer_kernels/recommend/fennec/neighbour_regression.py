@@ -45,7 +45,7 @@ class Neighbours:
     @classmethod
     def fit(cls, images: Sequence[Matrix], places: Matrix, **_: Any) -> Neighbours:
         """Describe the past tasks; the bandwidth is chosen by leaving one of them out."""
-        raw = np.array([_description(x) for x in images])
+        raw = np.array([description(x) for x in images])
         center, scale = raw.mean(axis=0), raw.std(axis=0)
         scale = np.where(scale > 0.0, scale, 1.0)
         X = (raw - center) / scale
@@ -55,7 +55,7 @@ class Neighbours:
         np.fill_diagonal(distances, np.inf)
 
         def left_out_error(bandwidth: float) -> float:
-            guesses = np.array([_weights(row, bandwidth) @ places for row in distances])
+            guesses = np.array([kernel_weights(row, bandwidth) @ places for row in distances])
             return float(np.sum((guesses - places) ** 2))
 
         bandwidths = unit * cls.BANDWIDTHS
@@ -87,17 +87,19 @@ class Neighbours:
 
     def place(self, images: Matrix) -> Matrix:
         """Return the weighted mean of the past tasks' places (k,)."""
-        description = (_description(images) - self.center) / self.scale
-        distances = np.mean((self.descriptions - description) ** 2, axis=1)
-        return _weights(distances, float(self.bandwidth[0])) @ self.places
+        new = (description(images) - self.center) / self.scale
+        distances = np.mean((self.descriptions - new) ** 2, axis=1)
+        return kernel_weights(distances, float(self.bandwidth[0])) @ self.places
 
 
-def _description(images: Matrix) -> Matrix:
+def description(images: Matrix) -> Matrix:
+    """Return mean and standard deviation of every feature of a task's images (2 d,)."""
     X = np.asarray(images, dtype=np.float64)
     return np.concatenate([X.mean(axis=0), X.std(axis=0)])
 
 
-def _weights(distances: Matrix, bandwidth: float) -> Matrix:
+def kernel_weights(distances: Matrix, bandwidth: float) -> Matrix:
+    """Return weights that fall exponentially with the distance and sum to 1."""
     # Measured from the nearest, whose weight cannot vanish.
     weights = np.exp(-(distances - distances.min()) / bandwidth)
     return weights / weights.sum()

@@ -125,7 +125,9 @@ class ModelSpider(Estimator):
         Parameters
         ----------
         tasks : TransferHistory or sequence of TaskSample
-            A history is sampled as published, by `sample_tasks` with its defaults and this seed.
+            A history is sampled by `sample_tasks` with its defaults and this seed: it learns from
+            the performances that the history holds, and where it holds none, as published, from
+            fused metrics (``sample_tasks(history, performance="fused")`` by name).
             A model whose performance on a task is not known is left out of the loss there.
         checkpoint : str or Path, optional
             Folder that holds the state after every epoch. If there is one of the same options and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +72,15 @@ class SpiderNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm, self.head_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.head = nn.Linear(width, 1)
+        self._kept: tuple[Any, tuple[Tensor, Tensor, Tensor]] | None = None
 
-    def forward(self, general: Tensor, present: Tensor, own: Sequence[OwnTokens] = ()) -> Tensor:
+    def forward(
+        self,
+        general: Tensor,
+        present: Tensor,
+        own: Sequence[OwnTokens] = (),
+        models: slice = slice(None),
+    ) -> Tensor:
         """Score all models on a batch of tasks.
 
         Parameters
@@ -84,14 +91,14 @@ class SpiderNetwork(nn.Module):
             Which of them are tokens.
         own : sequence of OwnTokens
             At most one for each task and model.
+        models : slice
+            Which models to score; all where own tokens are given.
 
         Returns
         -------
         scores : (T, M) tensor
         """
-        query = self.query(self.tokens) / math.sqrt(self.width)
-        key, value = self._key_and_value(self.tokens)
-        itself = (query * key).sum(dim=1)
+        query, itself, value = (part[models] for part in self._model_side())
         keys, values = self._key_and_value(self.from_general(general))
         logits = torch.einsum("mw,tcw->tmc", query, keys)
         logits = logits.masked_fill(~present[:, None, :], -torch.inf)
@@ -110,16 +117,48 @@ class SpiderNetwork(nn.Module):
             own_part = (own_weights[:, None, :] @ own_values)[:, 0]
             attended = attended.index_put(pairs, own_part, accumulate=True)
         attended = self.dropout(attended + self.output.bias)
-        return self.head(self.head_norm(self.norm(self.tokens + attended)))[:, :, 0]
+        return self.head(self.head_norm(self.norm(self.tokens[models] + attended)))[:, :, 0]
 
     @torch.no_grad()
     def score(self, general: Tensor, present: Tensor) -> Tensor:
         """Score all models on any number of tasks in evaluation mode, in bounded memory."""
         self.eval()
-        each = len(self.tokens) * max(general.shape[1] + 1, self.width)
-        step = max(1, _PASS // each)
+        n_models, width = len(self.tokens), max(general.shape[1] + 1, self.width)
+        step = max(1, _PASS // (n_models * width))
+        some = max(1, min(n_models, _PASS // width))
+        parts = [slice(start, start + some) for start in range(0, n_models, some)]
         passes = zip(general.split(step), present.split(step), strict=True)
-        return torch.cat([self(tokens, there) for tokens, there in passes])
+        return torch.cat(
+            [
+                torch.cat([self(tokens, there, models=part) for part in parts], dim=1)
+                for tokens, there in passes
+            ]
+        )
+
+    def _model_side(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, logits of themselves and values of the models' tokens.
+
+        They are the same for every task, and most of the work where tasks have few classes. So
+        where nothing is learnt they are kept, until a weight changes.
+        """
+        weights = (
+            self.tokens,
+            self.query.weight,
+            self.key.weight,
+            self.value.weight,
+            self.output.weight,
+        )
+        learning = torch.is_grad_enabled()
+        # Weights made in inference mode count no versions, and cannot be changed outside it.
+        versions = [-1 if w.is_inference() else w._version for w in weights]
+        state = [(w.data_ptr(), w.device, w.dtype) for w in weights], versions
+        if not learning and self._kept is not None and self._kept[0] == state:
+            return self._kept[1]
+        query = self.query(self.tokens) / math.sqrt(self.width)
+        key, value = self._key_and_value(self.tokens)
+        made = query, (query * key).sum(dim=1), value
+        self._kept = None if learning else (state, made)
+        return made
 
     def _key_and_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Key, and value times the output matrix: the same sum of fewer vectors."""

@@ -86,7 +86,7 @@ def _means(X: NDArray, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> To
 def sample_tasks(
     history: TransferHistory,
     *,
-    performance: str = "fused",
+    performance: str | None = None,
     n_pools: int = 32,
     draws: int = 16,
     sources: tuple[int, int] = (2, 4),
@@ -99,11 +99,15 @@ def sample_tasks(
 ) -> list[TaskSample]:
     """Make training tasks of past ones.
 
+    What is published of the pools are class lists and ranks, not how they were drawn nor by which
+    metrics: the draws and the metrics here are ours.
+
     Parameters
     ----------
     history : TransferHistory
         With proxy features, which come with labels: those of the general encoder.
-    performance : {"fused", "history"}
+    performance : {"history", "fused"}, optional
+        By default ``"history"`` where the history holds a performance, else ``"fused"``.
         ``"fused"``, as published: pools are made of classes of several past tasks mixed, and the
         performance on a pool is approximated, without any fine-tuning, by the reciprocal rank
         fusion of metrics of all models' features; the history's own performance is not looked at.
@@ -134,6 +138,8 @@ def sample_tasks(
         If an option is out of range, or the history has no labelled proxy features, no features
         where they are needed, or no task on which two models differ.
     """
+    if performance is None:
+        performance = "history" if history.known.any() else "fused"
     if performance not in ("fused", "history"):
         raise ValueError(f"performance: {shown(performance)} given; it is 'fused' or 'history'")
     for name, value in {"n_pools": n_pools, "draws": draws, "shots": shots}.items():
