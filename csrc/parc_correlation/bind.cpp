@@ -39,16 +39,16 @@ py::tuple correlation(const py::array& x, const CodeArray& codes, int64_t sort_l
     const MatrixView view = matrix_view(x);
     require_shape("codes", codes, {view.rows});
     const Isa chosen = parse_isa(isa);
-    double value, bound;
+    double value, error;
     without_gil([&] {
         const std::vector<int64_t> order = by_class(codes);
         const ParcArgs args{
             view,         codes.data(), order.data(), pairs_within_classes(codes, order),
             n_threads,    sort_limit,   lookup_share, tolerance,
-            narrow_limit, &value,       &bound};
+            narrow_limit, &value,       &error};
         parc_correlation(chosen, args);
     });
-    return py::make_tuple(value, bound);
+    return py::make_tuple(value, error);
 }
 
 py::tuple correlation_vectors(const py::array& x, const py::array& labels, double label_magnitude,
@@ -57,11 +57,11 @@ py::tuple correlation_vectors(const py::array& x, const py::array& labels, doubl
     const MatrixView view = matrix_view(x), label_view = matrix_view(labels);
     if (view.rows != label_view.rows) throw py::value_error("labels must have a row for each of x");
     const Isa chosen = parse_isa(isa);
-    double value, bound;
+    double value, error;
     const ParcVectorsArgs args{view,      label_view,   label_magnitude, n_threads, sort_limit,
-                               tolerance, narrow_limit, &value,          &bound};
+                               tolerance, narrow_limit, &value,          &error};
     without_gil([&] { parc_correlation_vectors(chosen, args); });
-    return py::make_tuple(value, bound);
+    return py::make_tuple(value, error);
 }
 
 }  // namespace

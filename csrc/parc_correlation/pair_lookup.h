@@ -7,6 +7,7 @@
 
 #include "common/buffer.h"
 #include "common/integers.h"
+#include "key_bins.h"
 #include "pair_sort.h"
 #include "rank_tally.h"
 #include "row_pairs.h"
@@ -57,34 +58,22 @@ private:
     Buffer<uint64_t> keys_;
 };
 
-// Keys are doubled: so odd numbers are none. They fall in cells of equal width, each of a power of two
-// buckets. The last cell is for what is not looked up.
-constexpr int kCellBits = 10;
-constexpr int kCellShift = kKeyBits + 1 - kCellBits;
-constexpr int64_t kKeyCells = (int64_t{1} << kCellBits) + 1;
-constexpr int64_t kNoKey = kKeyCells << kCellShift;
-
-// Counts the keys in each cell.
-struct CellCounter {
-    int64_t* counts;
-    __attribute__((always_inline)) void push(uint64_t key) { ++counts[key >> kCellShift]; }
-    void settle() {}
-    void close() {}
-};
+// What is not looked up lies in a cell above all others.
+constexpr int64_t kNoKey = kCells << kCellBits;
 
 // One access to memory serves a look-up: lane 0 counts them, the others hold keys in any order, of which
 // the lower half tells those of one bucket apart. kMore in lane 0 tells that some did not fit.
 typedef int32_t Bucket __attribute__((vector_size(32)));
 constexpr int kSlots = 7;
 constexpr int32_t kEmpty = 0x7fffffff;  // no key, and above all
-static_assert(kCellShift <= 31, "a bucket is of keys with equal signs of their lower halves");
+static_assert(kCellBits <= 31, "a bucket is of keys with equal signs of their lower halves");
 constexpr uint32_t kMore = uint32_t{1} << 31;
 
 class KeyTable {
 public:
     // `sampled` pairs are in each cell. There is a copy of the buckets for every thread.
     KeyTable(const SamePairs& same_pairs, const int64_t* sampled, int n_threads)
-        : links_(kKeyCells + 1), n_buckets_(divide(sampled, bucket_target(same_pairs.count()))),
+        : links_(kCells + 1), n_buckets_(divide(sampled, bucket_target(same_pairs.count()))),
           buckets_(n_threads * n_buckets_), keys_in_(n_buckets_), first_more_(n_buckets_ + 1),
           more_(same_pairs.count()) {
         const Bucket empty = {0, kEmpty, kEmpty, kEmpty, kEmpty, kEmpty, kEmpty, kEmpty};
@@ -110,7 +99,7 @@ public:
 
     // A key's place: its bucket, and its lower half.
     __attribute__((always_inline)) uint64_t locate(uint64_t key) const {
-        const int64_t link = links_[key >> kCellShift];
+        const int64_t link = links_[key >> kCellBits];
         const int64_t bucket = (link >> 6) + static_cast<int64_t>(key >> (link & 63));
         return static_cast<uint64_t>(bucket) << 32 | static_cast<uint32_t>(key);
     }
@@ -132,13 +121,13 @@ private:
     // Writes the cells' links and returns the number of buckets, at most about twice the target.
     int64_t divide(const int64_t* sampled, int64_t target) {
         int64_t n_sampled = 0, n_buckets = 0;
-        for (int64_t c = 0; c < kKeyCells; ++c) n_sampled += sampled[c];
+        for (int64_t c = 0; c < kCells; ++c) n_sampled += sampled[c];
         const double scale = static_cast<double>(target) / static_cast<double>(n_sampled);
-        for (int64_t c = 0; c <= kKeyCells; ++c) {
-            double expected = c < kKeyCells ? static_cast<double>(sampled[c]) * scale : 0.0;
+        for (int64_t c = 0; c <= kCells; ++c) {
+            double expected = c < kCells ? static_cast<double>(sampled[c]) * scale : 0.0;
             int bits = 0;
-            for (; bits < kCellShift && expected > 1.0; ++bits) expected *= 0.5;
-            links_[c] = (n_buckets - (c << bits)) * 64 + (kCellShift - bits);
+            for (; bits < kCellBits && expected > 1.0; ++bits) expected *= 0.5;
+            links_[c] = (n_buckets - (c << bits)) * 64 + (kCellBits - bits);
             n_buckets += int64_t{1} << bits;
         }
         return n_buckets;
@@ -161,7 +150,7 @@ private:
         for (int64_t b = 0; b < n_buckets_; ++b) {
             const uint32_t end = first_more_[b];
             if (end > first)
-                sort_words(more_.data() + first, scratch.data(), end - first, kCellShift);
+                sort_words(more_.data() + first, scratch.data(), end - first, kCellBits);
             first_more_[b] = first;
             first = end;
         }
@@ -255,15 +244,13 @@ struct LookupSum {
 template <class MakeKeys>
 static LookupSum look_up_pairs(RowPairs& pairs, SamePairs& same_pairs, int n_threads,
                                MakeKeys make_keys) {
-    Buffer<int64_t> sampled(n_threads * kKeyCells);
-    for (int64_t c = 0; c < n_threads * kKeyCells; ++c) sampled[c] = 0;
+    Buffer<int64_t> sampled(n_threads * 2 * kCells);
+    for (int64_t c = 0; c < n_threads * 2 * kCells; ++c) sampled[c] = 0;
     auto sample = [&](Member member) {
         pairs.prepare(member);
-        CellCounter counter{sampled.data() + member.rank * kKeyCells};
+        CellCounter counter{sampled.data() + member.rank * 2 * kCells};
         auto keep = [&](int64_t i, int64_t j, const RegisterTile& tile, uint64_t* words) {
-            int64_t keys[kTileWords];
-            tile_keys(tile, keys);
-            for (int w = 0; w < kTileWords; ++w) words[w] = 2 * static_cast<uint64_t>(keys[w]);
+            tile_words(tile, words);
             if (same_pairs.meet(i + kTileRows, j)) same_pairs.keep(i, j, words);
         };
         // Some of the other blocks too: they tell where other keys are.
@@ -273,7 +260,7 @@ static LookupSum look_up_pairs(RowPairs& pairs, SamePairs& same_pairs, int n_thr
     };
     run_team(n_threads, sample);
     for (int64_t t = 1; t < n_threads; ++t)
-        for (int64_t c = 0; c < kKeyCells; ++c) sampled[c] += sampled[t * kKeyCells + c];
+        for (int64_t c = 0; c < kCells; ++c) sampled[c] += sampled[t * 2 * kCells + c];
 
     const KeyTable table(same_pairs, sampled.data(), n_threads);
     Buffer<int64_t> twice_ranks(n_threads);

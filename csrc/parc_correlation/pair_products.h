@@ -62,13 +62,14 @@ TK_INLINE void multiply_step(RegisterTile& tile, const double* rows, const doubl
     }
 }
 
-TK_INLINE void tile_keys(const RegisterTile& tile, int64_t* keys) {
+// Words of a tile's pairs: twice the distance keys.
+TK_INLINE void tile_words(const RegisterTile& tile, uint64_t* words) {
 #pragma GCC unroll 8
     for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 8
         for (int v = 0; v < kPanelVectors; ++v) {
-            const VecI key = distance_keys(tile.sum[r][v]);
-            __builtin_memcpy(keys + r * kPanel + v * kLanes, &key, sizeof key);
+            const VecI key = distance_keys(tile.sum[r][v]), word = key + key;
+            __builtin_memcpy(words + r * kPanel + v * kLanes, &word, sizeof word);
         }
 }
 

@@ -20,14 +20,12 @@ public:
     explicit NumberedKeys(int64_t n) : n_(n) {}
     // What RowPairs::visit asks for.
     void operator()(int64_t i, int64_t j, const RegisterTile& tile, uint64_t* words) const {
-        int64_t keys[kTileWords];
-        tile_keys(tile, keys);
+        tile_words(tile, words);
         for (int r = 0; r < kTileRows; ++r) {
             const int64_t row = i + r;
             const int64_t first = row * (2 * n_ - row - 3) / 2 - 1 + j;
             for (int c = 0; c < kPanel; ++c)
-                words[r * kPanel + c] = static_cast<uint64_t>(keys[r * kPanel + c])
-                                            << kPairNumberBits |
+                words[r * kPanel + c] = words[r * kPanel + c] << (kPairNumberBits - 1) |
                                         static_cast<uint64_t>(first + c);
         }
     }

@@ -1,12 +1,11 @@
 // PARC's rank correlation: all pairs of rows, sorted or looked up where they are few, binned where many.
 #include "parc_correlation.h"
 
+#include "binned_correlation.h"
 #include "common/integers.h"
-#include "pair_histogram.h"
 #include "pair_lookup.h"
 #include "pair_ranks.h"
 #include "pair_sort.h"
-#include "rank_bins.h"
 #include "row_pairs.h"
 
 namespace tk {
@@ -65,71 +64,31 @@ bool fits_narrow_counters(int64_t n_pairs, int64_t limit) {
     return n_pairs <= limit && n_pairs >> 32 == 0;
 }
 
-template <class Count>
-void bin_pairs(RowPairs& pairs, const Codes& codes, RankSum& sum, int n_threads) {
-    const CountingMemory<Count> memory(n_threads);
-    Buffer<uint64_t> flags(kMaxLevels * Level::kWords);
-    Buffer<uint32_t> before(kMaxLevels * Level::kWords);
-    Level levels[kMaxLevels];
-    Histogram<Count> histogram = memory.histogram();
-    int n_levels = 0;
-
-    auto body = [&](Member member) {
-        Counter<Count> counter = memory.counter(histogram, member.rank);
-        if (n_levels == 0) {
-            pairs.prepare(member);
-            return pairs.visit(member, counter, codes.words<Counter<Count>>());
-        }
-        RefiningCounter<Count> refining(counter, levels, n_levels);
-        pairs.visit(member, refining, codes.words<RefiningCounter<Count>>());
-    };
-    while (true) {
-        histogram = memory.histogram();
-        run_team(n_threads, body);
-        const Level* last = n_levels ? &levels[n_levels - 1] : nullptr;
-        Level* next = n_levels < kMaxLevels ? &levels[n_levels] : nullptr;
-        if (next != nullptr) {
-            next->flags = flags.data() + n_levels * Level::kWords;
-            next->before = before.data() + n_levels * Level::kWords;
-        }
-        if (!sum.add_level(histogram, last, next)) return;
-        ++n_levels;
-    }
-}
-
-template <class Count>
-void correlate_in_bins(RowPairs& pairs, RowPairs& label_pairs, const ParcVectorsArgs& args) {
-    const int64_t n_pairs = args.x.rows * (args.x.rows - 1) / 2;
-    RankBins bins(n_pairs), label_bins(n_pairs);
-    *args.error_bound = count_in_bins<Count>(pairs, label_pairs, bins, label_bins, n_pairs,
-                                             args.tolerance, args.n_threads);
-    bins.rank();
-    label_bins.rank();
-    TileKeys label_keys(args.labels, args.label_magnitude, args.n_threads);
-    const __int128 product = sum_of_products(pairs, label_keys, bins, label_bins, args.n_threads);
-    *args.correlation = rank_correlation(n_pairs, product, bins.ties(), label_bins.ties());
-}
-
 }  // namespace
 
 void parc_correlation_vectors(const ParcVectorsArgs& args) {
     const int64_t n = args.x.rows, n_pairs = n * (n - 1) / 2;
     RowPairs pairs(args.x, args.n_threads);
     RowPairs label_pairs(args.labels, args.n_threads, args.label_magnitude);
-    *args.error_bound = 0.0;
-    if (n_pairs <= smaller(args.sort_limit, kMostNumberedPairs))
+    *args.error = 0.0;
+    if (n_pairs <= smaller(args.sort_limit, kMostNumberedPairs)) {
         *args.correlation = sorted_correlation(pairs, label_pairs, n, args.n_threads);
-    else if (fits_narrow_counters(n_pairs, args.narrow_limit))
-        correlate_in_bins<uint32_t>(pairs, label_pairs, args);
-    else
-        correlate_in_bins<uint64_t>(pairs, label_pairs, args);
+        return;
+    }
+    TileKeys label_keys(args.labels, args.label_magnitude, args.n_threads);
+    auto correlate = fits_narrow_counters(n_pairs, args.narrow_limit) ? &correlate_binned<uint32_t>
+                                                                      : &correlate_binned<uint64_t>;
+    const Coefficient found = correlate(pairs, label_pairs, label_keys, n, args.tolerance,
+                                        args.n_threads);
+    *args.correlation = found.value;
+    *args.error = found.error;
 }
 
 void parc_correlation(const ParcArgs& args) {
-    const int64_t n_pairs = args.x.rows * (args.x.rows - 1) / 2;
+    const int64_t n = args.x.rows, n_pairs = n * (n - 1) / 2;
     const uint64_t same = args.same_pairs, different = n_pairs - args.same_pairs;
     *args.correlation = __builtin_nan("");
-    *args.error_bound = 0.0;
+    *args.error = 0.0;
     if (same == 0 || different == 0) return;
     const bool few_pairs = n_pairs <= args.sort_limit;
     const double share = static_cast<double>(same) / static_cast<double>(n_pairs);
@@ -144,22 +103,25 @@ void parc_correlation(const ParcArgs& args) {
                                             codes.words<Lookup>());
         *args.correlation = spearman(same, different, sum.twice_u, 0);
         const double lowest = spearman(same, different, sum.twice_u, sum.most_ties);
-        *args.error_bound = __builtin_fabs(lowest - *args.correlation);
-        if (*args.error_bound <= args.tolerance) return;
-        *args.error_bound = 0.0;
+        *args.error = __builtin_fabs(lowest - *args.correlation);
+        if (*args.error <= args.tolerance) return;
+        *args.error = 0.0;
     }
     if (few_pairs) {
         const RankTally tally = sorted_tally(pairs, codes, n_pairs, args.n_threads);
         *args.correlation = spearman(same, different, tally.twice_u, tally.ties);
         return;
     }
-    RankSum sum(same, different, args.tolerance);
-    if (fits_narrow_counters(n_pairs, args.narrow_limit))
-        bin_pairs<uint32_t>(pairs, codes, sum, args.n_threads);
-    else
-        bin_pairs<uint64_t>(pairs, codes, sum, args.n_threads);
-    *args.correlation = sum.correlation();
-    *args.error_bound = sum.error_bound();
+    const auto words = codes.words<SortedWords>();
+    const Coefficient found = fits_narrow_counters(n_pairs, args.narrow_limit)
+                                  ? correlate_binned<uint32_t>(pairs, n, same, different,
+                                                               args.tolerance, args.n_threads,
+                                                               words)
+                                  : correlate_binned<uint64_t>(pairs, n, same, different,
+                                                               args.tolerance, args.n_threads,
+                                                               words);
+    *args.correlation = found.value;
+    *args.error = found.error;
 }
 
 }  // namespace TK_ISA

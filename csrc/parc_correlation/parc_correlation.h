@@ -15,13 +15,13 @@ struct ParcArgs {
     int64_t same_pairs;    // pairs within a class
     int n_threads;
     // What the caller may tune, and tests do.
-    int64_t sort_limit;   // up to so many pairs are sorted outright, or looked up
-    double lookup_share;  // the latter where no more of the pairs than this are within a class
-    double tolerance;  // error bound beyond which look-ups give way to sorting, bins to finer ones
+    int64_t sort_limit;    // up to so many pairs are sorted outright, or looked up
+    double lookup_share;   // the latter where no more of the pairs than this are within a class
+    double tolerance;      // error beyond which look-ups give way to sorting, bins to finer ones
     int64_t narrow_limit;  // up to so many pairs are counted in 32 bits, where these can hold them
     // Results.
     double* correlation;  // NaN where all feature distances or all labels agree
-    double* error_bound;  // see pair_lookup.h and pair_histogram.h; 0 where the result is exact
+    double* error;        // proven or estimated, see kernels/parc_correlation; 0 where exact
 };
 
 TK_DECLARE_KERNEL(parc_correlation, ParcArgs)
@@ -32,10 +32,10 @@ struct ParcVectorsArgs {
     double label_magnitude;  // their largest absolute value, not zero
     int n_threads;
     int64_t sort_limit;    // up to so many pairs are sorted outright
-    double tolerance;      // error bound beyond which bins are counted again, finer
+    double tolerance;      // error beyond which bins are counted again, finer
     int64_t narrow_limit;  // as above
     double* correlation;   // NaN where all feature or all label distances agree
-    double* error_bound;   // see rank_bins.h; 0 where the result is exact
+    double* error;         // estimated; 0 where exact
 };
 
 TK_DECLARE_KERNEL(parc_correlation_vectors, ParcVectorsArgs)

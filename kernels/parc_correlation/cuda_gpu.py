@@ -12,8 +12,8 @@ import torch
 from ..array_namespace import Array
 from ..cuda_runtime import address, module_for
 from ..torch_runtime import current_stream
-from . import torch_gpu
-from .tensor_ranks import BINS, N_CELLS, TOLERANCE, uniform_level
+from . import TOLERANCE, torch_gpu
+from .tensor_ranks import BINS, N_CELLS, uniform_level
 from .tensor_rows import KEPT_BYTES
 from .torch_gpu import SORT_LIMIT, parc_correlation_vectors
 
@@ -126,7 +126,7 @@ def bounded_correlation(
     tolerance: float = TOLERANCE,
     kept_bytes: int = KEPT_BYTES,
 ) -> tuple[float, float]:
-    """The coefficient and the bound of the error that binning may have caused (0 when sorted)."""
+    """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     return torch_gpu.bounded_correlation(
         X, codes, sort_limit, bins, tolerance, kept_bytes, counter=KeyCounter
     )

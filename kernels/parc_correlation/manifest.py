@@ -27,7 +27,7 @@ def parc_correlation(X: Array, codes: Array, *, backend: str | None = None) -> f
     -------
     float
         In [-1, 1]; NaN where all feature distances or all label distances are equal. On the CPU it
-        is exact for few pairs, else within a certified 1e-9.
+        is exact for few pairs, else within an estimated 1e-9.
 
     Raises
     ------

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..array_namespace import Array
 from ..native_runtime import as_codes, native_module, runtime_arguments
+from . import TOLERANCE
 
 #: Up to so many pairs are sorted outright; a gigabyte of memory would be needed soon after.
 SORT_LIMIT = 2**24
@@ -12,11 +13,6 @@ SORT_LIMIT = 2**24
 LOOKUP_SHARE = 1 / 16
 #: With label vectors: 11 585 rows, a gigabyte.
 VECTORS_SORT_LIMIT = 2**26
-
-#: Bound of the error that buckets of a table, or bins of more pairs, may cause in the coefficient;
-#: otherwise pairs are sorted, or bins counted again, finer. Typical errors are a hundred times
-#: smaller.
-TOLERANCE = 1e-9
 
 #: Up to so many pairs, those of 92 682 rows, are counted in 32 bits; in half the memory of 64.
 NARROW_LIMIT = 2**32 - 1
@@ -30,7 +26,10 @@ def bounded_correlation(
     lookup_share: float = LOOKUP_SHARE,
     narrow_limit: int = NARROW_LIMIT,
 ) -> tuple[float, float]:
-    """The coefficient and the bound of the error that it may have (0 when pairs are sorted)."""
+    """The coefficient and the error that it may have: 0 when pairs are sorted.
+
+    Proven when they are looked up, estimated when binned; see the contract.
+    """
     return native_module().parc_correlation(
         X,
         as_codes(codes),

@@ -15,6 +15,7 @@ import numpy as np
 from ..array_namespace import Array
 from ..numba_runtime import ranges
 from ..threads import run_in_threads, thread_count
+from . import TOLERANCE
 from .numba_key_counts import (
     CHUNK,
     PROBES,
@@ -29,8 +30,6 @@ from .numba_key_counts import (
 )
 from .numba_pair_keys import BAND_ROWS, KEY_BITS, KEY_START, TILE_COLUMNS, PairKeys
 
-#: Relative error of the rank variance that undecided ties may cause at most, in a pass.
-TIE_TOLERANCE = 1e-9
 #: Up to so many pairs are sorted outright to find the ties.
 EXACT_TIES_PAIRS = 1 << 22
 WHOLE_RANGE = KEY_START, KEY_START + (1 << KEY_BITS)
@@ -270,7 +269,8 @@ def _tie_sum(pairs: PairKeys, bins: _Bins) -> Any:
             return most.sum()
         ascending = np.argsort(most)
         totals = np.cumsum(most[ascending])
-        allowance = TIE_TOLERANCE * (n_pairs**3 - n_pairs - totals[-1])
+        # Relative error of the rank variance in a pass: half of that in the coefficient.
+        allowance = TOLERANCE * (n_pairs**3 - n_pairs - totals[-1])
         undecided = ascending[np.searchsorted(totals, allowance, side="right") :]
         if not len(undecided):
             return 0.0

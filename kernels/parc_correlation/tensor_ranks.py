@@ -1,15 +1,6 @@
-"""For the GPU versions: Spearman's correlation of keys with two classes of pairs, by counts.
+"""For the GPU versions: Spearman's correlation of keys with two classes of pairs, binned.
 
-The keys are counted in bins.
-
-The first level's bins follow a sample of the pairs: they are fine where many pairs lie. Pairs of
-one bin count as tied. What that may cost is bounded: in a bin with s and d pairs of either class
-the rank sum is off by at most s d / 2. The errors of distinct bins have no common cause, so by
-Hoeffding's inequality their sum exceeds `SIGMAS` times the root of the sum of (s d / 2)^2 with
-probability under 1e-10, however the pairs lie within each bin. Where that bound is above the
-tolerance (many equal distances), the bins that matter are counted again in finer bins, level by
-level, down to single keys, which are true ties.
-
+The contract explains the bins and the estimate of their error. Here bins are split level by level.
 All counts are integers and all sums are taken in a fixed order: same pairs, same bits.
 """
 
@@ -20,6 +11,7 @@ from typing import Any
 import torch
 
 from ..array_namespace import Array
+from . import SIGMAS, TOLERANCE
 from .tensor_rows import KEY_BITS
 
 #: log2 of the keys in a cell of the first level, within which bins are of equal width.
@@ -32,9 +24,6 @@ FEWEST_BINS = 1 << 12
 EVEN_PART = 0.125
 #: A level divides each bin of the one before that it refines into at least so many.
 FEWEST_PARTS = 32
-SIGMAS = 7.0
-#: Bound of the error that binning may cause; typical errors are some ten times smaller.
-TOLERANCE = 1e-9
 
 
 @dataclass
@@ -243,7 +232,7 @@ def binned_correlation(
     bins: int = BINS,
     tolerance: float = TOLERANCE,
 ) -> Any:
-    """The coefficient, and the bound of the error that binning may have caused.
+    """The coefficient, and the estimate of the error that binning may have caused.
 
     Parameters
     ----------
@@ -255,7 +244,7 @@ def binned_correlation(
         Number of pairs of either class.
     bins : int
     tolerance : float
-        Bins are refined until the bound is no more than this.
+        Bins are refined until the estimate is no more than this.
     """
     if n_same == 0 or n_different == 0:
         return math.nan, 0.0

@@ -14,11 +14,10 @@ import torch
 
 from ..array_namespace import Array
 from ..torch_runtime import as_codes, as_doubles, as_features, on_device_of
-from . import tensor_weights
+from . import TOLERANCE, tensor_weights
 from .tensor_ranks import (
     BINS,
     N_CELLS,
-    TOLERANCE,
     binned_correlation,
     deepest_bins,
     fitted_level,
@@ -97,7 +96,7 @@ def bounded_correlation(
     kept_bytes: Any = KEPT_BYTES,
     counter: Any = KeyCounter,
 ) -> Any:
-    """The coefficient and the bound of the error that binning may have caused (0 when sorted)."""
+    """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     X = as_features(X)
     codes = as_codes(codes, X)
     with on_device_of(X):

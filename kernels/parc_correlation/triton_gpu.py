@@ -17,8 +17,8 @@ import triton.language as tl
 from ..array_namespace import Array
 from ..torch_runtime import on_device_of
 from ..triton_runtime import LAUNCH
-from . import torch_gpu
-from .tensor_ranks import BINS, CELL_BITS, N_CELLS, TOLERANCE, uniform_level
+from . import TOLERANCE, torch_gpu
+from .tensor_ranks import BINS, CELL_BITS, N_CELLS, uniform_level
 from .tensor_rows import KEPT_BYTES, UNIT, UNIT_BITS
 from .torch_gpu import SORT_LIMIT, parc_correlation_vectors
 
@@ -151,7 +151,7 @@ def bounded_correlation(
     tolerance: float = TOLERANCE,
     kept_bytes: int = KEPT_BYTES,
 ) -> Any:
-    """The coefficient and the bound of the error that binning may have caused (0 when sorted)."""
+    """The coefficient and the estimated error of binning, 0 where pairs are sorted."""
     return torch_gpu.bounded_correlation(
         X, codes, sort_limit, bins, tolerance, kept_bytes, counter=KeyCounter
     )

@@ -109,9 +109,7 @@ def test_malformed_specs(spec):
 
 def test_unknown_specs():
     known = ", ".join(tk.metric_names())
-    assert known.startswith(
-        "dds, emms, etran_energy, etran_lda, fda_score, gbc, hscore, knn, lfc, logme"
-    )
+    assert known.startswith("dds, emms, etran, ") and known.endswith(", transrate")
     with pytest.raises(ValueError, match=f"metric 'leap' is unknown; there are {known}"):
         tk.score(X, y, "leap")
     with pytest.raises(ValueError, match="'parc' has no option 'dims'; its options: n_components"):
@@ -132,10 +130,23 @@ def test_no_class_varies():
         tk.sfda(labels[:, None] * np.ones((20, 3)), labels)
 
 
+def refusing(features, labels):
+    """NLEEP needs five samples a class, and its mixture variances that 1e-6 can be added to."""
+    few = len(features) < 5 * len(set(np.asarray(labels).tolist()))
+    huge = np.abs(np.asarray(features, dtype=np.float64)).max() > 1e5
+    if huge:
+        return {"nleep", "pactran_mixture"}
+    return {"nleep"} if few else set()
+
+
 def all_metrics(features, labels, backend=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tk.UninformativeScoreWarning)
-        names = [name for name, metric in METRICS.items() if metric.needs == {"features"}]
+        names = [
+            name
+            for name, metric in METRICS.items()
+            if metric.needs == {"features"} and name not in refusing(features, labels)
+        ]
         scores = tk.score(features, labels, names, backend=backend)
         return np.array(list(scores.values()))
 
