@@ -17,6 +17,9 @@ from transfer_kernels.ops.backends import BACKENDS
 ROOT = Path(__file__).parents[1]
 GOLDENS = ROOT / "tests" / "goldens"
 
+# Tables are wrapped to it, and tests read their lines.
+os.environ.pop("COLUMNS", None)
+
 ISA_VARIABLE = "TRANSFER_KERNELS_ISA"
 
 

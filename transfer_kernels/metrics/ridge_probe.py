@@ -163,4 +163,5 @@ METRIC = Metric(
     compute,
     "accuracy of a ridge classifier, each sample left out in turn",
     paper="Golub et al., Technometrics 1979",
+    family="probes",
 )
