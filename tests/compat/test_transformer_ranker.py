@@ -8,12 +8,18 @@ import pytest
 
 from transfer_kernels import compat
 
-pytest.importorskip("transformers")
-with warnings.catch_warnings():  # its import changes the filters
-    pytest.importorskip("transformer_ranker")
+#: The extra `dev` brings the peer, `test` does not.
+pytestmark = pytest.mark.exhaustive
 
 WORDS = [f"w{i}" for i in range(60)]
 LAYERS = ("lastlayer", "layermean", "bestlayer")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def peer():
+    pytest.importorskip("transformers")
+    with warnings.catch_warnings():  # its import changes the filters
+        pytest.importorskip("transformer_ranker")
 
 
 @pytest.fixture(scope="module")
