@@ -210,24 +210,24 @@ def worth(
     for name in rows_of(comparison):
         values = comparison.values(name)
         row: dict = {
-            "weighted_kendall": round(comparison.mean(name), 4),
-            "interval": [round(end, 4) for end in comparison.interval(name)],
-            "above_mean_rank": [round(value, 4) for value in comparison.difference(name)],
+            "weighted_kendall": round(comparison.mean(name), 6),
+            "interval": [round(end, 6) for end in comparison.interval(name)],
+            "above_mean_rank": [round(value, 6) for value in comparison.difference(name)],
             "above_ridge_probe": [
-                round(value, 4) for value in comparison.difference(name, BASELINE)
+                round(value, 6) for value in comparison.difference(name, BASELINE)
             ],
             **{
                 domain: round(
                     float(np.mean([v for task, v in values.items() if domain_of(task) == domain])),
-                    4,
+                    6,
                 )
                 for domain in ("digits", "photographs")
             },
         }
         given: Mapping[str, float] | None = None
         if name in measured_specs():
-            row["with_mean_rank"] = round(comparison.mean(with_mean_rank(name)), 4)
-            row["milliseconds"] = {where: 1e3 * seconds[name][where] for where in seconds[name]}
+            row["with_mean_rank"] = round(comparison.mean(with_mean_rank(name)), 6)
+            row["milliseconds"] = {w: round(1e3 * s, 4) for w, s in seconds[name].items()}
             given = scores_of(name, columns)[ZOO]
         elif name == PARAMETERS:
             given = zoo_column(zoo, "parameters")
@@ -235,7 +235,7 @@ def worth(
             row[ZOO] = round(
                 weighted_kendall([given[m] for m in accuracies], [*accuracies.values()]), 4
             )
-        row["tasks"] = {task: round(value, 4) for task, value in values.items()}
+        row["tasks"] = {task: round(value, 6) for task, value in values.items()}
         content[name] = row
     return content
 

@@ -105,6 +105,21 @@ def test_the_page_shows_the_figures(script):
     assert shown.count("\n| ") == len(CONTENT) + 2
 
 
+def test_what_the_page_says_of_the_figures_is_true(history):
+    scores = {name: row for name, row in CONTENT.items() if "with_mean_rank" in row}
+    mean_rank = CONTENT["mean rank (control)"]["weighted_kendall"]
+    assert "than 0.03, and none is surely above the mean rank" in PAGE
+    assert max(row["above_ridge_probe"][0] for row in scores.values()) < 0.03
+    assert all(row["above_mean_rank"][1] < 0 for row in scores.values())
+    together = [scores[name]["with_mean_rank"] for name in ("fda_score", "logme")]
+    assert "reach {:.2f} and {:.2f}, more than either".format(*together) in PAGE
+    for name, value in zip(("fda_score", "logme"), together, strict=True):
+        assert value > max(scores[name]["weighted_kendall"], mean_rank)
+    surely_below = {name for name, row in scores.items() if row["above_mean_rank"][2] < 0}
+    assert surely_below == {"transrate", "etran_energy"}
+    assert len({task.partition("_")[0] for task in history.tasks}) == 6
+
+
 def test_measuring_goes_on_where_it_was_stopped(script, tmp_path):
     pair = (script.ZOO, "mlp_narrow-none")
     kept = {spec: [[0.5] * len(script.columns_of(spec)), 1.0] for spec in script.measured_specs()}
