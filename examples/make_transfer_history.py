@@ -240,6 +240,8 @@ def readme_lines(accuracies: NDArray[np.float64], effort: Effort) -> Iterator[st
         "`seeds.csv`: the accuracy of every seed.",
         "`tasks.csv`: labelled images that were fine-tuned on, and classes.",
         "`scores.csv`: scores of four metrics of every model's features of every task.",
+        "`family.csv`: scores of all metrics that features and labels determine, of the example "
+        "zoo too; `family.json` and `family.png`: what they are worth, by `evaluate_family.py`.",
     ):
         yield wrapped(text, "- ")
     yield "\n## How it was made\n"
