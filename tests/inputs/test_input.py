@@ -131,7 +131,7 @@ def test_no_class_varies():
 
 
 def refusing(problem):
-    """kNN needs k neighbours, NLEEP five samples a class, and variances that 1e-6 can be added to."""
+    """kNN needs k neighbours, NLEEP five samples a class and variances that 1e-6 adds to."""
     names = {"knn"} if problem.n_samples <= 3 else set()
     if problem.n_samples < 5 * len(problem.classes):
         names.add("nleep")
