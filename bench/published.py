@@ -661,3 +661,60 @@ def nleep(X, y, n_components, seed=0) -> float:
     joint = np.array([theta[y == c].sum(axis=0) for c in range(int(y.max()) + 1)])
     conditional = joint / joint.sum(axis=0)
     return float((theta @ conditional.T)[np.arange(len(y)), y].mean())
+
+
+def rsa(X, R) -> float:
+    """RSA as PARC's authors have it: Spearman's correlation over the distances of all pairs."""
+    from sklearn.preprocessing import StandardScaler
+
+    pairs = np.triu_indices(len(X), 1)
+    features, reference = (
+        (1.0 - np.corrcoef(StandardScaler().fit_transform(np.asarray(A, np.float64))))[pairs]
+        for A in (X, R)
+    )
+    return float(spearmanr(features, reference)[0] * 100.0)
+
+
+def dds(X, R) -> float:
+    """DDS as PARC's authors have it: similarity of two (n, n) matrices of cosine distances."""
+    from sklearn.metrics.pairwise import cosine_similarity
+    from sklearn.preprocessing import StandardScaler
+
+    n = len(X)
+    others = 1.0 - np.eye(n)
+
+    def centred(A):
+        kernel = 1.0 - cosine_similarity(StandardScaler().fit_transform(np.asarray(A, np.float64)))
+        kernel *= others
+        means = kernel.sum(axis=0) / (n - 2)
+        means -= means.sum() / (2 * (n - 1))
+        return (kernel - means[:, None] - means) * others
+
+    K, L = centred(X), centred(R)
+    return float(100.0 * (K * L).sum() / (np.linalg.norm(K) * np.linalg.norm(L)))
+
+
+def ped(X, y, general, nsigma=0.6) -> float:
+    """PED on LogME: (C, C, d) arrays of what every class does to every other, then the metric."""
+    general = np.asarray(general, np.float64)
+    X = np.asarray(X, np.float64)
+    deviation = np.maximum(general.std(axis=0), 1e-3)
+    Z = (X - general.mean(axis=0)) / deviation
+    classes = range(int(y.max()) + 1)
+    means = np.array([Z[y == c].mean(axis=0) for c in classes])
+    radii = np.array([np.sqrt(Z[y == c].var(axis=0).sum()) for c in classes])
+    reach = nsigma * (radii[:, None] + radii)
+    moved, first = means.copy(), None
+    for _ in range(6):
+        lines = moved[:, None] - moved[None]
+        distances = np.sqrt((lines**2).sum(axis=2))
+        overlap = np.maximum(reach - distances, 0.0)
+        share = np.minimum(0.5 * 0.1**2 * overlap, overlap)
+        units = lines / np.where(distances > 0.0, distances, 1.0)[:, :, None]
+        step = (share[:, :, None] * units).sum(axis=1)
+        change = np.abs(step).sum()
+        first = first or change
+        if not change > 0.5 * first:
+            break
+        moved = moved + step
+    return logme(X + ((moved - means) * deviation)[y], y, "thuml-full-spectrum").score

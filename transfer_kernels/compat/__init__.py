@@ -2,7 +2,7 @@
 
 One module a peer, imported when it is first asked for. Each tells in its docstring what differs
 from the published code. None imports the peer, and PyTorch and scikit-learn only where an argument
-or a method needs them. Scores are floats that `json.dump` takes, arguments are never written to,
+or a method needs them. Scores are floats that ``json.dump`` takes, arguments are never written to,
 and nothing is printed.
 
 `install` puts a peer's replacements into the peer itself; ``python -m transfer_kernels.compat PEER

@@ -1,9 +1,9 @@
-"""mgholamikn/ETran, ``metrics``: `LDA_Score`, `Energy_Score`, `PAC_Score` and what SFDA has too.
+"""mgholamikn/ETran, ``metrics``: ``LDA_Score``, ``Energy_Score``, ``PAC_Score`` and what SFDA has too.
 
 What differs: beside what `transfer_kernels.compat.sfda` tells, X is never centred in place; the
-share of `Energy_Score` is at least one sample, where the published mean of none is NaN; `PAC_Score`
+share of ``Energy_Score`` is at least one sample, where the published mean of none is NaN; ``PAC_Score``
 gives the optimum, where the published search stops after ten rounds from a random start, and times
-of 0. `LDA` has no ``scalings_`` and no ``transform``: the published axes are an arbitrary basis.
+of 0. ``LDA`` has no ``scalings_`` and no ``transform``: the published axes are an arbitrary basis.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class LDA:
 
 
 def LDA_Score(X: Any, y: Any) -> np.float64:
-    """Mean probability of the true class by `LDA`."""
+    """Mean probability of the true class by ``LDA``."""
     with published_errors(X):
         return number(etran_lda(X, y))
 

@@ -1,6 +1,6 @@
-"""BUserName/NCTI, ``metrics``: `NCTI_Score`, and what SFDA has too.
+"""BUserName/NCTI, ``metrics``: ``NCTI_Score``, and what SFDA has too.
 
-What differs: beside what `transfer_kernels.compat.sfda` tells, `NCTI_Score` takes the exact
+What differs: beside what `transfer_kernels.compat.sfda` tells, ``NCTI_Score`` takes the exact
 principal axes, where scikit-learn's default is a randomised method for many samples and features
 (percents in the score), and prints nothing.
 """

@@ -1,4 +1,4 @@
-"""lixiaotong97/PED, ``metrics``: `PED_Score`, `One_Step_PED`, and what SFDA has too.
+"""lixiaotong97/PED, ``metrics``: ``PED_Score``, ``One_Step_PED``, and what SFDA has too.
 
 What differs: beside what `transfer_kernels.compat.sfda` tells, classes are those that occur, two
 classes with one mean do not push each other, and nothing is printed.

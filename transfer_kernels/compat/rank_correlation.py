@@ -2,7 +2,7 @@
 
 ``score`` maps models to scores, ``finetune_acc[dset]`` models to accuracies. What differs: constant
 scores correlate by 0, constant accuracies by NaN, each without a warning; scores and accuracies
-must be finite; `recall_k` works, which raises TypeError on Python 3 as published.
+must be finite; ``recall_k`` works, which raises TypeError on Python 3 as published.
 """
 
 from __future__ import annotations

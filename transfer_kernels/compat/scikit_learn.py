@@ -1,6 +1,6 @@
 """scikit-learn: metrics as scorers, and layers as a step, so that searches go over both.
 
-`GridSearchCV` then chooses layer and number of principal components by a transferability metric,
+``GridSearchCV`` then chooses layer and number of principal components by a transferability metric,
 without training a classifier. scikit-learn itself is not needed here.
 """
 

@@ -1,7 +1,7 @@
-"""thuml/LogME: `LogME`, `LEEP` and `NCE` with the signatures of its files of these names.
+"""thuml/LogME: `LogME`, ``LEEP`` and ``NCE`` with the signatures of its files of these names.
 
 What differs: LogME takes labels of any kind, and counts absent classes below the largest integer
-label as published; its ``ms`` is made when asked for. `LEEP` takes probabilities only: rows must
+label as published; its ``ms`` is made when asked for. ``LEEP`` takes probabilities only: rows must
 sum to 1. A source class without mass contributes nothing to it, where the published value is NaN.
 """
 

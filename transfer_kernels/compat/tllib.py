@@ -1,10 +1,10 @@
 """Transfer-Learning-Library, ``tllib.ranking``: its functions, with their signatures.
 
 What differs: classes are those that occur, where an absent integer class raised ZeroDivisionError
-in published `log_maximum_evidence` and `transrate`; regression targets may be one-dimensional;
-`transrate` and the class means of `h_score` are taken in float64 whatever the features' dtype;
-source classes without mass contribute nothing to `log_expected_empirical_prediction`, which takes
-probabilities only. NaN raises `numpy.linalg.LinAlgError`, in `transrate` too.
+in published ``log_maximum_evidence`` and ``transrate``; regression targets may be one-dimensional;
+``transrate`` and the class means of ``h_score`` are taken in float64 whatever the features' dtype;
+source classes without mass contribute nothing to ``log_expected_empirical_prediction``, which takes
+probabilities only. NaN raises `numpy.linalg.LinAlgError`, in ``transrate`` too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""transformer-ranker: its estimators `LogME`, `HScore` and `NearestNeighbors`.
+"""transformer-ranker: its estimators ``LogME``, ``HScore`` and ``NearestNeighbors``.
 
-What differs: embeddings may be arrays as well as tensors, labels of any kind. `LogME` with an
+What differs: embeddings may be arrays as well as tensors, labels of any kind. ``LogME`` with an
 ``initial_alpha / initial_beta`` other than 1 takes the slower way by singular values; regression
 takes several targets too. An unknown ``distance_metric`` is a ValueError, where the published code
 takes the Euclidean one. Neighbours are exact, where the published distances lose digits under a

@@ -27,7 +27,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import digamma, gammaln
 
 from ..inputs.model_outputs import ModelOutputs
 from ..kernels.array_namespace import beside, on_host
@@ -110,6 +109,8 @@ def require_weight(alpha: float) -> None:
 
 def of_posteriors(given: LabelledPosteriors, prior: str = "dirichlet", alpha: float = 1.0) -> float:
     """The score of posteriors with classes; see `pactran`."""
+    from scipy.special import digamma, gammaln  # not with the package: it takes a tenth of a second
+
     n, n_classes = given.n_samples, given.n_classes
     base = (alpha * given.class_counts / n + FLOOR)[:, None]
     sums = on_host(given.sums)
