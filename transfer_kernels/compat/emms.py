@@ -2,9 +2,9 @@
 
 What differs: beside what `transfer_kernels.compat.sfda` tells, neither features nor labels are
 written to; ``EMMS`` raises ValueError where features fit any labels, as many features as samples,
-where the published value is rounding noise; ``Transrate`` counts classes that occur. The mixtures of
-``calculate_pac_dir`` and ``calculate_pac_gamma`` are made in float64 from seed 0, where the published
-ones are not seeded.
+where the published value is rounding noise; ``Transrate`` counts classes that occur. The mixtures
+of ``calculate_pac_dir`` and ``calculate_pac_gamma`` are made in float64 from seed 0, where the
+published ones are not seeded.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""mgholamikn/ETran, ``metrics``: ``LDA_Score``, ``Energy_Score``, ``PAC_Score`` and what SFDA has too.
+"""mgholamikn/ETran, ``metrics``: its scores, and what SFDA's ``metrics`` have too.
 
 What differs: beside what `transfer_kernels.compat.sfda` tells, X is never centred in place; the
-share of ``Energy_Score`` is at least one sample, where the published mean of none is NaN; ``PAC_Score``
-gives the optimum, where the published search stops after ten rounds from a random start, and times
-of 0. ``LDA`` has no ``scalings_`` and no ``transform``: the published axes are an arbitrary basis.
+share of ``Energy_Score`` is at least one sample, where the published mean of none is NaN;
+``PAC_Score`` gives the optimum, where the published search stops after ten rounds from a random
+start, and times of 0. ``LDA`` has no ``scalings_`` and no ``transform``: the published axes are an
+arbitrary basis.
 """
 
 from __future__ import annotations

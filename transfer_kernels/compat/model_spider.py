@@ -1,9 +1,9 @@
 """zhangyikaii/Model-Spider, ``mptms``: its metrics, which its extractor calls by keyword.
 
-What differs: classes are those that occur; ``H_Score`` is taken in float64, where the published one
-stays in float32; ``LFC`` takes all samples, not a random 45 000; ``NLEEP`` is made in float64 from seed
-0, where the published mixture is not seeded. ``GBC`` takes the exact principal axes, all where there
-are fewer than 64, and a class of one sample raises ValueError, not AssertionError.
+What differs: classes are those that occur; ``H_Score`` is taken in float64, where the published
+one stays in float32; ``LFC`` takes all samples, not a random 45 000; ``NLEEP`` is made in float64
+from seed 0, where the published mixture is not seeded. ``GBC`` takes the exact principal axes, all
+where there are fewer than 64, and a class of one sample raises ValueError, not AssertionError.
 ``PACTranDirichlet``, ``PACTranGamma`` and ``OTCE`` are costs as published: lower is better.
 """
 

@@ -1,13 +1,13 @@
 """dbolya/parc, ``methods``: its transferability methods, called with seven arguments.
 
-What differs: ``PARC`` ties the label distances that are equal. Published code correlates one-hot rows
-in floating point, and rounding unties them: its score is off by tenths of a point and more, depends
-on the numbering of the classes and the machine (2.26 published where the exact value is 7.04 on a
-case of this package's tests), and varies below 0.1 points anyway. Class numbers come from the
-labels, not from the peer's ``constants``. ``LEEP`` takes probabilities only, whatever ``src``. ``kNN``
-leaves each sample out by its index, so that duplicates vote, and shares every tied vote.
-``RSA`` and ``DDS`` read the reference's pickle without executing anything in it. ``SplitLogistic`` works,
-which raises TypeError with today's scikit-learn as published.
+What differs: ``PARC`` ties the label distances that are equal. Published code correlates one-hot
+rows in floating point, and rounding unties them: its score is off by tenths of a point and more,
+depends on the numbering of the classes and the machine (2.26 published where the exact value is
+7.04 on a case of this package's tests), and varies below 0.1 points anyway. Class numbers come
+from the labels, not from the peer's ``constants``. ``LEEP`` takes probabilities only, whatever
+``src``. ``kNN`` leaves each sample out by its index, so that duplicates vote, and shares every
+tied vote. ``RSA`` and ``DDS`` read the reference's pickle without executing anything in it.
+``SplitLogistic`` works, which raises TypeError with today's scikit-learn as published.
 """
 
 from __future__ import annotations

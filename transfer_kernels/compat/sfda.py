@@ -1,10 +1,11 @@
 """TencentARC/SFDA: its ``metrics`` and ``rank_correlation``, with their signatures.
 
-What differs: ``SFDA_Score`` never writes into X and prints nothing; for float32 X the published code
-rounds the features that it has mixed to float32 (1e-9 in the score). PARC's label distances tie as
-they should, see the pages; ``PARC_Score`` takes all samples, however many, where the published one
-fails. ``NLEEP`` is made in float64 from seed 0, where the published mixture is not seeded.
-``SFDA.coef_`` and ``intercept_`` leave out what all classes share; there is no ``covariance_``.
+What differs: ``SFDA_Score`` never writes into X and prints nothing; for float32 X the published
+code rounds the features that it has mixed to float32 (1e-9 in the score). PARC's label distances
+tie as they should, see the pages; ``PARC_Score`` takes all samples, however many, where the
+published one fails. ``NLEEP`` is made in float64 from seed 0, where the published mixture is not
+seeded. ``SFDA.coef_`` and ``intercept_`` leave out what all classes share; there is no
+``covariance_``.
 """
 
 from __future__ import annotations

@@ -133,7 +133,8 @@ class Ranking(Sequence[ModelScores]):
         see ``transfer_kernels.zoo.adjustments``.
     agreement : callable, optional
         Which adjustment gives the consensus: `transfer_kernels.zoo.adjustments.consensus`, or
-        `transfer_kernels.zoo.adjustments.informed_consensus`, which passes over metrics that say little.
+        `transfer_kernels.zoo.adjustments.informed_consensus`, which passes over metrics that say
+        little.
     families : mapping of str to str, optional
         Metric to its family, a key of ``transfer_kernels.metrics.families.FAMILIES``; the default
         is that of the registered metric, "features" where there is none.
