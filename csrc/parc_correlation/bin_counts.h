@@ -64,7 +64,7 @@ public:
     __attribute__((always_inline)) void push(uint64_t word) {
         if (static_cast<int64_t>(word >> 1) < first_new_) return;
         const int64_t segment = static_cast<int64_t>(word >> (kSegmentBits + 1)) +
-                                ((word & 1) ? segments_ : 0);
+                                (segments_ & -static_cast<int64_t>(word & 1));
         writer_.push(static_cast<uint32_t>(segment),
                      static_cast<uint16_t>(word >> 1 & (kSegment - 1)));
     }

@@ -53,7 +53,7 @@ def _moved_centres(Z: Any, labels: Any, centres: Any) -> Any:
             counts[old] -= 1.0
             sums[cluster], counts[cluster] = Z[sample], 1.0
     found = sums / counts.clamp(min=1.0)[:, None]
-    found[counts <= 0.0] = found[counts.argmax()]
+    found[counts <= 0.0] = found[counts.argmax()].clone()
     return found
 
 

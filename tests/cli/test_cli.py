@@ -91,6 +91,23 @@ def test_outputs(folder, tmp_path, capsys):
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_pictures_of_many_metrics(folder, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    ranks, agreement = tmp_path / "ranks.svg", tmp_path / "agreement.png"
+    pictures = ("--plot-ranks", ranks, "--plot-agreement", agreement)
+    assert run("rank", folder, *METRICS, *pictures) == 0
+    assert ranks.read_bytes().startswith(b"<?xml")
+    assert agreement.read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    for option in ("--plot-ranks", "--plot-agreement"):
+        assert run("rank", folder, *METRICS, option, tmp_path / "plot.gif") == 2
+        out, err = capsys.readouterr()
+        assert out == "" and f"{option} " in err and "must end in .png, .pdf, .svg" in err
+    assert run("rank", folder, "--metric", "logme", "--plot-agreement", agreement) == 2
+    out, err = capsys.readouterr()
+    assert "model4" in out and "fewer than two metrics" in err
+
+
 def test_a_failed_model_gives_exit_code_1_and_its_row(folder, capsys):
     (folder / "broken.npy").write_bytes(b"nothing")
     assert run("rank", folder, *METRICS) == 1
@@ -406,6 +423,7 @@ def test_all_metrics(folder, capsys, toy_metrics):
     assert run("rank", folder, "--metric", "all") == 0
     out, err = capsys.readouterr()
     assert all(name in out for name in ("sfda", "logme", "parc", "lfc", "hscore", "consensus"))
+    assert out.startswith("over all metrics\n") and "\non pairs of samples\n" in out
     assert 'warning: metrics="all" leaves out' in err and "certainty" in err
 
 

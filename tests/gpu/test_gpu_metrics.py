@@ -53,8 +53,10 @@ METRICS = {
 def test_same_values_as_on_the_cpu(metric, shape, backend):
     features = {"tall": X, "wide": X[:6], "offset": X + np.float32(30.0)}[shape]
     labels = y[: len(features)]
-    if metric == "emms" and shape == "wide":
-        pytest.skip("the features fit any labels")
+    if shape == "wide" and metric in ("emms", "nleep"):
+        with pytest.raises(ValueError, match="samples"):
+            METRICS[metric](features, labels, backend=backend, place=there)
+        return
     if len(features) < 9 and metric == "parc, f = 4":
         features = features[:, :5]
     expected = METRICS[metric](features, labels, backend="reference")

@@ -91,7 +91,8 @@ def test_scatters_give_what_they_determine():
 def test_rank_by_all(tmp_path):
     zoo = {"a": OUTPUTS, "b": X}
     ranking, text = by_all(tk.rank, zoo, y, journal=tmp_path / "journal")
-    assert ranking.metrics[:3] == ("sfda", "logme", "parc") and ranking.order_by == "sfda"
+    assert ranking.metrics[:3] == ("sfda", "logme", "parc")
+    assert ranking.order_by == "consensus" and ranking.left_out["confidence"] == "no score of b"
     assert "confidence" in ranking.metrics  # one model has posteriors
     assert np.isnan(ranking.column("confidence")["b"])
     assert "confidence: no score of b without posteriors" in text or "confidence" in text
@@ -104,7 +105,10 @@ def test_rank_by_all(tmp_path):
     assert "confidence" not in ranking.metrics and "confidence" in text
     targets = np.sin(np.arange(120.0))
     ranking, text = by_all(tk.rank, {"b": X}, targets)
-    assert ranking.order_by == "logme(regression=True)" and "(not for regression)" in text
+    assert ranking.metrics[0] == "logme(regression=True)" and "(not for regression)" in text
+    layered, _ = by_all(tk.rank, {"b": X}, y, layers={"b": 3})
+    assert layered.order_by == "sfda + layers"
+    assert by_all(tk.rank, {"b": X}, y, order_by="lfc")[0].order_by == "lfc"
     ranking, text = by_all(tk.rank, {"b": X})
     assert "etran_energy" in ranking.metrics and "lfc" not in ranking.metrics
 

@@ -10,8 +10,10 @@ import transfer_kernels as tk
 from transfer_kernels.zoo.adjustments import (
     added_names,
     consensus,
+    informed_consensus,
     min_max,
     printed,
+    says_little,
     usual,
     with_layers,
 )
@@ -43,6 +45,37 @@ def test_consensus_is_of_several_columns():
     assert math.isnan(found["b"])
     title, cells = printed("consensus", [-1.25, math.nan])
     assert title == "mean #" and cells[0] == "1.2" and cells[1] != "nan"
+
+
+def test_informed_consensus_passes_over_what_says_little():
+    table = {
+        "m": [1.0, 2.0, 3.0, math.nan],
+        "w": [3.0, 1.0, 2.0, math.nan],
+        "constant": [7.0, 7.0, 7.0, math.nan],
+        "partial": [1.0, math.nan, 2.0, 9.0],
+        "none": [math.nan] * 4,
+        "infinite": [math.inf, 1.0, 2.0, math.nan],
+    }
+    table = {name: dict(zip("abcd", values, strict=True)) for name, values in table.items()}
+    # d has a score in one column of six, and so asks nothing of the others
+    assert says_little(table) == {
+        "constant": "the same for all models",
+        "partial": "no score of b",
+        "none": "no score",
+        "infinite": "no score of a",
+    }
+    found = informed_consensus(table)["consensus"]
+    assert found.pop("d") != found["a"] and found == {"a": -2.0, "b": -2.5, "c": -1.5}
+    assert math.isnan(informed_consensus(table)["consensus"]["d"])
+    assert informed_consensus({"m": table["m"]}) == {}
+    kept = {"m": table["m"], "w": table["w"]}
+    assert informed_consensus(kept)["consensus"] == pytest.approx(
+        consensus(kept)["consensus"], nan_ok=True
+    )
+    nothing = {"a": table["constant"], "b": table["none"]}
+    assert all(map(math.isnan, informed_consensus(nothing)["consensus"].values()))
+    alone = {"m": {"a": 1.0}, "w": {"a": 2.0}}
+    assert says_little(alone) == {} and informed_consensus(alone)["consensus"] == {"a": -1.0}
 
 
 def test_names_are_known_before_there_are_scores():

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from ..text.quoting import plain, several
 from ..text.terminal import PROGRAM, deliver, described, note, say, tolerant_streams, usage
 from .output_paths import check_picture, check_table
 from .transfers import add_evaluate, add_recommend
+
+#: Options of `rank` that name a picture.
+PICTURES = ("--plot", "--plot-ranks", "--plot-agreement")
 
 OK, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -146,8 +150,8 @@ def _add_rank(commands: Any) -> None:
         action="append",
         dest="metrics",
         help='such as sfda or "parc(n_components=32)"; may be repeated; the first orders the '
-        "table; all stands for every metric that is defined for what is there; default: sfda, "
-        "logme, parc",
+        "table; all stands for every metric that is defined for what is there, and orders by "
+        "consensus; default: sfda, logme, parc",
     )
     for name, named in TARGET_INPUTS.items():
         add(
@@ -173,6 +177,18 @@ def _add_rank(commands: Any) -> None:
     add("--order-by", metavar="COLUMN", help="order the table by another metric or by consensus")
     add("--out", metavar="F", type=Path, help="write the scores to a .csv or .json file")
     add("--plot", metavar="F", type=Path, help="write a .png, .pdf or .svg picture")
+    add(
+        "--plot-ranks",
+        metavar="F",
+        type=Path,
+        help="write a picture of the models' ranks by every metric",
+    )
+    add(
+        "--plot-agreement",
+        metavar="F",
+        type=Path,
+        help="write a picture of the rank correlations between the metrics",
+    )
     add("--jobs", metavar="N", type=int, default=1, help="worker processes (default 1)")
     add("--backend", metavar="B", help="force a backend (see `transfer-kernels info`)")
     add("--device", metavar="D", help="score on this device, such as cuda (default: the CPU)")
@@ -189,12 +205,14 @@ def _rank(options: argparse.Namespace) -> int:
     from ..zoo.ranking import rank
 
     check_table(options.out)
-    check_picture(options.plot)
+    pictures = (options.plot, options.plot_ranks, options.plot_agreement)
+    for picture, option in zip(pictures, PICTURES, strict=True):
+        check_picture(picture, option)
     folder = options.folder
     labels_path = options.labels or find_companion(folder, "labels")
     truth_path = options.truth or find_companion(folder, "truth")
     of_target = {n: path for n in TARGET_INPUTS if (path := getattr(options, n)) is not None}
-    beside = (labels_path, truth_path, options.layers, options.out, options.plot)
+    beside = (labels_path, truth_path, options.layers, options.out, *pictures)
     given = (*beside, *of_target.values())
     found = scan_folder(folder, [path for path in given if path], options.dataset)
     if options.dataset is not None and not (found.by_dataset or truth_path):
@@ -240,15 +258,18 @@ def _rank(options: argparse.Namespace) -> int:
         note(f"{journal.reused} of {n_scores} scores are from {path} (--fresh scores them anew)")
     _raise_if_all_failed_alike(ranking)
 
-    out, plot = options.out, options.plot
+    out = options.out
+    accuracies = truth.accuracy if truth else None
+    draw = (lambda: ranking.plot(accuracies), ranking.plot_ranks, ranking.plot_agreement)
     steps: list[Callable[[], None]] = [lambda: say(str(ranking))]
     if truth and truth_path:
         name = plain(truth_path.name)
         steps.append(lambda: say(f"\n{_comparison(ranking, truth, name)}"))
     if out:
         steps.append(lambda: (ranking.to_csv if out.suffix == ".csv" else ranking.to_json)(out))
-    if plot:
-        steps.append(lambda: _draw(ranking, truth, plot))
+    for picture, path in zip(draw, pictures, strict=True):
+        if path:
+            steps.append(partial(_draw, picture, path))
     deliver(*steps)
     return SOME_FAILED if ranking.errors else OK
 
@@ -300,10 +321,10 @@ def _cache_folder() -> Path | None:
     return cache if os.access(cache, os.W_OK) else None
 
 
-def _draw(ranking: Any, truth: Any, path: Path) -> None:
-    from ..display.plots import save_figure
+def _draw(picture: Callable[[], Any], path: Path) -> None:
+    from ..display.figures import save_figure
 
-    save_figure(ranking.plot(truth.accuracy if truth else None), path)
+    save_figure(picture(), path)
 
 
 def _raise_if_all_failed_alike(ranking: Any) -> None:

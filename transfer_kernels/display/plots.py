@@ -1,19 +1,26 @@
-"""Pictures of rankings, as matplotlib figures; nothing is shown and no global state is touched."""
+"""Pictures of scores and recommenders, as matplotlib figures; no global state is touched."""
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..evaluation.measures import evaluate
-from ..files.score_files import write_atomically
-from ..optional_packages import require
-from ..text.quoting import plain
+from .figures import (
+    ACCENT,
+    CONTROL,
+    FAMILY_COLORS,
+    FORMATS,
+    INK,
+    label,
+    new_figure,
+    require_matplotlib,
+    save_figure,
+    strip,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,20 +28,25 @@ if TYPE_CHECKING:
 
     from ..evaluation.yardstick import Comparison
 
+__all__ = [
+    "FORMATS",
+    "plot_against_truth",
+    "plot_comparison",
+    "plot_frontier",
+    "plot_ranking",
+    "require_matplotlib",
+    "save_figure",
+]
+
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
-FORMATS = (".png", ".pdf", ".svg")
-_LONGEST_LABEL = 80
-_INK, _ACCENT, _FAINT, _CONTROL = "#333333", "#0b6e99", "#cccccc", "#888888"
-#: Families' colours, told apart by the colour-blind too (Okabe and Ito).
-_FAMILIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a800")
 #: A panel has room to name so many models; of more, so many of the highest score and truly best.
 _MOST_NAMES, _BEST_NAMES = 12, 3
 #: Of a name's places so many touch its point; from those farther away a line leads to it.
 _BESIDE = 8
 #: A name on a name is worse than one on points.
 _NAMES_OVER_POINTS = 4
-_LEADER = {"arrowstyle": "-", "color": _CONTROL, "linewidth": 0.6, "shrinkB": 3.0}
+_LEADER = {"arrowstyle": "-", "color": CONTROL, "linewidth": 0.6, "shrinkB": 3.0}
 
 
 def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
@@ -58,13 +70,13 @@ def plot_ranking(scores: Mapping[str, float], title: str = "score") -> Figure:
     if not finite:
         raise ValueError("scores: none is finite, so there is nothing to draw")
     names = sorted(finite, key=finite.__getitem__)
-    figure = _figure(6.4, 0.9 + 0.24 * len(names))
+    figure = new_figure(6.4, 0.9 + 0.24 * len(names))
     axes = figure.subplots()
-    axes.plot([finite[name] for name in names], range(len(names)), "o", color=_ACCENT)
-    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.plot([finite[name] for name in names], range(len(names)), "o", color=ACCENT)
+    axes.set_yticks(range(len(names)), [label(name) for name in names])
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(_label(title))
-    _strip(axes)
+    axes.set_xlabel(label(title))
+    strip(axes)
     return figure
 
 
@@ -99,7 +111,7 @@ def plot_against_truth(
         raise ValueError("columns: no score has two models in common with the true accuracies")
     n_columns = min(len(columns), 2)
     n_rows = math.ceil(len(columns) / n_columns)
-    figure = _figure(5.6 * n_columns, 4.4 * n_rows)
+    figure = new_figure(5.6 * n_columns, 4.4 * n_rows)
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     drawn = [
         {n: s for n, s in scores.items() if math.isfinite(s) and n in accuracies}
@@ -113,21 +125,21 @@ def plot_against_truth(
             list(shared.values()),
             list(truth.values()),
             s=34,
-            color=[colors.get(_family(n), _CONTROL if colors else _ACCENT) for n in shared],
+            color=[colors.get(_family(n), CONTROL if colors else ACCENT) for n in shared],
             edgecolors="white",
             linewidths=0.6,
             zorder=2,
         )
         axes.margins(0.12)
-        axes.set_title(f"{_label(title)}: weighted τ = {tau:.2f}", color=_INK, fontsize=11)
-        axes.set_xlabel(_label(title))
+        axes.set_title(f"{label(title)}: weighted τ = {tau:.2f}", color=INK, fontsize=11)
+        axes.set_xlabel(label(title))
         axes.set_ylabel("true accuracy")
-        _strip(axes)
+        strip(axes)
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
     if len(colors) > 1:
         others = any(_family(name) not in colors for shared in drawn for name in shared)
-        _explain_colors(figure, {**colors, "others": _CONTROL} if others else colors)
+        _explain_colors(figure, {**colors, "others": CONTROL} if others else colors)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the points stay where they are now
     for axes, shared in zip(panels, drawn, strict=False):
@@ -158,10 +170,10 @@ def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") ->
     if not means:
         raise ValueError(f"figure: {figure} is defined for no recommender here")
     names = sorted(means, key=means.__getitem__)
-    drawing = _figure(7.2, 1.1 + 0.34 * len(names))
+    drawing = new_figure(7.2, 1.1 + 0.34 * len(names))
     axes = drawing.subplots()
     for place, name in enumerate(names):
-        color = _CONTROL if name.endswith("(control)") else _ACCENT
+        color = CONTROL if name.endswith("(control)") else ACCENT
         values = [v for v in comparison.values(name, figure).values() if math.isfinite(v)]
         axes.plot(values, [place] * len(values), "|", color=color, alpha=0.45, markersize=9)
         axes.plot(comparison.interval(name, figure), [place, place], color=color, linewidth=2.5)
@@ -172,12 +184,12 @@ def plot_comparison(comparison: Comparison, figure: str = "weighted_kendall") ->
             xycoords=("axes fraction", "data"),
             verticalalignment="center",
             fontsize=8,
-            color=_INK,
+            color=INK,
         )
-    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_yticks(range(len(names)), [label(name) for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
-    _strip(axes)
+    strip(axes)
     return drawing
 
 
@@ -211,10 +223,10 @@ def plot_frontier(
     }
     points = {name: both for name, both in points.items() if all(map(math.isfinite, both))}
     named = [*best, *_best_controls(points, figure)]
-    drawing = _figure(8.0, 5.0)
+    drawing = new_figure(8.0, 5.0)
     axes = drawing.subplots()
     for name, (price, value) in points.items():
-        color = _CONTROL if name.endswith("(control)") else _ACCENT
+        color = CONTROL if name.endswith("(control)") else ACCENT
         if name not in named:
             axes.plot(price, value, "o", color=color, markersize=4, alpha=0.4)
             continue
@@ -222,7 +234,7 @@ def plot_frontier(
         axes.plot(price, value, "o", color=color, markersize=7)
         on_frontier = name in best
         axes.annotate(
-            _label(name),
+            label(name),
             (price, value),
             xytext=(6, 6 if on_frontier else -6),
             textcoords="offset points",
@@ -231,7 +243,7 @@ def plot_frontier(
             color=color,
         )
     line = [points[name] for name in best]
-    axes.plot(*zip(*line, strict=True), color=_ACCENT, linewidth=1.2, drawstyle="steps-post")
+    axes.plot(*zip(*line, strict=True), color=ACCENT, linewidth=1.2, drawstyle="steps-post")
     # Names stand to the right of their points; a linear scale would crowd the few runs.
     axes.set_xscale("symlog", linthresh=1.0)
     prices = sorted({price for price, _ in points.values()})
@@ -244,7 +256,7 @@ def plot_frontier(
     axes.set_ylim(min(values) - 2 * room, max(values) + 2 * room)
     axes.set_xlabel({"models_run": "models run on the new task", "seconds": "seconds"}[cost])
     axes.set_ylabel(f"{figure.replace('_', ' ')} of {len(comparison.tasks)} held-out tasks")
-    _strip(axes)
+    strip(axes)
     return drawing
 
 
@@ -260,48 +272,6 @@ def _best_controls(points: Mapping[str, tuple[float, float]], figure: str) -> li
     return list(found.values())
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as .png, .pdf or .svg, all at once.
-
-    Raises
-    ------
-    ValueError
-        If the suffix is another one.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"{path}: pictures are written as {', '.join(FORMATS)}")
-    picture = io.BytesIO()
-    figure.savefig(picture, format=suffix[1:])
-    write_atomically(path, picture.getvalue())
-
-
-def require_matplotlib() -> None:
-    """Raise an ImportError that names the remedy if matplotlib is missing or does not load."""
-    require("matplotlib.figure", "Figure", use="plotting", extra="plot")
-
-
-def _label(text: str) -> str:
-    """Return a name as it can be drawn: printable, not too long, its dollar signs no formula."""
-    return plain(text, _LONGEST_LABEL).replace("$", r"\$")
-
-
-def _figure(width: float, height: float) -> Figure:
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _strip(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=_FAINT, linewidth=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
-
-
 def _family(name: str) -> str:
     """The letters that a model's name begins with: "resnet" of resnet50 and timm/resnet18."""
     letters = re.match(r"[^\W\d_]+", name.rpartition("/")[2])
@@ -313,17 +283,15 @@ def _family_colors(names: Iterable[str]) -> dict[str, str]:
     sizes = Counter(map(_family, names))
     if 2 * len(sizes) > sizes.total():
         return {}
-    largest = sorted(sizes, key=lambda family: (-sizes[family], family))[: len(_FAMILIES)]
-    return dict(zip(sorted(largest), _FAMILIES, strict=False))
+    largest = sorted(sizes, key=lambda family: (-sizes[family], family))[: len(FAMILY_COLORS)]
+    return dict(zip(sorted(largest), FAMILY_COLORS, strict=False))
 
 
 def _explain_colors(figure: Figure, colors: Mapping[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     marks = [
-        Line2D(
-            [], [], color=color, label=_label(family), marker="o", linestyle="none", markersize=6
-        )
+        Line2D([], [], color=color, label=label(family), marker="o", linestyle="none", markersize=6)
         for family, color in colors.items()
     ]
     figure.legend(
@@ -332,7 +300,7 @@ def _explain_colors(figure: Figure, colors: Mapping[str, str]) -> None:
         ncols=len(colors),
         frameon=False,
         fontsize=9,
-        labelcolor=_INK,
+        labelcolor=INK,
     )
 
 
@@ -345,7 +313,7 @@ def _name_points(
     taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in points.values()]
     for name in _named(x, y):
         px, py = points[name]
-        text = axes.text(0.0, 0.0, _label(name), fontsize=8, color=_INK)
+        text = axes.text(0.0, 0.0, label(name), fontsize=8, color=INK)
         extent = text.get_window_extent()
         width, height = extent.width, extent.height
         text.remove()
@@ -354,13 +322,13 @@ def _name_points(
         box = min(boxes, key=lambda box: _clutter(box, frame.extents, taken))
         far = boxes.index(box) >= _BESIDE
         axes.annotate(
-            _label(name),
+            label(name),
             (x[name], y[name]),
             (72.0 / figure.dpi * (box[0] - px), 72.0 / figure.dpi * (box[1] - py)),
             textcoords="offset points",
             verticalalignment="bottom",
             fontsize=8,
-            color=_INK,
+            color=INK,
             arrowprops=_LEADER if far else None,
         )
         taken += [box] * _NAMES_OVER_POINTS

@@ -181,6 +181,14 @@ def canonical_spec(spec: Spec) -> str:
     return metric_call(spec).spec
 
 
+def family_of(spec: str) -> str:
+    """The family of the metric that a spec names; that of features where none is registered."""
+    try:
+        return metric_call(spec).metric.family
+    except (TypeError, ValueError):
+        return "features"
+
+
 def score(
     features: Any,
     labels: Any = None,

@@ -145,4 +145,5 @@ METRIC = Metric(
     ("classification", "regression"),
     "Bolya et al., NeurIPS 2021",
     choices={"metric": DISTANCES, "ties": TIES},
+    family="pairs",
 )

@@ -98,4 +98,5 @@ METRIC = Metric(
     "correlation of the samples' products with whether their labels agree",
     paper="Deshpande et al., arXiv:2102.00084, 2021",
     from_scatter=True,
+    family="pairs",
 )

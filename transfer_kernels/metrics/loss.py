@@ -76,4 +76,5 @@ METRIC = Metric(
     compute,
     "cross-entropy of a penalised linear classifier at its optimum, negated",
     paper="Ding et al., ECCV 2022",
+    family="probes",
 )

@@ -152,4 +152,5 @@ METRIC = Metric(
     "LEEP with the components of a mixture of Gaussians for source classes",
     paper="Li et al., CVPR 2021",
     choices={"variant": VARIANTS},
+    family="posteriors",
 )

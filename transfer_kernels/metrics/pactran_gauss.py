@@ -106,4 +106,5 @@ METRIC = Metric(
     compute,
     "PAC-Bayesian bound of a linear classifier's error, negated",
     paper="Ding et al., ECCV 2022",
+    family="probes",
 )

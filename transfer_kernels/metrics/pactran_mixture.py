@@ -109,4 +109,5 @@ METRIC = Metric(
     "minus PACTran's bound for a vote of a mixture's components",
     paper="Ding et al., ECCV 2022",
     choices={"prior": _pactran.PRIORS},
+    family="posteriors",
 )

@@ -146,4 +146,5 @@ METRIC = Metric(
     "rank correlation of the samples' feature distances with their label distances",
     ("classification", "label vectors"),
     "Bolya et al., NeurIPS 2021",
+    family="pairs",
 )

@@ -211,6 +211,7 @@ def _general_scale(general: Any, floor: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _radii(problem: Problem, means: Any, deviation: Any, counts: np.ndarray) -> np.ndarray:
     """(C,) square roots of the classes' summed variances, standardised."""
+    means = beside(problem.features, means)
     codes = beside(means, problem.codes)
     inverse = beside(means, 1.0 / deviation)
     squares = np.empty(problem.n_samples)

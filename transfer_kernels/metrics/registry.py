@@ -18,6 +18,7 @@ import numpy as np
 from ..inputs.bfloat16 import BFloat16Matrix
 from ..inputs.model_outputs import INPUTS, TARGET_INPUTS, MissingInput, as_outputs
 from ..text.quoting import shown
+from .families import FAMILIES, family_by_needs
 from .problem import Problem
 from .scatter_problem import problem_of
 
@@ -139,6 +140,9 @@ class Metric:
     direction : {"higher", "lower"}
         Which number of ``compute``, or of ``combine``, is the better. Scores are always such that
         higher is better: others are negated.
+    family : str
+        Where tables and pictures show it, a key of ``transfer_kernels.metrics.families.FAMILIES``;
+        by default what follows from ``needs`` and ``scope``.
     """
 
     name: str
@@ -151,6 +155,7 @@ class Metric:
     scope: RelativeToZoo | typing.Literal["model"] = "model"
     direction: typing.Literal["higher", "lower"] = "higher"
     from_scatter: bool = False
+    family: str = ""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name.isidentifier()):
@@ -170,6 +175,10 @@ class Metric:
             raise ValueError(f"direction: {self.direction!r} given; it is 'higher' or 'lower'")
         if self.scope != "model" and not isinstance(self.scope, RelativeToZoo):
             raise ValueError(f"scope: {self.scope!r} given; it is 'model' or a RelativeToZoo")
+        family = self.family or family_by_needs(self.needs, bool(self.parts))
+        if family not in FAMILIES:
+            raise ValueError(f"family: {family!r} given; it is one of {', '.join(FAMILIES)}")
+        object.__setattr__(self, "family", family)
 
     @property
     def parts(self) -> tuple[str, ...]:

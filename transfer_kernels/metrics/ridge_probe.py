@@ -88,18 +88,19 @@ def compute(problem: Problem) -> float:
         sums = axes.T @ problem.centred.shifted_sums.T
         fitted = xp.where(values > 0.0, (sums**2).sum(axis=1) / values, xp.zeros_like(values))
     else:
-        indicators = _indicators(problem)
+        indicators = beside(axes, _indicators(problem))
         sums = axes.T @ indicators
         fitted = ((sums - axes.sum(axis=0)[:, None] * beside(axes, counts / n)) ** 2).sum(axis=1)
     ridge = _best_ridge(on_host(values), on_host(fitted), counts)
     right = 0.0
     if n >= problem.n_features:
-        to_fit = axes / (values + ridge) ** 0.5
-        coef = (sums.T / (values + ridge) ** 0.5).T
+        to_fit = beside(problem.features, axes / (values + ridge) ** 0.5)
+        coef = beside(problem.features, (sums.T / (values + ridge) ** 0.5).T)
+        mean = beside(problem.features, problem.mean)
         step = max(1, BLOCK_ELEMENTS // problem.n_features)
         for start in range(0, n, step):
             rows = slice(start, min(start + step, n))
-            Z = (as_float64(problem.features[rows]) - problem.mean) @ to_fit
+            Z = (as_float64(problem.features[rows]) - mean) @ to_fit
             right += _right(Z, coef, problem.codes[rows], counts, n)
         return right / n
     roots = (values / (values + ridge)) ** 0.5
@@ -162,4 +163,5 @@ METRIC = Metric(
     compute,
     "accuracy of a ridge classifier, each sample left out in turn",
     paper="Golub et al., Technometrics 1979",
+    family="probes",
 )

@@ -68,9 +68,9 @@ class _Objective:
         variances = self._variances(problem)
         variances = variances + 3.0 * float(np.median(on_host(variances)))
         roots = (variances * (spread / len(counts)) + self.ridge) ** 0.5
-        self.roots = roots[:, None]
+        self.roots = beside(X, roots)[:, None]
         self.intercept_root = (spread / len(counts)) ** 0.5
-        self.start = beside(mean, np.zeros((len(roots) + 1, len(counts))))
+        self.start = beside(X, np.zeros((len(roots) + 1, len(counts))))
 
     def _variances(self, problem: Problem) -> Any:
         if self.X is not problem.features:
@@ -84,7 +84,7 @@ class _Objective:
             self.X, self.codes, coef.T, intercept, self.mean
         )
         loss = loss / self.n + 0.5 * self.ridge * float((coef * coef).sum())
-        gradient = gradient / self.n
+        gradient = beside(coef, gradient) / self.n
         gradient[:-1] = (gradient[:-1] + self.ridge * coef) / self.roots
         gradient[-1] = gradient[-1] / self.intercept_root
         return loss, gradient, curvature

@@ -41,8 +41,15 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """Return the same table as HTML; every cell is escaped."""
+def cell_width(text: str) -> int:
+    """Characters that a cell takes in a text table."""
+    return len(encodable(plain(text, None)))
+
+
+def html_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], align: str, caption: str = ""
+) -> str:
+    """Return the same table as HTML, with a caption if there is one; all texts are escaped."""
     sides = ["left" if side == "l" else "right" for side in align]
 
     def line(tag: str, cells: Sequence[str]) -> str:
@@ -53,7 +60,8 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str)
         return f"<tr>{''.join(inner)}</tr>"
 
     body = "".join(line("td", row) for row in rows)
-    return f"<table><thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
+    title = f"<caption>{escape(plain(caption, None))}</caption>" if caption else ""
+    return f"<table>{title}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
 
 
 def format_scores(values: Sequence[float]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -52,6 +53,16 @@ def encodable(text: str, stream: Any = None) -> str:
         return text.encode(encoding, _HANDLER).decode(encoding)
     except (LookupError, UnicodeError):
         return text
+
+
+def width_of_stdout() -> int | None:
+    """Characters a line of the terminal that stdout is, or COLUMNS where it is set; else None."""
+    try:
+        is_terminal = sys.stdout.isatty()
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        is_terminal = False
+    columns = shutil.get_terminal_size((0, 0)).columns
+    return columns if columns > 0 and (is_terminal or os.environ.get("COLUMNS")) else None
 
 
 # ---------------------------------------------------------------------------- the command's streams

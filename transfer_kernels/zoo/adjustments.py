@@ -16,6 +16,7 @@ import numpy as np
 from ..evaluation.measures import mean_ranks
 from ..metrics import MetricCall
 from ..metrics.zoo_scale import unit_range
+from ..text.quoting import several
 from ..text.tables import MISSING, format_scores
 from .scoring import Outcome, failure
 
@@ -35,13 +36,54 @@ def consensus(table: Table) -> dict[str, dict[str, float]]:
     """
     if len(table) < 2:
         return {}
+    return {CONSENSUS: _minus_mean_rank(table)}
+
+
+def _minus_mean_rank(table: Table) -> dict[str, float]:
     total = dict.fromkeys(next(iter(table.values())), 0.0)
     for column in table.values():
         finite = [name for name, score in column.items() if math.isfinite(score)]
         ranks = mean_ranks(-np.asarray([column[name] for name in finite], dtype=np.float64))
         place = dict(zip(finite, ranks.tolist(), strict=True))
         total = {name: value + place.get(name, math.nan) for name, value in total.items()}
-    return {CONSENSUS: {name: -value / len(table) for name, value in total.items()}}
+    return {name: -value / len(table) for name, value in total.items()}
+
+
+def says_little(table: Table) -> dict[str, str]:
+    """Column to the reason why it should not enter a consensus, of the columns with one.
+
+    Its finite scores are all equal, so that it orders nothing; or a model lacks a score in it that
+    has one in at least half of the columns, so that its ranks are no ranks of all models.
+    """
+    lacking: dict[str, int] = {}
+    for column in table.values():
+        for name, score in column.items():
+            lacking[name] = lacking.get(name, 0) + (not math.isfinite(score))
+    counted = [name for name, count in lacking.items() if 2 * count <= len(table)]
+    reasons = {}
+    for metric, column in table.items():
+        without = [name for name in counted if not math.isfinite(column[name])]
+        if not _finite(column).size:
+            reasons[metric] = "no score"
+        elif without:
+            reasons[metric] = f"no score of {several(without, 3, quoted=False)}"
+        elif len(counted) > 1 and len({column[name] for name in counted}) == 1:
+            reasons[metric] = "the same for all models"
+    return reasons
+
+
+def informed_consensus(table: Table) -> dict[str, dict[str, float]]:
+    """The consensus over the columns that say something, see `says_little`.
+
+    NaN for a model that has no score in one of these, and for all models where there are none.
+    """
+    if len(table) < 2:
+        return {}
+    left_out = says_little(table)
+    kept = {metric: column for metric, column in table.items() if metric not in left_out}
+    if kept:
+        return {CONSENSUS: _minus_mean_rank(kept)}
+    return {CONSENSUS: dict.fromkeys(next(iter(table.values())), math.nan)}
 
 
 def with_layers(table: Table, layers: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -82,11 +124,13 @@ def _finite(scores: Column) -> np.ndarray:
 
 
 def usual(
-    layers: Mapping[str, float] | None, others: Sequence[Adjustment] = ()
+    layers: Mapping[str, float] | None,
+    others: Sequence[Adjustment] = (),
+    agreement: Adjustment = consensus,
 ) -> tuple[Adjustment, ...]:
     """The adjustments of a ranking: layers if their numbers are known, others, the consensus."""
     first = () if layers is None else (partial(with_layers, layers=layers),)
-    return (*first, *others, consensus)
+    return (*first, *others, agreement)
 
 
 def added_columns(table: Table, adjustments: Sequence[Adjustment]) -> dict[str, dict[str, float]]:

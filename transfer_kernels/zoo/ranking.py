@@ -12,6 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..display.score_table import (
+    MOST_IN_ONE_TABLE,
+    Section,
+    TableColumn,
+    as_html,
+    as_text,
+    sections,
+)
 from ..evaluation.measures import Evaluation, evaluate
 from ..files.csv_cells import csv_text
 from ..files.score_files import (
@@ -33,6 +41,7 @@ from ..metrics import (
     MissingInputWarning,
     Spec,
     UninformativeScoreWarning,
+    family_of,
     lacking_text,
     left_out_text,
     metric_calls,
@@ -42,20 +51,19 @@ from ..metrics.scatter_problem import is_scatter
 from ..ops.backends import choose_backend, forced_backend
 from ..optional_packages import require
 from ..text.quoting import plain, several, shown
-from ..text.tables import (
-    MISSING,
-    format_seconds,
-    html_table,
-    text_table,
-)
+from ..text.tables import MISSING, format_seconds
 from ..text.terminal import described, progress_bar
 from .adjustments import (
+    CONSENSUS,
     WITH_LAYERS,
     Adjustment,
     added_columns,
     added_names,
     combined,
+    consensus,
+    informed_consensus,
     printed,
+    says_little,
     usual,
 )
 from .every_metric import calls_for, without_inputless
@@ -123,6 +131,12 @@ class Ranking(Sequence[ModelScores]):
     adjustments : sequence of callable, optional
         Functions of the table of the metrics, column to model to score, that give further columns;
         see ``transfer_kernels.zoo.adjustments``.
+    agreement : callable, optional
+        Which adjustment gives the consensus: `transfer_kernels.zoo.adjustments.consensus`, or
+        `informed_consensus`, which passes over metrics that say little.
+    families : mapping of str to str, optional
+        Metric to its family, a key of ``transfer_kernels.metrics.families.FAMILIES``; the default
+        is that of the registered metric, "features" where there is none.
 
     Attributes
     ----------
@@ -133,6 +147,8 @@ class Ranking(Sequence[ModelScores]):
         of a model's ranks over the metrics.
     order_by : str
         The column that orders the rows.
+    left_out : dict
+        Metric to the reason why an informed consensus passes over it.
     """
 
     def __init__(
@@ -142,6 +158,8 @@ class Ranking(Sequence[ModelScores]):
         order_by: str | None = None,
         layers: Mapping[str, float] | None = None,
         adjustments: Sequence[Adjustment] = (),
+        agreement: Adjustment = consensus,
+        families: Mapping[str, str] | None = None,
     ) -> None:
         self.metrics = tuple(metrics)
         parts = [name for model in models for name in model.scores if name not in self.metrics]
@@ -150,8 +168,16 @@ class Ranking(Sequence[ModelScores]):
             for name in dict.fromkeys((*self.metrics, *parts))
         }
         table = {metric: columns[metric] for metric in self.metrics}
-        columns |= added_columns(table, usual(layers, adjustments))
+        of_metrics = {metric: (families or {}).get(metric) or family_of(metric) for metric in table}
+        self._families = {
+            name: of_metrics[name if name in table else name.rpartition(".")[0]]
+            for name in columns
+            if name in table or name.rpartition(".")[0] in table
+        }
+        columns |= added_columns(table, usual(layers, adjustments, agreement))
         self._columns: dict[str, dict[str, float]] = columns
+        informed = agreement is informed_consensus and len(table) > 1
+        self.left_out = says_little(table) if informed else {}
         self.order_by = self._checked(order_by or _default_order(self.metrics, layers))
         place = self.ranks(self.order_by)
         self._rows = sorted(models, key=lambda model: place.get(model.name, math.inf))
@@ -232,6 +258,51 @@ class Ranking(Sequence[ModelScores]):
             return plot_against_truth({name: self.column(name) for name in chosen}, truth)
         return plot_ranking(self.column(column or self.order_by), column or self.order_by)
 
+    def plot_ranks(self) -> Figure:
+        """Draw the models' ranks by every metric as a heat map, the metrics by family.
+
+        The models are in the order of the consensus, where there is one, else of the table.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            As that of `plot`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from ..display.rank_pictures import plot_ranks
+
+        by = CONSENSUS if CONSENSUS in self._columns else self.order_by
+        place = self.ranks(by)
+        models = sorted((row.name for row in self), key=lambda name: place.get(name, math.inf))
+        table = {metric: self._columns[metric] for metric in self.metrics}
+        mean = {name: -value for name, value in self._columns.get(CONSENSUS, {}).items()}
+        return plot_ranks(table, models, self._families, mean, self.left_out)
+
+    def plot_agreement(self) -> Figure:
+        """Draw Spearman's rank correlation between the metrics, similar ones side by side.
+
+        Metrics that order nothing are left out; the picture says which.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            As that of `plot`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If fewer than two metrics tell models apart.
+        """
+        from ..display.rank_pictures import plot_agreement
+
+        return plot_agreement({metric: self._columns[metric] for metric in self.metrics})
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as dictionaries and lists of plain numbers and texts."""
         scores, ranks = self.scores, {column: self.ranks(column) for column in self.columns}
@@ -277,12 +348,12 @@ class Ranking(Sequence[ModelScores]):
         return len(self._rows)
 
     def __str__(self) -> str:
-        return text_table(*self._table())
+        return as_text(*self._parts())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(*self._table())
+        return as_html(*self._parts())
 
     def _checked(self, column: str) -> str:
         if column not in self._columns:
@@ -306,27 +377,44 @@ class Ranking(Sequence[ModelScores]):
             for row in self
         ]
 
-    def _table(self) -> tuple[list[str], list[list[str]], str]:
-        """Return header, rows and alignment of the printed table."""
+    def _parts(self) -> tuple[list[TableColumn], list[Section], list[str]]:
+        """Return key columns, sections and foot lines of the printed table."""
         names = [row.name for row in self]
-        places = self.ranks(self.order_by)
-        columns = [
-            ("#", "r", [str(places.get(name, MISSING)) for name in names]),
-            ("model", "l", names),
+        many = len(self.metrics) > MOST_IN_ONE_TABLE
+        keys = [
+            TableColumn("#", self._places(self.order_by)),
+            TableColumn("model", names, "l"),
         ]
+        columns = {}
         for column in self.columns:
-            values, ranks = self._columns[column], self.ranks(column)
+            values = self._columns[column]
             title, cells = printed(column, [values[name] for name in names])
-            columns.append((title, "r", cells))
+            beside = []
             if column != self.order_by:
-                columns.append(("#", "r", [str(ranks.get(name, MISSING)) for name in names]))
-            if column in self.metrics:
-                columns.append(("time", "r", [format_seconds(row.seconds[column]) for row in self]))
-        if self.errors:
-            columns.append(("error", "l", [row.error or "" for row in self]))
-        header = [title for title, _, _ in columns]
-        rows = [list(cells) for cells in zip(*(cells for _, _, cells in columns), strict=True)]
-        return header, rows, "".join(side for _, side, _ in columns)
+                beside.append(TableColumn("#", self._places(column)))
+            if column in self.metrics and not many:
+                seconds = [format_seconds(row.seconds[column]) for row in self]
+                beside.append(TableColumn("time", seconds))
+            columns[column] = TableColumn(title, cells, "r", beside)
+        foot = []
+        if self.left_out:
+            reasons = "; ".join(f"{name} ({why})" for name, why in self.left_out.items())
+            foot.append(f"not in the mean #: {reasons}")
+        errors = [TableColumn("error", [row.error or "" for row in self], "l")]
+        if not many:
+            shown_errors = errors if self.errors else []
+            return keys, [Section("", [*columns.values(), *shown_errors])], foot
+        known = [[t for t in row.seconds.values() if t == t] for row in self]
+        spent = [math.fsum(times) if times else math.nan for times in known]
+        time = TableColumn("time", list(map(format_seconds, spent)))
+        added = {name: columns.pop(name) for name in self.columns if name not in self._families}
+        first = [Section("over all metrics", [*added.values(), time])]
+        last = [Section("errors", errors)] if self.errors else []
+        return keys, [*first, *sections(columns, self._families), *last], foot
+
+    def _places(self, column: str) -> list[str]:
+        ranks = self.ranks(column)
+        return [str(ranks.get(row.name, MISSING)) for row in self]
 
 
 def rank(
@@ -367,7 +455,8 @@ def rank(
         stands for every metric that is defined for what is given, with its default options.
     order_by : str, optional
         What orders the table: one of the metrics (the default is the first), ``"consensus"`` (the
-        mean rank over the metrics), or ``"<metric> + layers"``.
+        mean rank over the metrics; of ``metrics="all"`` the default, over those that say something,
+        see `transfer_kernels.zoo.adjustments.informed_consensus`), or ``"<metric> + layers"``.
     layers : mapping of str to float, optional
         Numbers of layers by model name. Adds for every metric the heuristic of PARC's authors for
         zoos of mixed depth (Bolya et al. 2021): the score, standardised over the zoo, plus
@@ -434,6 +523,7 @@ def rank(
     if by_all:
         calls, left_out = calls_for(zoo, target)
     specs = tuple(call.spec for call in calls)
+    agreement = informed_consensus if by_all else consensus
     order = _checked_order(order_by, calls, layers, adjustments)
     served_by = _backends_by_model(zoo, backend, device)
     store = journal if isinstance(journal, Journal | None) else Journal(journal)
@@ -477,7 +567,8 @@ def rank(
         specs = tuple(call.spec for call in calls)
         left_out |= lacking
         if order_by is None:
-            order = _checked_order(None, calls, layers, adjustments)
+            by_consensus = layers is None and len(specs) > 1
+            order = CONSENSUS if by_consensus else _default_order(specs, layers)
     for call in calls:
         if call.metric.parts:
             for outcome in combined(call, [outcomes[model, call.spec] for model in zoo]):
@@ -485,7 +576,8 @@ def rank(
     rows = [_row(model, calls, [outcomes[model, spec] for spec in specs]) for model in zoo]
     _warn(rows)
     _warn_of_lacks([outcomes[model, spec] for model in zoo for spec in specs], left_out)
-    return Ranking(rows, specs, order, layers, adjustments)
+    families = {call.spec: call.metric.family for call in calls}
+    return Ranking(rows, specs, order, layers, adjustments, agreement, families)
 
 
 def _warn_of_journal(error: OSError) -> None:
