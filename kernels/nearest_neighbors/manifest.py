@@ -47,7 +47,7 @@ def nearest_neighbors(
     k : int
         At most m, or n - 1 without others.
     metric : {"euclidean", "cosine"}
-        The distance is |x - y|, or 1 - x.y / (|x| |y|), where a row of zeros is at 1 from
+        The distance is ``|x - y|``, or ``1 - x.y / (|x| |y|)``; a row of zeros is at 1 from
         all others.
     others : (m, d) array, optional
         Where the neighbours are looked for, finite. By default in X; a row is then not its own

@@ -56,7 +56,7 @@ def softmax_regression(
     gradient : (d + 1, C) float64 array
         Of the loss by coef^T, and by the intercept in the last row.
     curvature : float
-        Trace of the loss's Hessian: the sum over the samples of |x - shift|^2 + 1 times the sum
+        Trace of the loss's Hessian: the sum over the samples of ``|x - shift|^2 + 1`` times the sum
         over the classes of p (1 - p).
 
     Raises

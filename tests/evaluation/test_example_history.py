@@ -105,7 +105,7 @@ def test_the_readme_names_every_model_and_task(history):
 
 
 def test_what_is_committed_is_small():
-    assert sum(path.stat().st_size for path in HISTORY.iterdir() if path.is_file()) < 1_000_000
+    assert sum(path.stat().st_size for path in HISTORY.iterdir() if path.is_file()) < 1_300_000
 
 
 def test_results_are_of_these_tasks(history, results):

@@ -34,8 +34,8 @@ def loss(
     labels : (n,) array, tensor or list
         Class labels of any hashable kind.
     scale : float, default 1.0
-        Of the penalty |W|^2 / (2 n scale) on the coefficients of the centred features; the score
-        follows the features' unit as much as it.
+        Of the penalty ``|W|^2 / (2 n scale)`` on the coefficients of the centred features; the
+        score follows the features' unit as much as it.
     ignore_label : optional
         Samples with this label, such as -1 or -100, are left out; NaN stands for every missing
         label. By default none is, and a missing label is an error.
