@@ -18,7 +18,8 @@ from .calls import number, published_errors
 class LogME:
     """Bayesian linear model at the maximum evidence of its labels.
 
-    ``ms`` (C, D), the weights, is made when it is first asked for; it costs more than the score.
+    ``ms`` (num_dim, D), the weights, zeros for classes that do not occur, is made when it is first
+    asked for; it costs more than the score.
     NaN or infinity among the features raises `numpy.linalg.LinAlgError`, as published.
 
     Parameters
@@ -33,8 +34,6 @@ class LogME:
         Number of classes 0 ... max(label), or of targets.
     alphas, betas : list of float
         Precisions of weights and noise, of each of them.
-    ms : (num_dim, D) array
-        Weights; zeros for classes that do not occur.
     """
 
     def __init__(self, regression: bool = False):
