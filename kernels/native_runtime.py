@@ -1,7 +1,7 @@
 """What every caller of the compiled module shares: the module, instruction set, threads, views."""
 
 import os
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 
@@ -42,6 +42,5 @@ def runtime_arguments() -> dict:
     return {"isa": instruction_set(), "n_threads": thread_count()}
 
 
-def as_codes(codes: np.ndarray) -> np.ndarray:
-    """Class codes as the compiled kernels read them: contiguous int64."""
-    return np.ascontiguousarray(codes, dtype=np.int64)
+#: Class codes as the compiled kernels read them: contiguous int64.
+as_codes = partial(np.ascontiguousarray, dtype=np.int64)

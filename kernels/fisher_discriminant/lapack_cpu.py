@@ -5,6 +5,7 @@ routines work on ``A.T`` with ``lower=1`` and copy nothing.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 from scipy.linalg import blas
@@ -28,10 +29,7 @@ def within_scatter(
 
 def dominant_eigenvalue(within: np.ndarray, ones: np.ndarray) -> float:
     """See the contract in the package's docstring."""
-
-    def times(vector: np.ndarray) -> np.ndarray:
-        return blas.dsymv(1.0, within.T, vector, lower=1)
-
+    times = partial(blas.dsymv, 1.0, within.T, lower=1)
     x = times(np.asarray(ones, dtype=np.float64))
     if not x.any():
         return 0.0

@@ -13,11 +13,12 @@ def self_challenging(
     mixing: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """See the contract in the package's docstring."""
-    coef, intercept, *mixed = (
-        np.ascontiguousarray(array, dtype=np.float64)
-        for array in (coef, intercept, *(mixing or ()))
-    )
-    share, anchors = mixed or (None, None)
+    coef = np.ascontiguousarray(coef, dtype=np.float64)
+    intercept = np.ascontiguousarray(intercept, dtype=np.float64)
+    share = anchors = None
+    if mixing is not None:
+        share = np.ascontiguousarray(mixing[0], dtype=np.float64)
+        anchors = np.ascontiguousarray(mixing[1], dtype=np.float64)
     posterior = np.empty(len(X))
     challenge = np.empty(len(X))
     native_module().self_challenging(

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +226,21 @@ def test_no_metric_is_left_out(name):
 def test_the_registry_is_a_mapping_in_order():
     assert list(METRICS) == sorted(METRICS) and len(METRICS) == len(tk.metric_names())
     assert "leap" not in METRICS and isinstance(METRICS, registry.Mapping)
+
+
+def test_few_calls_of_ours_a_score():
+    """On small data the time goes to Python: a few functions of ours, each once."""
+    X, y = make_problem(50, 8, 5)
+    tk.sfda(X, y)
+    files = Counter()
+
+    def count(frame, event, _):
+        if event == "call":
+            files["transfer_kernels" in frame.f_code.co_filename] += 1
+
+    sys.setprofile(count)
+    try:
+        tk.sfda(X, y)
+    finally:
+        sys.setprofile(None)
+    assert files[True] <= 130

@@ -159,7 +159,7 @@ def as_features(features: Any, name: str = "features", *, narrow: bool = False) 
         return array.astype(np.float64)
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
-    if any(stride % array.dtype.itemsize for stride in array.strides):
+    if any([stride % array.dtype.itemsize for stride in array.strides]):
         return array.copy()  # fields of a packed record: no kernel reads unaligned numbers
     return array
 
@@ -174,7 +174,8 @@ def _bfloat16_bits(features: Any, name: str) -> np.ndarray | None:
             return None
         _refuse_sparse(features, name)
         return features.detach().resolve_neg().view(torch.int16).numpy().view(np.uint16)
-    if getattr(getattr(features, "dtype", None), "name", "") != "bfloat16":
+    dtype = getattr(features, "dtype", None)
+    if getattr(dtype, "kind", "") != "V" or getattr(dtype, "name", "") != "bfloat16":
         return None
     bits = np.asarray(features)  # the type is that of ml_dtypes, as of JAX
     return bits.view(np.uint16) if bits.dtype.itemsize == 2 else None

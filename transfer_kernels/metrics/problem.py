@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..inputs import arrays
-from ..inputs.model_outputs import CheckedInputs, Extent, as_outputs, checked_target_inputs
+from ..inputs.model_outputs import CheckedInputs, Extent, ModelOutputs, checked_target_inputs
 from ..kernels.array_namespace import array_namespace, as_float64, beside
 from ..ops import FisherScatter
 from ..text.quoting import shown
@@ -72,11 +72,14 @@ class Problem:
         ignore_label: Any = None,
         **target_inputs: Any,
     ):
-        outputs = as_outputs(features)
-        given = {**outputs.given, **checked_target_inputs(target_inputs)}
-        first = outputs.first
-        X = arrays.as_features(first, narrow=True) if outputs.features is not None else None
-        n_samples = outputs.n_samples if X is None else len(X)
+        if isinstance(features, ModelOutputs):
+            given, first = features.given, features.first
+        else:
+            given, first = {"features": features}, features
+        if target_inputs:
+            given = {**given, **checked_target_inputs(target_inputs)}
+        X = arrays.as_features(first, narrow=True) if "features" in given else None
+        n_samples = features.n_samples if X is None else len(X)
         self.ops = ops.bound_ops(first if X is None else X, backend)
         self.is_labelled = labels is not None
         self.labels = (
@@ -157,12 +160,12 @@ class Problem:
         """Name of the backend that serves."""
         return self.ops.backend
 
-    @property
+    @cached_property
     def n_samples(self) -> int:
         """Number of samples, n, without those left out."""
         return len(self.labels)
 
-    @property
+    @cached_property
     def n_features(self) -> int:
         """Number of features, d."""
         return int(self.features.shape[1])

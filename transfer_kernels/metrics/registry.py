@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs.bfloat16 import BFloat16Matrix
-from ..inputs.model_outputs import INPUTS, TARGET_INPUTS, MissingInput, as_outputs
+from ..inputs.model_outputs import INPUTS, TARGET_INPUTS, MissingInput, ModelOutputs
 from ..text.quoting import shown
 from .families import FAMILIES, family_by_needs
 from .problem import Problem
@@ -180,7 +180,7 @@ class Metric:
             raise ValueError(f"family: {family!r} given; it is one of {', '.join(FAMILIES)}")
         object.__setattr__(self, "family", family)
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """Names of what one model gives, where the metric compares models; else none."""
         return self.scope.parts if isinstance(self.scope, RelativeToZoo) else ()
@@ -387,9 +387,11 @@ class MetricCall:
         of_target = {name: options.pop(name) for name in TARGET_INPUTS if name in options}
         self.metric.check(**options)
         call = MetricCall(self.metric, options)
-        outputs = as_outputs(features).only(self.metric.needs)
+        outputs = (
+            features.only(self.metric.needs) if isinstance(features, ModelOutputs) else features
+        )
         problem = problem_of(outputs, labels, backend, ignore_label, **of_target)
-        if lacking := self.lacking(problem):
+        if not self.metric.needs <= problem.inputs.given and (lacking := self.lacking(problem)):
             if problem.only_sums:
                 raise MissingInput(
                     f"{self.metric.name} needs {lacking[0]}: a FisherScatter does not determine it"

@@ -21,6 +21,7 @@ from ..inputs.model_outputs import (
     ModelOutputs,
     as_outputs,
     checked_target_inputs,
+    features_of,
 )
 from ..kernels.array_namespace import array_namespace, on_host
 from ..ops import FisherScatter
@@ -166,9 +167,9 @@ def problem_of(
         As `Problem` and `ScatterProblem` do; also if there are labels, a label to ignore or other
         inputs of the model beside a scatter.
     """
+    if not isinstance(features_of(features), FisherScatter):
+        return Problem(features, labels, backend, ignore_label, **target_inputs)
     outputs = as_outputs(features)
-    if not isinstance(outputs.features, FisherScatter):
-        return Problem(outputs, labels, backend, ignore_label, **target_inputs)
     if labels is not None:
         raise ValueError("labels: given, but a FisherScatter has its classes in it; leave them out")
     if ignore_label is not None:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Backend:
 def _module_obstacle(module: str) -> str | None:
     """Why a compiled module cannot be imported, or None; with what its build said, if it failed."""
     name = f"transfer_kernels.{module}"
+    if sys.modules.get(name) is not None:
+        return None
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
