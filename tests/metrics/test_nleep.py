@@ -40,7 +40,7 @@ def published_nleep(theta, y, variant):
     return own.mean() if variant == "sfda" else np.log(own).mean()
 
 
-@pytest.mark.parametrize("variant", ["sfda", "pactran"])
+@pytest.mark.parametrize("variant", ["sfda", pytest.param("pactran", marks=pytest.mark.exhaustive)])
 def test_equals_scikit_learn_in_float64(goldens, variant):
     """The same labels, rounds and score, on every case of the goldens."""
     pytest.importorskip("sklearn")

@@ -69,8 +69,12 @@ problems = st.tuples(
     st.sampled_from([np.float32, np.float64]),
 ).map(lambda t: make_problem(t[0], t[1], t[2], t[3], dtype=t[4]))
 
+# The same examples in every run: a failure is the change's.
 relaxed = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -81,7 +85,7 @@ def quiet():
         yield
 
 
-#: Metrics that draw samples at random, by their order.
+#: Metrics that draw samples at random, by their order and by sums that rounding moves.
 DRAWN = {"nleep", "pactran_mixture"}
 
 
@@ -108,9 +112,10 @@ def defined_for(X):
 @given(problems)
 @example(make_problem(12, 20, 6, 1))
 def test_backends_agree(problem):
-    expected = scores(*problem, backend="reference")
+    expected = scores(*problem, backend="reference", without=DRAWN)
     for name in {name for name, _ in VARIANTS}:
-        np.testing.assert_allclose(scores(*problem, backend=name), expected, rtol=1e-9, atol=1e-9)
+        found = scores(*problem, backend=name, without=DRAWN)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @relaxed
@@ -127,14 +132,16 @@ def test_order_of_samples(problem, seed):
 def test_order_of_features(problem, seed):
     X, y = problem
     order = np.random.default_rng(seed).permutation(X.shape[1])
-    np.testing.assert_allclose(scores(X[:, order], y), scores(X, y), rtol=1e-8, atol=1e-8)
+    found, expected = scores(X[:, order], y, without=DRAWN), scores(X, y, without=DRAWN)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
 
 
 @relaxed
 @given(problems, st.permutations(list("abcdef")))
 def test_names_of_classes(problem, names):
     X, y = problem
-    np.testing.assert_allclose(scores(X, np.array(names)[y]), scores(X, y), rtol=1e-8, atol=1e-8)
+    found = scores(X, np.array(names)[y], without=DRAWN)
+    np.testing.assert_allclose(found, scores(X, y, without=DRAWN), rtol=1e-8, atol=1e-8)
 
 
 @relaxed

@@ -130,7 +130,14 @@ def test_every_compiled_op_is_here():
     assert CASES.keys() == {path.parent.name for path in folders} - {"class_scatter"}
 
 
-@pytest.mark.parametrize("op,case", [(op, case) for op, cases in CASES.items() for case in cases])
+#: Beyond what 800 samples have pairs for: it takes seconds.
+LONG = [pytest.param("parc_correlation", "binned finely", marks=pytest.mark.exhaustive)]
+
+
+@pytest.mark.parametrize(
+    "op,case",
+    [(op, c) for op, cases in CASES.items() for c in cases if c != "binned finely"] + LONG,
+)
 def test_same_bits(native_isa, monkeypatch, op, case):
     version, call = implementation(op, "native"), CASES[op][case]
     monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", "1")

@@ -343,6 +343,7 @@ def test_families_of_real_architectures_cluster(real):
     assert adjusted_rand_score(truth, embedding.codes) >= 0.9
 
 
+@pytest.mark.exhaustive
 def test_the_graph_of_a_regnet_x_is_nearest_to_a_resnet(real):
     families, graphs = real
     embedding = archi2vec(graphs, n_clusters=9)

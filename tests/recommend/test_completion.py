@@ -70,7 +70,10 @@ class Planted:
         return np.mean(ours), np.mean(best)
 
 
-@pytest.mark.parametrize("T, allowed", [(20, 0.03), (50, 0.02), (100, 0.02)])
+@pytest.mark.parametrize(
+    "T, allowed",
+    [(20, 0.03), *(pytest.param(T, 0.02, marks=pytest.mark.exhaustive) for T in (50, 100))],
+)
 def test_planted_rank_three_comes_near_the_one_who_knows_it(T, allowed):
     both = []
     for seed in range(3):
