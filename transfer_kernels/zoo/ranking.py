@@ -67,7 +67,7 @@ from .adjustments import (
     usual,
 )
 from .every_metric import calls_for, without_inputless
-from .scoring import Outcome, Source, Target, Task
+from .scoring import Job, Outcome, Source, Target
 from .worker_pool import score_all
 
 if TYPE_CHECKING:
@@ -539,15 +539,15 @@ def rank(
             outcomes[pair] = Outcome(
                 *pair, entry.score, entry.seconds, warning=entry.warning, parts=entry.parts or {}
             )
-    tasks = [
-        Task(model, source, wanted)
+    jobs = [
+        Job(model, source, wanted)
         for model, source in zoo.items()
         if (wanted := tuple(call for call in calls if (model, call.spec) not in outcomes))
     ]
     n_scores = len(zoo) * len(specs)
     with (
         progress_bar(n_scores, progress, unit="score", initial=len(outcomes)) as bar,
-        closing(score_all(tasks, target, n_jobs)) as fresh,
+        closing(score_all(jobs, target, n_jobs)) as fresh,
     ):
         for outcome in fresh:
             pair = (outcome.model, outcome.metric)

@@ -35,7 +35,7 @@ Source = Any
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A model, where its features come from, and the metrics that are still wanted of it."""
 
     model: str
@@ -83,7 +83,7 @@ class Outcome:
     lacks: tuple[str, ...] = ()
 
 
-def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
+def score_model(job: Job, target: Target) -> Generator[Outcome, None, None]:
     """Yield the outcomes of one model; what it loads is released at the end.
 
     The metrics share their work through one `Problem`, so the first one that needs the scatter of
@@ -91,24 +91,24 @@ def score_model(task: Task, target: Target) -> Generator[Outcome, None, None]:
     """
     with ExitStack() as reading:
         try:
-            held = _read(task)
+            held = _read(job)
             arrays = [part for value in held.outputs.given.values() for part in _parts(value)]
-            checks = [reading.enter_context(intact(array, task.source)) for array in arrays]
-            problem = _problem(held, task, target)
+            checks = [reading.enter_context(intact(array, job.source)) for array in arrays]
+            problem = _problem(held, job, target)
             _run(checks)
         except Exception as error:
-            yield from (failure(task.model, call.spec, error) for call in task.metrics)
+            yield from (failure(job.model, call.spec, error) for call in job.metrics)
             return
-        for call in task.metrics:
+        for call in job.metrics:
             if lacking := call.lacking(problem):
                 nan = float("nan")
-                yield Outcome(task.model, call.spec, nan, nan, lacks=tuple(lacking))
+                yield Outcome(job.model, call.spec, nan, nan, lacks=tuple(lacking))
                 continue
             try:
-                outcome = _score(task.model, call, problem)
+                outcome = _score(job.model, call, problem)
                 _run(checks)
             except Exception as error:
-                outcome = failure(task.model, call.spec, error)
+                outcome = failure(job.model, call.spec, error)
             yield outcome
 
 
@@ -137,16 +137,16 @@ def _run(checks: Sequence[Callable[[], None]]) -> None:
         check()
 
 
-def _read(task: Task) -> OutputsFile:
-    source = task.source
+def _read(job: Job) -> OutputsFile:
+    source = job.source
     if not isinstance(source, str | os.PathLike):
         return OutputsFile(as_outputs(source() if callable(source) else source))
     # A mapped file that shrinks ends the process unless it is watched.
     mapped = can_watch() or existing_file(Path(source)).stat().st_size > available_memory() / 2
-    return read_outputs(os.fspath(source), needs=task.needs, mapped=mapped, narrow=True)
+    return read_outputs(os.fspath(source), needs=job.needs, mapped=mapped, narrow=True)
 
 
-def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
+def _problem(held: OutputsFile, job: Job, target: Target) -> Problem:
     labels = target.labels if held.labels is None else held.labels
     if is_scatter(held.outputs):  # which has its classes in it
         problem = problem_of(
@@ -154,11 +154,11 @@ def _problem(held: OutputsFile, task: Task, target: Target) -> Problem:
         )
         _refuse_other_counts(problem, target)
         return problem
-    if labels is None and any(call.metric.tasks for call in task.metrics):
+    if labels is None and any(call.metric.tasks for call in job.metrics):
         raise ValueError("labels: none were given, and none are stored beside the features")
     if held.labels is not None and target.labels is not None:
-        _refuse_contradiction(task.source, held.labels, target)
-    outputs = held.outputs.only(task.needs)
+        _refuse_contradiction(job.source, held.labels, target)
+    outputs = held.outputs.only(job.needs)
     if target.device is not None:
         outputs = outputs.moved_to(target.device)
     return problem_of(outputs, labels, target.backend, target.ignore_label, **target.inputs)

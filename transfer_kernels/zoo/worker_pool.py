@@ -21,7 +21,7 @@ from typing import Any
 
 from ..kernels.threads import at_most_processors, thread_count
 from ..text.quoting import plain
-from .scoring import Outcome, Target, Task, failure, score_model
+from .scoring import Job, Outcome, Target, failure, score_model
 
 #: What the kernels and the linear algebra libraries under NumPy and SciPy go by.
 _THREAD_VARIABLES = (
@@ -42,20 +42,20 @@ _starting = threading.Lock()
 
 
 def score_all(
-    tasks: Sequence[Task], target: Target, n_jobs: int = 1
+    jobs: Sequence[Job], target: Target, n_jobs: int = 1
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcome of every metric of every task, in the order in which they finish."""
-    n_workers = _worker_count(n_jobs, len(tasks))
+    """Yield the outcome of every metric of every job, in the order in which they finish."""
+    n_workers = _worker_count(n_jobs, len(jobs))
     if n_workers < 2:
-        for task in tasks:
-            yield from score_model(task, target)
+        for job in jobs:
+            yield from score_model(job, target)
     else:
         with WorkerPool(n_workers, target) as pool:
-            yield from pool.run(tasks)
+            yield from pool.run(jobs)
 
 
 def _worker_count(n_jobs: int, n_tasks: int) -> int:
-    """Worker processes for so many tasks; 1 stands for none, everything in this process."""
+    """Worker processes for so many jobs; 1 stands for none, everything in this process."""
     if min(n_jobs, n_tasks) < 2:
         return 1
     this = multiprocessing.current_process()
@@ -104,8 +104,8 @@ class WorkerPool:
         for worker in self._workers:
             worker.stop()
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        waiting = deque(tasks)
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        waiting = deque(jobs)
         while busy := [worker for worker in self._workers if not worker.is_idle]:
             ready = wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
@@ -125,18 +125,18 @@ class WorkerPool:
                     worker.has_started = worker.is_idle = True
                     yield from self._feed(worker, waiting)
 
-    def _feed(self, worker: _Worker, waiting: deque[Task]) -> Iterator[Outcome]:
-        """Give the worker the next task that can be sent to it, if there is one."""
+    def _feed(self, worker: _Worker, waiting: deque[Job]) -> Iterator[Outcome]:
+        """Give the worker the next job that can be sent to it, if there is one."""
         while waiting and worker.is_idle:
-            task = waiting.popleft()
+            job = waiting.popleft()
             try:
-                worker.give(task)
+                worker.give(job)
             except OSError:  # it died meanwhile; its closed pipe will tell so
-                waiting.appendleft(task)
+                waiting.appendleft(job)
                 worker.is_idle = False
             except Exception as error:  # pickling runs code of the object, which may raise anything
                 unsent = _unsendable(error)
-                yield from (failure(task.model, call.spec, unsent) for call in task.metrics)
+                yield from (failure(job.model, call.spec, unsent) for call in job.metrics)
 
     def _bury(self, dead: _Worker, replace: bool) -> Iterator[Outcome]:
         """Report what a dead worker was at and start another in its place."""
@@ -213,7 +213,7 @@ def _main_script_readable() -> Iterator[None]:
 
 
 class _Worker:
-    """A process, the pipe to it, and the task it is at."""
+    """A process, the pipe to it, and the job it is at."""
 
     def __init__(self, target: Target, n_threads: int) -> None:
         # Never forked: a copy of a process with running threads may hang.
@@ -224,19 +224,19 @@ class _Worker:
         with _starting, _interrupts_held(), _environment(**threads), _main_script_readable():
             self.process.start()
         remote.close()
-        self.task: Task | None = None
+        self.job: Job | None = None
         self.unfinished: list[str] = []
         self.has_started = self.is_idle = False
 
-    def give(self, task: Task) -> None:
-        self.pipe.send(task)
-        self.task, self.is_idle = task, False
-        self.unfinished = [call.spec for call in task.metrics]
+    def give(self, job: Job) -> None:
+        self.pipe.send(job)
+        self.job, self.is_idle = job, False
+        self.unfinished = [call.spec for call in job.metrics]
 
     def failures(self, error: BaseException) -> Iterator[Outcome]:
-        if self.task:
+        if self.job:
             for metric in self.unfinished:
-                yield failure(self.task.model, metric, error)
+                yield failure(self.job.model, metric, error)
             self.unfinished = []
 
     def stop(self) -> None:
@@ -254,20 +254,20 @@ def _unsendable(error: BaseException) -> TypeError:
 
 
 def _serve(pipe: Connection, target: Target) -> None:
-    """Score the tasks that come through the pipe until it closes; None says: ready for one."""
+    """Score the jobs that come through the pipe until it closes; None says: ready for one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     warnings.showwarning = lambda message, *_: pipe.send(message)
     try:
         while True:
             pipe.send(None)
             try:
-                task = pipe.recv()
+                job = pipe.recv()
             except (EOFError, OSError):
                 raise
             except Exception as error:
                 pipe.send(_unsendable(error))
                 continue
-            for outcome in score_model(task, target):
+            for outcome in score_model(job, target):
                 pipe.send(outcome)
     except (EOFError, BrokenPipeError):
         pass
