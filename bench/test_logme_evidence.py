@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from transfer_kernels.kernels.logme_evidence import EvidenceRule, reference
 
 import transfer_kernels as tk
 from bench import work
+from transfer_kernels.kernels.logme_evidence import EvidenceRule, reference
 
 
 @pytest.mark.parametrize("dual", [False, True], ids=["primal", "dual"])
