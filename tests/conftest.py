@@ -146,6 +146,19 @@ def threads_on_any_machine(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Give back the environment and PyTorch's threads, which the examples' scripts set."""
+    torch = sys.modules.get("torch")
+    before, threads = dict(os.environ), torch and torch.get_num_threads()
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+    if torch and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
 def no_forced_backend(monkeypatch):
     """Tests choose their backend themselves, whatever the caller's environment says."""
     monkeypatch.delenv("TRANSFER_KERNELS_BACKEND", raising=False)

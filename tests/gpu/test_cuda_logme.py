@@ -125,7 +125,8 @@ def test_real_targets_of_any_size(version, device):
     rng = np.random.default_rng(3)
     Y = X @ rng.normal(size=(34, 5)) * 10.0 ** np.arange(-6, 4, 2) + rng.normal(size=(90, 5))
     args = arguments(X, Y)
-    assert_close(evidence(version, device, *args), reference.logme_evidence(*args))
+    # The last target is fitted so closely that its residual has lost six digits.
+    assert_close(evidence(version, device, *args), reference.logme_evidence(*args), 1e-8)
 
 
 @pytest.mark.parametrize(

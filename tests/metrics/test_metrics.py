@@ -236,7 +236,7 @@ def test_few_calls_of_ours_a_score():
 
     def count(frame, event, _):
         if event == "call":
-            files["transfer_kernels" in frame.f_code.co_filename] += 1
+            files[frame.f_globals.get("__name__", "").startswith("transfer_kernels")] += 1
 
     sys.setprofile(count)
     try:

@@ -132,7 +132,15 @@ def test_a_signal_is_heard_during_a_call(name, n_threads, alarm, monkeypatch):
     assert time.perf_counter() - sent < PATIENCE
 
 
-def test_keyboard_interrupt_stops_a_call():
+@pytest.fixture
+def heard_keyboard():
+    """Hear the keyboard, also where a shell started this in the background, to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_keyboard_interrupt_stops_a_call(heard_keyboard):
     call = scatter(100_000, 3000)
     sent = []
 
