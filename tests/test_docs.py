@@ -178,7 +178,18 @@ def missing(block: Block) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+@pytest.mark.parametrize(
+    "block",
+    [
+        # The extra `dev` brings the peers of drop-ins, `test` does not.
+        pytest.param(
+            block,
+            id=block.name,
+            marks=[pytest.mark.exhaustive] * ("transformer_ranker" in block.needs),
+        )
+        for block in BLOCKS
+    ],
+)
 def test_block_runs_and_prints_what_is_shown(block, readers, monkeypatch):
     if lacking := missing(block):
         pytest.skip(f"there is no {lacking.removeprefix('a ')} here")

@@ -183,12 +183,13 @@ def test_regression(goldens, backend, case):
     assert checked >= 2
 
 
-@pytest.mark.parametrize("text", PACTRAN)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "text"),
+    # The published fit of raw digits is far from the optimum for the wider priors.
+    [(c, t) for c in CASES for t in PACTRAN if c != "digits_raw" or t == "0.1"],
+)
 def test_pactran_gauss(goldens, backend, case, text):
     """The bounds of the larger and the smaller s2, and the loss, which is never above theirs."""
-    if case == "digits_raw" and text != "0.1":
-        pytest.skip("hundreds of steps for a value that the published fit is far from")
     arrays, scale = goldens["arrays"](case), PACTRAN[text]
     problem = tk.Problem(arrays["X"], arrays["y"], backend)
     ours = [-pactran_gauss.compute(problem, scale, factor) for factor in (100.0, 10.0)]

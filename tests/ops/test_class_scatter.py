@@ -67,8 +67,8 @@ MOMENTS = [("class_variances", ()), ("class_covariances", ()), ("class_covarianc
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_moments_equal_the_definition(backend, name, options, shape, dtype):
     n, d, n_classes = shape
-    if name == "class_covariances" and d > 100:
-        pytest.skip("for few features")
+    if name == "class_covariances":
+        d = min(d, 100)  # it is for few features
     op = getattr(implementation("class_scatter", backend), name)
     rng = np.random.default_rng(n)
     X = (rng.normal(size=(n, d)) + 5.0).astype(dtype)

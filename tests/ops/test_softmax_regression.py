@@ -49,11 +49,12 @@ def test_scores_neither_overflow_nor_vanish(softmax_regression):
 
 
 def test_same_bits_whatever_the_threads(softmax_regression, backend, monkeypatch):
-    if backend == "numba":
-        pytest.skip("its products are BLAS's")
     arguments = problem(2500, 71, 9)
+    # Numba's version has BLAS's products, which are summed as the blocks lie.
+    counts = ("2", "2") if backend == "numba" else ("1", "2", "9")
+    monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", "2")
     expected = softmax_regression(*arguments)
-    for n_threads in ("1", "2", "9"):
+    for n_threads in counts:
         monkeypatch.setenv("TRANSFER_KERNELS_NUM_THREADS", n_threads)
         for found, value in zip(softmax_regression(*arguments), expected, strict=True):
             np.testing.assert_array_equal(found, value)
